@@ -1,0 +1,48 @@
+"""Files that no reader ever sees half written."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    The temporary path does not exist yet: write a file there or make it a folder. A folder that stands at ``path`` is replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir():
+            remove(path)
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with a closing newline, keys in the order given."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def mark_unused(folder: Path) -> None:
+    """Make ``folder`` the output of a stage that had nothing to do; dvc warns of an output that is empty."""
+    with atomic_write(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "unused.txt").write_text("params.yaml does not use this\n", encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, link or folder; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
