@@ -1,0 +1,80 @@
+"""`make pin`: look up the newest revisions on the Hub and write them into params.yaml, for a person to review with `git diff`.
+
+Pinned are the data sets and evaluation sets that name a repo, and the base model that the profile and architecture in params.yaml choose
+(`model.revision`). Give names to pin only those: `python -m stages.pin ddsc nanobeir-en model`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.errors import UserError, run_stage
+from stages.files import atomic_write
+from stages.params import PARAMS, fill_nulls, preset_values
+
+
+def main(names: Sequence[str]) -> None:
+    for line in pin(PARAMS, names, look_up):
+        print(line)
+
+
+def pin(path: Path, names: Sequence[str], look_up: Callable[[str, str, str | None], str]) -> Iterator[str]:
+    """Write the revision of each named (or every) Hub entry of ``path`` and yield a line for each that changed.
+
+    Args:
+        look_up: (repo, "dataset" or "model", branch or None) → the newest commit, 40 hexadecimal digits.
+    """
+    yaml = YAML()
+    yaml.width = 10_000
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    entries = {**values["datasets"], **values["evaluation"]["sets"]}
+    unknown = sorted(set(names) - {*entries, "model"})
+    if unknown:
+        raise UserError(f"{path}: no data set or evaluation set is named {', '.join(unknown)}; use {', '.join(entries)} or model")
+    changes = []
+    for name, entry in entries.items():
+        if entry.get("repo") and (not names or name in names):
+            newest = look_up(entry["repo"], "dataset", entry.get("branch"))
+            if entry.get("revision") != newest:
+                changes.append(f"{name}: {entry.get('revision') or 'unset'} → {newest}")
+                entry["revision"] = newest
+    base = _base_model(values)
+    if base and (not names or "model" in names):
+        newest = look_up(base, "model", None)
+        if values["model"].get("revision") != newest:
+            changes.append(f"model ({base}): {values['model'].get('revision') or 'unset'} → {newest}")
+            values["model"]["revision"] = newest
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    yield from changes or ["everything is at its newest revision"]
+
+
+def look_up(repo: str, repo_type: str, branch: str | None) -> str:
+    """The newest commit of a Hub repository's branch (None: main).
+
+    Raises:
+        UserError: it does not exist, or the Hub cannot be reached.
+    """
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return str(HfApi().repo_info(repo, repo_type=repo_type, revision=branch).sha)
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{repo}: the Hub did not name its newest revision ({reason}); check the name and the network") from error
+
+
+def _base_model(values: dict[str, Any]) -> str | None:
+    """The Hub id of the base model that params.yaml's profile and architecture choose, or None."""
+    presets = preset_values(values.get("presets") or {}, values.get("profile"), values.get("architecture"))
+    base = fill_nulls(values, presets)["model"].get("base_model")
+    return base if base and base != "made" and not Path(base).is_dir() else None
+
+
+if __name__ == "__main__":
+    run_stage(lambda: main(sys.argv[1:]))

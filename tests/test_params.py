@@ -1,0 +1,193 @@
+"""params.yaml: strict, one line a mistake, and the presets behind its nulls."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.errors import UserError
+from stages.params import PARAMS, Params, read_params
+from stages.checks import check
+from stages.resolve import resolve
+
+ROOT = Path(__file__).parents[1]
+PROFILES = ("sample", "nordic", "ecommerce")
+ARCHITECTURES = ("splade", "inference-free-splade", "csr")
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Params]:
+    """Read the shipped params.yaml with dotted keys changed."""
+
+    def read_with(**changes: Any) -> Params:
+        values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
+        for dotted, value in changes.items():
+            *path, last = dotted.split("__")
+            section = values
+            for key in path:
+                section = section[key]
+            section[last] = value
+        target = tmp_path / "params.yaml"
+        with target.open("w", encoding="utf-8") as file:
+            YAML().dump(values, file)
+        return read_params(target)
+
+    return read_with
+
+
+def read_text(tmp_path: Path, pattern: str, replacement: str) -> Params:
+    """Read the shipped params.yaml with its text changed, for what is a matter of YAML."""
+    text, count = re.subn(pattern, replacement, (ROOT / PARAMS).read_text(encoding="utf-8"), count=1, flags=re.M)
+    assert count == 1, pattern
+    target = tmp_path / "params.yaml"
+    target.write_text(text, encoding="utf-8")
+    return read_params(target)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_profile_and_architecture_resolves_or_is_refused_by_name(read, profile, architecture):
+    if (profile, architecture) == ("ecommerce", "csr"):
+        with pytest.raises(UserError, match=r"model\.base_model: has no value"):
+            read(profile=profile, architecture=architecture)
+        return
+    params = read(profile=profile, architecture=architecture)
+    assert set(resolve(params)) >= {"download", "format", "mix", "train", "evaluate", "push"}
+
+
+def test_no_splade_preset_has_the_query_weight_of_the_readme_example(read):
+    for profile in PROFILES:
+        assert read(profile=profile, architecture="splade").loss.query_regularizer_weight != 1e-4
+
+
+def test_a_value_of_the_users_overrules_the_preset(read):
+    assert read(training__learning_rate=3e-4).training.learning_rate == 3e-4
+    assert read(profile="nordic").training.learning_rate == 2e-5
+
+
+@pytest.mark.parametrize("written", ["5e-5", "5E-5", "0.00005", "5.0e-05"])
+def test_one_number_however_it_is_written(tmp_path, written):
+    params = read_text(tmp_path, r"^  learning_rate: null", f"  learning_rate: {written}")
+    assert params.training.learning_rate == 5e-5
+
+
+def test_language_no_is_norwegian_bokmal(tmp_path):
+    params = read_text(tmp_path, r"kind: triplets, sample: nli, language: nb", "kind: triplets, sample: nli, language: no")
+    assert params.datasets["sample-nli"].language == "nb"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"training__learning_rat": 1e-3}, r"training\.learning_rat: .*did you mean training\.learning_rate\?"),
+        ({"profil": "sample"}, r"profil: .*did you mean profile\?"),
+        (
+            {"datasets__ddsc": {"kind": "ddsc", "repo": "a/b", "langauges": ["da"]}},
+            r"datasets\.ddsc\.langauges: .*languages",
+        ),
+        ({"profile": "nordisk"}, r"profile: is 'nordisk'; use one of sample, nordic or ecommerce"),
+        ({"architecture": "colbert"}, r"architecture: is 'colbert'; use one of splade"),
+        ({"training__learning_rate": "fast"}, r"training\.learning_rate: is 'fast', a str; give a number"),
+        ({"training__learning_rate": -1.0}, r"training\.learning_rate: is -1\.0; give .*greater than 0"),
+        ({"training__learning_rate": float("nan")}, r"training\.learning_rate: is nan; .*"),
+        (
+            {"training__per_device_train_batch_size": True},
+            r"per_device_train_batch_size: is True, a bool; give .*integer",
+        ),
+        (
+            {"training__per_device_train_batch_size": 0},
+            r"per_device_train_batch_size: is 0; .*greater than or equal to 2",
+        ),
+        ({"datasets__ddsc__revision": "main"}, r"datasets\.ddsc\.revision: 'main' is not a revision; .*40 hexadecimal"),
+        ({"mix__stopping": None}, r"mix\.stopping: has no value"),
+        ({"hub__model_id": "nameonly"}, r"hub\.model_id: is 'nameonly'; .*"),
+        ({"training": [1]}, r"training: is \[1\], a list; .*"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_problem_and_remedy(read, changes, line):
+    with pytest.raises(UserError) as error:
+        read(**changes)
+    assert re.search(rf"params\.yaml: {line}", str(error.value)) or re.search(rf"params\.yaml: .*{line}", str(error.value)), str(
+        error.value
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_two_mistakes_are_two_lines(read):
+    with pytest.raises(UserError) as error:
+        read(training__weight_decay=-1.0, mix__strategy="random")
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"profile": "nordic"}, r"datasets\.nli\.revision.*model\.revision: .*make pin"),
+        ({"datasets__sample-nli__path": "somewhere"}, r"datasets\.sample-nli: has path and sample; give one of"),
+        (
+            {"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
+            r"datasets\.mine\.path: /nowhere/at/all does not exist; ",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
+            r"evaluation\.sets\.mine\.path: .*does not exist",
+        ),
+        ({"model__base_model": "./nowhere"}, r"model\.base_model: \./nowhere is no folder"),
+        ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
+        ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
+        ({"training__bf16": True, "training__fp16": True}, r"training\.fp16: is true while training\.bf16"),
+        ({"hub__push": True}, r"hub\.model_id: has no value while hub\.push is true"),
+        (
+            {"architecture": "csr", "model__base_model": "ltg/norbert3-base"},
+            r"model\.base_model: csr cannot build on ltg/norbert3-base",
+        ),
+        ({"evaluation__mteb_path": "/nowhere/at/all"}, r"evaluation\.mteb_path: /nowhere/at/all is no folder"),
+    ],
+)
+def test_what_single_values_cannot_show_is_checked_across_them(read, changes, line):
+    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+
+
+def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_lm_head(read, tmp_path):
+    sparse, headless = tmp_path / "sparse", tmp_path / "headless"
+    for folder, architectures in ((sparse, ["BertForMaskedLM"]), (headless, ["BertModel"])):
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"architectures": ["{architectures[0]}"]}}')
+    (sparse / "modules.json").write_text('[{"type": "sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling"}]')
+    [mistake] = check(read(architecture="csr", model__base_model=str(sparse)), {})
+    assert "csr cannot build on" in mistake
+    [mistake] = check(read(architecture="splade", model__base_model=str(headless)), {})
+    assert "needs a masked-LM head" in mistake
+
+
+def test_a_push_is_refused_inside_dvc_exp_run(read):
+    params = read(hub__push=True, hub__model_id="me/model")
+    assert list(check(params, {})) == []
+    [mistake] = check(params, {"DVC_EXP_NAME": "odd-name"})
+    assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+
+
+def test_a_value_of_another_architecture_changes_no_stage(read):
+    before = resolve(read(architecture="splade"))
+    assert resolve(read(architecture="splade", model__k=7, loss__contrastive_weight=3.0)) == before
+
+
+def test_a_profile_that_does_not_use_a_set_and_a_set_that_is_disabled_leave_it_out(read):
+    assert resolve(read())["download"]["nli"] == {"chosen": False}
+    assert resolve(read(**{"datasets__sample-nli__enabled": False}))["mix"]["datasets"].keys() == {
+        "sample-qa",
+        "sample-ddsc",
+        "sample-esci",
+    }
+    assert "mine" in resolve(read(datasets__mine={"kind": "beir", "path": "/"}))["mix"]["datasets"]
+
+
+def test_broken_yaml_is_one_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: [1\nmodel: }")
+    with pytest.raises(UserError, match="is not YAML") as error:
+        read_params(tmp_path / "params.yaml")
+    assert "\n" not in str(error.value)
