@@ -1,0 +1,43 @@
+"""Make data/formatted/<name> from data/raw/<name>: `python -m stages.format NAME`.
+
+A set that the profile does not use costs nothing: what reads data is imported only for one that it does.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages.errors import UserError, run_stage
+from stages.files import mark_unused
+from stages.params import read_resolved
+
+RAW, FORMATTED = Path("data/raw"), Path("data/formatted")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1:
+        raise UserError("usage: python -m stages.format NAME")
+    (name,) = arguments
+    settings = read_resolved("format")[name]
+    if not settings["chosen"]:
+        mark_unused(FORMATTED / name)
+        return
+
+    from stages.formatting import format_set
+    from stages.sources import reader
+    from stages.sources.chunk import Options
+
+    languages = settings["languages"]
+    options = Options(
+        language=settings["language"],
+        languages=None if languages is None else tuple(languages),
+        locale=settings["locale"],
+        split=settings["split"],
+        passage_words=settings["passage_words"],
+    )
+    read = reader(settings["kind"])
+    format_set(name, lambda split: read(RAW / name, split, options), FORMATTED / name)
+
+
+if __name__ == "__main__":
+    run_stage(lambda: main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""Which formatted rows may be trained on: none that evaluation asks or seeks, none that an earlier set already has.
+
+Two texts are the same here when their normal forms are (NFC, casefold, white space collapsed; see `stages.rows.normalisation`). A row is
+removed for an evaluation query or a document that is relevant for one. Other documents of an evaluation corpus may be trained on: a BEIR
+folder shares one corpus between train and test, and what is nobody's answer gives nothing away. Rows with such a text are counted.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
+from stages.rows.parquet import one_array, read_tables, text_columns
+
+TEXTS_AT_ONCE = 10_000
+HASH = "#"
+"""Begins the name of a column with the hashes of another; such columns go along with the rows and are never written."""
+
+
+@dataclass(frozen=True)
+class EvaluationTexts:
+    """Texts of the evaluation sets, as they are given to the model; where that may be with or without a title, both.
+
+    Attributes:
+        queries: their queries.
+        documents: their documents that are relevant for some query.
+        distractors: their other documents.
+    """
+
+    queries: Iterable[str] = ()
+    documents: Iterable[str] = ()
+    distractors: Iterable[str] = ()
+
+
+@dataclass
+class Counts:
+    """What became of the rows of one source before mixing."""
+
+    available: int = 0
+    evaluation_overlap: int = 0
+    duplicate_of_earlier_set: int = 0
+    repeats_itself: int = 0
+    shared_distractors: int = 0
+    kept: int = 0
+
+
+class Selection:
+    """Selects the rows of one source after the other; remembers those before in 8 bytes a row."""
+
+    def __init__(self, evaluation: EvaluationTexts) -> None:
+        self._forbidden, self._distractors, self._earlier = HashSet(), HashSet(), HashSet()
+        self.queries = _add(self._forbidden, evaluation.queries)
+        self.documents = _add(self._forbidden, evaluation.documents)
+        _add(self._distractors, evaluation.distractors)
+
+    def rows(self, path: Path, counts: Counts) -> Iterator[pa.Table]:
+        """Yield the usable rows of a formatted file, with a column of `hashes` for each column of texts; ``counts`` is
+        filled."""
+        own = []
+        for table in read_tables(path):
+            hashes = text_hashes(table)
+            keys = combine_hashes(hashes)
+            overlap = self._forbidden.contains(hashes).any(axis=1)
+            earlier = ~overlap & self._earlier.contains(keys)
+            repeats = ~overlap & ~earlier & _repeats(hashes)
+            kept = ~(overlap | earlier | repeats)
+            counts.available += len(table)
+            counts.evaluation_overlap += int(overlap.sum())
+            counts.duplicate_of_earlier_set += int(earlier.sum())
+            counts.repeats_itself += int(repeats.sum())
+            counts.shared_distractors += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())
+            counts.kept += int(kept.sum())
+            own.append(keys[kept])
+            for name, column in zip(text_columns(table.column_names), hashes.T, strict=True):
+                table = table.append_column(HASH + name, pa.array(column))
+            yield table if kept.all() else table.filter(pa.array(kept))
+        if own:
+            self._earlier.add(np.concatenate(own))
+
+    def overlaps(self, rows: pa.Table) -> int:
+        """How many of the rows, which carry their hashes, hold a text that evaluation forbids."""
+        return int(self._forbidden.contains(carried_hashes(rows)).any(axis=1).sum())
+
+
+def text_hashes(rows: pa.Table) -> np.ndarray:
+    """Hashes of the normal forms of the rows' texts, uint64, shape (rows, texts); 0 for null."""
+    return np.column_stack([hash_texts(normal_form(one_array(rows[name]))) for name in text_columns(rows.column_names)])
+
+
+def carried_hashes(rows: pa.Table) -> np.ndarray:
+    """The hashes that the rows carry, uint64, shape (rows, texts); null, where sets with fewer negatives are joined, is 0."""
+    names = [name for name in rows.column_names if name.startswith(HASH)]
+    return np.column_stack([pc.fill_null(rows[name], 0).to_numpy() for name in names])
+
+
+def _repeats(hashes: np.ndarray) -> np.ndarray:
+    """Which rows hold one text twice."""
+    ordered = np.sort(hashes, axis=1)
+    return ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0)).any(axis=1)
+
+
+def _add(hashes: HashSet, texts: Iterable[str]) -> int:
+    texts, count = iter(texts), 0
+    while some := list(islice(texts, TEXTS_AT_ONCE)):
+        hashes.add(hash_texts(normal_form(pa.array(some, pa.string()))))
+        count += len(some)
+    return count

@@ -1,0 +1,92 @@
+"""Parquet files of texts, read and written by row group, so that memory does not grow with their size."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS = 32_768
+ROW_GROUP_BYTES = 64 * 2**20
+READ_ROWS = 16_384
+READ_BYTES = 64 * 2**20
+
+
+def text_columns(names: Sequence[str]) -> list[str]:
+    """The columns of a schema that hold texts to train on: anchor, positive, then every negative."""
+    return ["anchor", "positive", *(name for name in names if name == "negative" or name.startswith("negative_"))]
+
+
+def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of an open file, at most `READ_ROWS` and about `READ_BYTES` at a time.
+
+    Open it with ``pre_buffer=False``: the buffer keeps all that it has read.
+    """
+    groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+    widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
+    for batch in file.iter_batches(batch_size=max(1, min(READ_ROWS, int(READ_BYTES / max(widest, 1)))), columns=columns):
+        yield pa.Table.from_batches([batch])
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A table's column as one array, without a copy where it is one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def read_tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a file that we wrote, as `read_batches` does."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        yield from read_batches(file, columns)
+
+
+def text_bytes(path: Path) -> int:
+    """About how many bytes the rows of a file take in memory."""
+    metadata = pq.read_metadata(path)
+    return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+
+
+class RowGroupWriter:
+    """Writes tables of one schema as row groups of a bounded size, encoding one while the next is made.
+
+    The bytes depend on the rows alone where ``gather`` is on; with it off, each table becomes one row group.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, gather: bool = True) -> None:
+        # Texts hardly repeat: a dictionary of them costs time and saves nothing. Source and language are few words.
+        words = [name for name in ("source", "language") if name in schema.names]
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=words, write_statistics=False)
+        self._schema = schema
+        self._gather = gather
+        self._tables: list[pa.Table] = []
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._written: Future[None] | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Take some rows; they are written when a row group is full."""
+        self._tables.append(table.select(self._schema.names))
+        rows = sum(map(len, self._tables))
+        if not self._gather or rows >= ROW_GROUP_ROWS or sum(each.nbytes for each in self._tables) >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._written is not None:
+            self._written.result()
+        if sum(map(len, self._tables)):
+            group = pa.concat_tables(self._tables)
+            self._written = self._thread.submit(self._writer.write_table, group, row_group_size=max(1, len(group)))
+        self._tables = []
+
+    def __enter__(self) -> "RowGroupWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                if self._written is not None:
+                    self._written.result()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()

@@ -1,0 +1,41 @@
+import pyarrow as pa
+
+from stages.rows.report import SplitReport
+
+
+def rows(anchors, languages, negatives=None):
+    negatives = negatives or [None] * len(anchors)
+    return pa.table(
+        {
+            "anchor": anchors,
+            "positive": ["p"] * len(anchors),
+            "negative": pa.array(negatives, pa.string()),
+            "language": pa.array(languages, pa.string()),
+        }
+    )
+
+
+def test_every_row_is_accounted_for_by_language():
+    report = SplitReport()
+    report.keep(rows(["a", "åå", "aaa"], ["nb", "da", "da"], ["n", None, None]))
+    report.refuse("duplicate", pa.array(["da", "da"]))
+    report.drop({"no fact": 4})
+    whole = report.as_dict()
+    assert (whole["read"], whole["kept"], whole["dropped"]) == (9, 3, {"duplicate": 2, "no fact": 4})
+    assert (whole["with_negative"], whole["without_negative"]) == (1, 2)
+    danish = whole["languages"]["da"]
+    assert (danish["read"], danish["kept"], danish["dropped"], danish["with_negative"]) == (4, 2, {"duplicate": 2}, 0)
+    assert danish["characters"]["anchor"] == {"median": 2, "p95": 3}
+
+
+def test_a_language_that_is_not_known_is_counted_as_such():
+    report = SplitReport()
+    report.keep(rows(["a", "b"], ["nb", None]))
+    assert {language: counts["kept"] for language, counts in report.as_dict()["languages"].items()} == {"nb": 1, "unknown": 1}
+
+
+def test_lengths_are_exact_over_many_chunks():
+    report = SplitReport()
+    for length in range(1, 101):
+        report.keep(rows(["x" * length], ["nb"]))
+    assert report.whole()["characters"]["anchor"] == {"median": 50, "p95": 95}
