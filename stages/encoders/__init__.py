@@ -1,0 +1,64 @@
+"""The three encoders, one module each: how its model is built on a base, and its loss.
+
+Each module has ``build(base, options, documents) -> SparseEncoder`` and ``make_loss(model, options) -> torch.nn.Module``.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SparseEncoder
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the encoders can be told; each reads what concerns it.
+
+    Attributes:
+        max_seq_length: tokens a text is cut to.
+        trust_remote_code: whether the base model's own code may run.
+        hidden_dim, k, k_aux: csr: width, active dimensions kept, dead latents that the auxiliary loss revives.
+        query_regularizer_weight, document_regularizer_weight: splade, inference-free-splade: FLOPS weights.
+        auxiliary_weight, contrastive_weight: csr: beta and gamma of the paper.
+    """
+
+    max_seq_length: int
+    trust_remote_code: bool = False
+    hidden_dim: int = 4096
+    k: int = 256
+    k_aux: int = 512
+    query_regularizer_weight: float = 0.0
+    document_regularizer_weight: float = 0.0
+    auxiliary_weight: float = 0.1
+    contrastive_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One architecture.
+
+    Attributes:
+        build: base model folder, options, training documents (an iterable that is read at most once) → model to train.
+        make_loss: model, options → loss over the columns anchor, positive, negative….
+        routed: whether queries take another way through the model than documents.
+        query_parameters: regular expression of the parameters that have a learning rate of their own, or None.
+    """
+
+    build: Callable[[Path, Options, Iterable[str]], "SparseEncoder"]
+    make_loss: Callable[["SparseEncoder", Options], "torch.nn.Module"]
+    routed: bool
+    query_parameters: str | None
+
+
+def get_encoder(architecture: str) -> Encoder:
+    """The encoder of an architecture: splade, inference-free-splade or csr.
+
+    Raises:
+        KeyError: for any other name; params.yaml's validation admits only these.
+    """
+    from stages.encoders import csr, inference_free, splade
+
+    return {"splade": splade.ENCODER, "inference-free-splade": inference_free.ENCODER, "csr": csr.ENCODER}[architecture]

@@ -1,0 +1,74 @@
+"""Inference-free SPLADE: documents as in SPLADE, queries as a bag of words with one learned weight a token.
+
+Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). The query weights
+start at the training documents' inverse document frequency and have their own, higher learning rate; queries are not regularised.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import torch
+from sentence_transformers import SparseEncoder
+from sentence_transformers.base.modules import Router
+from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
+
+from stages.encoders import Encoder, Options
+from stages.encoders.splade import masked_language_model
+
+
+def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
+    """A router: queries through static token weights, documents through the masked language model in the folder ``base``."""
+    transformer = masked_language_model(base, options)
+    tokenizer = transformer.tokenizer
+    assert tokenizer is not None, "a masked language model has a tokenizer"
+    weight = idf(tokenizer, documents, transformer.model.config.vocab_size)
+    query = SparseStaticEmbedding(cast(PreTrainedTokenizer, tokenizer), weight=weight)
+    document = [transformer, SpladePooling("max", activation_function="log1p_relu")]
+    return SparseEncoder(
+        modules=[Router.for_query_document(query_modules=[query], document_modules=document)],
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary: int) -> torch.Tensor:
+    """Inverse document frequency of each token, log(1 + (N − df + 0.5) / (df + 0.5)) as in BM25; 0 for special tokens.
+
+    Args:
+        documents: texts to count in, read once, 10,000 at a time.
+        vocabulary: number of weights; the model's may exceed the tokenizer's.
+
+    Returns:
+        float32 of shape (vocabulary,).
+    """
+    frequency = torch.zeros(vocabulary)
+    total = 0
+    iterator = iter(documents)
+    while texts := list(islice(iterator, 10_000)):
+        total += len(texts)
+        for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
+            frequency[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
+    weight = torch.log1p((total - frequency + 0.5) / (frequency + 0.5))
+    weight[tokenizer.all_special_ids] = 0.0
+    return weight
+
+
+def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
+    """In-batch contrastive loss plus a FLOPS term for documents only."""
+    return SpladeLoss(
+        model,
+        SparseMultipleNegativesRankingLoss(model),
+        query_regularizer_weight=0.0,
+        document_regularizer_weight=options.document_regularizer_weight,
+    )
+
+
+ENCODER = Encoder(
+    build,
+    make_loss,
+    routed=True,
+    query_parameters=r"sub_modules\.query\.",
+)

@@ -1,0 +1,120 @@
+"""Train the sparse encoder that params.yaml describes: data/mixed + base model → models/final."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UserError, run_stage
+from stages.files import atomic_write, remove
+from stages.params import Architecture, Loss, Model, Profile, Section, Tracking, Training, load_resolved
+
+MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
+FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path("models/training.png")
+FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
+RUNS = Path("runs")  # TensorBoard's event files
+CODE = (Path("stages/training"), Path("stages/encoders"))
+
+
+class TrainSettings(Section):
+    """resolved/train.yaml."""
+
+    architecture: Architecture
+    profile: Profile
+    seed: int
+    model: Model
+    loss: Loss
+    training: Training
+    tracking: Tracking
+
+
+def main() -> None:
+    from stages.training.checkpoints import fingerprint, last_complete, sole_training
+
+    settings = load_resolved("train", TrainSettings)
+    base = MADE if settings.model.base_model == "made" else BASE
+    decisive = settings.model_dump(exclude={"tracking": True, "profile": True, "training": {"resume", "save_total_limit"}})
+    key = fingerprint(decisive, [MIXED, base, *CODE])
+    with sole_training(CHECKPOINTS / "lock"):
+        folder = CHECKPOINTS / key
+        if not settings.training.resume:
+            remove(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        resume_from = last_complete(folder)
+        if resume_from:
+            print(f"going on from {resume_from} (training.resume=false starts afresh)")
+        run(settings, base, folder, resume_from, key)
+        remove(folder)
+
+
+def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str) -> None:
+    """Train with checkpoints in ``folder`` and write the model and its training curve."""
+    from transformers import set_seed
+
+    from stages.encoders import Options, get_encoder
+    from stages.encoders.splade_head import attach
+    from stages.experiment import open_tracker
+    from stages.plots import draw_training_curve
+    from stages.tracking.callbacks import TensorBoardCallback
+    from stages.training.data import open_rows, parquet_batches
+    from stages.training.device import choose_device, choose_precision, describe
+    from stages.training.trainer import Hyperparameters, train
+
+    _quiet_libraries()
+    device = choose_device(settings.training.device)
+    bf16, fp16 = choose_precision(device, bf16=settings.training.bf16, fp16=settings.training.fp16)
+    print(describe(device, bf16, fp16), flush=True)
+    rows = open_rows(MIXED, folder / "rows.arrow")
+    if not len(rows.sources):
+        raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
+    options = Options(
+        max_seq_length=settings.model.max_seq_length,
+        trust_remote_code=settings.model.base_model in settings.model.trust_remote_code,
+        hidden_dim=settings.model.hidden_dim,
+        k=settings.model.k,
+        k_aux=settings.model.k_aux,
+        **settings.loss.model_dump(),
+    )
+    encoder = get_encoder(settings.architecture)
+    set_seed(settings.seed)
+    positives = (text for batch in parquet_batches(MIXED, ["positive"]) for text in batch["positive"].to_pylist())
+    model = encoder.build(base, options, positives)
+    model.to(device)
+    for placement in attach(model):
+        if not placement.fused:
+            print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
+    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {"bf16", "fp16", "device"})
+    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, bf16=bf16, fp16=fp16)
+    loss = encoder.make_loss(model, options)
+    with open_tracker(key) as tracker:
+        watchers = [tracker.callback()]
+        if settings.tracking.tensorboard:
+            watchers.append(TensorBoardCallback(RUNS / key))
+        log = train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=resume_from, callbacks=watchers)
+    with atomic_write(CURVE) as temporary:
+        write_curve(log, temporary)
+    with atomic_write(PICTURE) as temporary:
+        draw_training_curve(CURVE, temporary)
+    with atomic_write(FINGERPRINT) as temporary:
+        temporary.write_text(f"{key}\n", encoding="utf-8")
+    with atomic_write(FINAL) as temporary:
+        model.save_pretrained(str(temporary), create_model_card=False)
+
+
+def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
+    """The training curve as CSV: step, loss and its terms, learning rate."""
+    columns = ["step", *sorted({key for entry in log for key in entry} - {"step", "epoch"})]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+
+
+def _quiet_libraries() -> None:
+    """Warnings of the libraries that a user can do nothing about."""
+    logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""Training: the mixed rows as the trainer reads them, the trainer, the device, the checkpoints."""

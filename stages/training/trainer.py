@@ -1,0 +1,132 @@
+"""The training run: sentence-transformers' trainer on the mixed batches, from the last checkpoint where there is one."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
+from sentence_transformers.base.sampler import BatchSampler
+from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
+from sentence_transformers.sparse_encoder.losses import SpladeLoss
+from transformers import TrainerCallback
+
+from stages.encoders import Encoder
+from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The optimisation, by the names of transformers' TrainingArguments."""
+
+    num_train_epochs: float
+    max_steps: int | None
+    gradient_accumulation_steps: int
+    learning_rate: float
+    query_learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    max_grad_norm: float
+    gradient_checkpointing: bool
+    logging_steps: int
+    save_steps: int
+    save_total_limit: int
+    seed: int
+    device: str
+    bf16: bool
+    fp16: bool
+
+
+class Trainer(SparseEncoderTrainer):
+    """sentence-transformers' trainer, with ready-made batches and without its automatic model card and training_args.bin.
+
+    That card holds training rows and times, and its code fails on a null negative.
+    """
+
+    def __init__(self, *, rows: TrainingRows, **kwargs: Any) -> None:
+        self._rows = rows
+        super().__init__(train_dataset=rows.texts, **kwargs)
+
+    def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
+        return MixedBatchSampler(self._rows, self.args.seed)
+
+    def add_model_card_callback(self, default_args_dict: Mapping[str, Any]) -> None:
+        pass
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        self.model.save_pretrained(str(output_dir or self.args.output_dir), create_model_card=False)
+
+
+def train(
+    model: SparseEncoder,
+    loss: torch.nn.Module,
+    encoder: Encoder,
+    rows: TrainingRows,
+    parameters: Hyperparameters,
+    *,
+    checkpoints: Path,
+    resume_from: Path | None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> list[dict[str, float]]:
+    """Train ``model`` in place and return its log: one mapping a logging step, with ``step``, the loss and its terms.
+
+    Args:
+        checkpoints: folder for checkpoint-N.
+        resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
+        callbacks: watchers.
+    """
+    arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names))
+    watchers = list(callbacks)
+    if isinstance(loss, SpladeLoss):
+        watchers.insert(0, SpladeRegularizerWeightSchedulerCallback(loss))
+    logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        rows=rows,
+        loss=loss,
+        callbacks=watchers,
+        data_collator=MixedCollator(model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names)),
+    )
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _arguments(
+    encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str]
+) -> SparseEncoderTrainingArguments:
+    steps_in_epoch = max(1, batches // parameters.gradient_accumulation_steps)
+    total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
+    return SparseEncoderTrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=parameters.num_train_epochs,
+        max_steps=parameters.max_steps or -1,
+        gradient_accumulation_steps=parameters.gradient_accumulation_steps,
+        learning_rate=parameters.learning_rate,
+        learning_rate_mapping={encoder.query_parameters: parameters.query_learning_rate} if encoder.query_parameters else {},
+        router_mapping=_routes(encoder, columns),
+        warmup_steps=round(total * parameters.warmup_ratio),
+        weight_decay=parameters.weight_decay,
+        max_grad_norm=parameters.max_grad_norm,
+        activation_checkpointing=parameters.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
+        logging_steps=parameters.logging_steps,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=parameters.save_steps,
+        save_total_limit=parameters.save_total_limit,
+        seed=parameters.seed,
+        data_seed=parameters.seed,
+        use_cpu=parameters.device == "cpu",
+        bf16=parameters.bf16,
+        fp16=parameters.fp16,
+        report_to="none",
+        dataloader_drop_last=False,
+    )
+
+
+def _routes(encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
+    """Column → route, where the encoder has routes: the anchor is a query, whatever else there is a document."""
+    return {column: "query" if column == "anchor" else "document" for column in columns} if encoder.routed else {}

@@ -1,0 +1,35 @@
+"""What several test modules build on: a real, small base model made from a few sentences."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.sample.base import make_base
+
+SENTENCES = [
+    "Biblioteket i Bodø har åpent til klokka åtte på torsdager.",
+    "Svømmehallen stenger tidlig i romjulen.",
+    "Eg veit ikkje når ferja går frå kaia.",
+    "Hvor meget koster en billet til museet i Aarhus?",
+    "Barnehaven holder lukket i uge 29.",
+    "Vad kostar det att lämna däck på återvinningscentralen?",
+    "Båten till ön avgår varje timme från bryggan.",
+    "Kommunen tømmer søppelet hver mandag morgen.",
+]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a made base model: 500 word pieces, hidden size 64, one layer."""
+    folder = tmp_path_factory.mktemp("base")
+    make_base(
+        SENTENCES,
+        folder,
+        vocab_size=500,
+        hidden_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_seq_length=64,
+        seed=1,
+    )
+    return folder

@@ -1,0 +1,94 @@
+"""Each encoder trains a step, and what it saves is a stock sentence-transformers model with the same embeddings."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.inference_free import idf
+from tests.conftest import SENTENCES
+
+OPTIONS = Options(max_seq_length=32, hidden_dim=128, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+ARCHITECTURES = ("splade", "inference-free-splade", "csr")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_saved_model_is_stock_and_gives_the_same_embeddings(architecture: str, base: Path, tmp_path: Path) -> None:
+    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES)
+    model.save_pretrained(str(tmp_path), create_model_card=False)
+    stock = SparseEncoder(str(tmp_path))
+    for encode in ("encode_query", "encode_document"):
+        ours, theirs = (getattr(m, encode)(SENTENCES, convert_to_sparse_tensor=False) for m in (model, stock))
+        assert torch.equal(ours, theirs)
+        assert 0 < (ours > 0).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_loss_reaches_the_parameters(architecture: str, base: Path) -> None:
+    encoder = get_encoder(architecture)
+    model = encoder.build(base, OPTIONS, SENTENCES).train()
+    loss = encoder.make_loss(model, OPTIONS)
+    routes = (("anchor", SENTENCES[:4]), ("positive", SENTENCES[4:]))
+    features = [model.preprocess(texts, task="query" if name == "anchor" else "document") for name, texts in routes]
+    features = [f | {"task": "query" if i == 0 else "document"} if encoder.routed else f for i, f in enumerate(features)]
+    terms = loss(features, None)
+    sum(terms.values()).backward()
+    assert all(torch.isfinite(term) for term in terms.values())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_special_tokens_of_a_made_base_have_no_weight(base: Path) -> None:
+    model = get_encoder("splade").build(base, OPTIONS, SENTENCES)
+    embeddings = model.encode_document(SENTENCES, convert_to_sparse_tensor=False)
+    assert embeddings[:, model.tokenizer.all_special_ids].abs().sum() == 0
+
+
+def test_a_made_base_starts_lexical(base: Path) -> None:
+    model = get_encoder("splade").build(base, OPTIONS, SENTENCES)
+    for sentence in SENTENCES:
+        [embedding] = model.encode_document([sentence], convert_to_sparse_tensor=False)
+        own = sorted(set(model.tokenizer(sentence, add_special_tokens=False)["input_ids"]))
+        others = embedding.clone()
+        others[own] = 0
+        assert others.sum() < 0.1 * embedding[own].sum()
+        assert (embedding[own] > 0).all()
+
+
+def test_no_transformer_layer_runs_for_an_inference_free_query(base: Path) -> None:
+    model = get_encoder("inference-free-splade").build(base, OPTIONS, SENTENCES)
+    calls = []
+    for module in model.modules():
+        if type(module).__name__ == "BertLayer":
+            module.register_forward_hook(lambda *_: calls.append("layer"))
+    model.encode_query(SENTENCES)
+    assert calls == []
+    model.encode_document(SENTENCES)
+    assert calls
+
+
+def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_learning_rate_pattern(base: Path) -> None:
+    import re
+
+    encoder = get_encoder("inference-free-splade")
+    model = encoder.build(base, OPTIONS, SENTENCES)
+    tokenizer = model.tokenizer
+    matched = [name for name, _ in model.named_parameters() if re.search(encoder.query_parameters, name)]
+    assert matched == ["0.sub_modules.query.0.weight"]
+    weight = dict(model.named_parameters())[matched[0]]
+    expected = idf(tokenizer, SENTENCES, weight.shape[0])
+    assert torch.equal(weight.detach(), expected)
+    common, rare = (
+        tokenizer.convert_tokens_to_ids(["."])[0],
+        tokenizer("museet", add_special_tokens=False)["input_ids"][0],
+    )
+    assert expected[common] < expected[rare]
+    assert expected[tokenizer.all_special_ids].abs().sum() == 0
+
+
+def test_idf_is_the_formula_of_bm25(base: Path) -> None:
+    tokenizer = get_encoder("splade").build(base, OPTIONS, SENTENCES).tokenizer
+    weight = idf(tokenizer, ["museet", "museet", "ferja"], len(tokenizer))
+    token = tokenizer("ferja", add_special_tokens=False)["input_ids"][0]
+    assert weight[token] == pytest.approx(torch.log(torch.tensor(1 + (3 - 1 + 0.5) / (1 + 0.5))).item())
