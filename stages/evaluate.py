@@ -1,0 +1,77 @@
+"""Score models/final on every evaluation set beside BM25: metrics/evaluation.json, a picture of it, and a table on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.errors import run_stage
+from stages.files import atomic_write, write_json
+from stages.params import EvaluationKind, Language, Section, load_resolved
+
+FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
+SETS, MTEB = Path("data/eval"), Path("data/mteb")
+METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
+
+
+class ScoredSet(Section):
+    """One evaluation set, as far as its kind needs to know."""
+
+    kind: EvaluationKind
+    split: str | None
+    language: Language | None
+
+
+class EvaluateSettings(Section):
+    """resolved/evaluate.yaml."""
+
+    batch_size: int
+    trust_remote_code: bool
+    mteb: list[str]
+    sets: dict[str, ScoredSet]
+
+
+def main() -> None:
+    settings = load_resolved("evaluate", EvaluateSettings)
+    evaluation = evaluate(settings)
+    write_json(METRICS, evaluation)
+
+    from stages.evaluation.summary import table
+    from stages.experiment import open_tracker
+    from stages.plots import draw_evaluation
+
+    with atomic_write(PICTURE) as temporary:
+        draw_evaluation(evaluation, temporary)
+    print(f"\n{table(evaluation)}\n", flush=True)
+    with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
+        tracker.metrics(evaluation)
+
+
+def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
+    """The content of metrics/evaluation.json."""
+    from sentence_transformers import SparseEncoder
+
+    from stages.encoders.splade_head import attach
+    from stages.evaluation.bm25 import retrieve
+    from stages.evaluation.retrieval import evaluate as evaluate_set
+    from stages.evaluation.scores import NDCG, score
+    from stages.evaluation.sets import distinct, load_sets
+    from stages.evaluation.summary import SetResult, summary
+
+    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code)
+    attach(model)
+    results = []
+    loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
+    for each in distinct([retrieval_set for sets in loaded for retrieval_set in sets]):
+        print(f"{each.name}: {len(each.queries)} queries, {len(each.corpus)} documents", flush=True)
+        result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
+        bm25 = score(retrieve(each), each.qrels)[NDCG]
+        results.append(SetResult(each.name, each.nano, result.metrics, bm25))
+    if settings.mteb:
+        from stages.evaluation.mteb_tasks import evaluate_mteb
+
+        for task in settings.mteb:
+            results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True)
+    return summary(results)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,191 @@
+"""Retrieval tasks of MTEB (https://github.com/embeddings-benchmark/mteb), scored by mteb itself from local files.
+
+Importing this module imports mteb, which takes seconds: import it only where ``evaluation.mteb`` names a task.
+"""
+
+import difflib
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import mteb
+import torch
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
+from mteb.types import PromptType
+from sentence_transformers import SparseEncoder
+from sentence_transformers.util import compute_count_vector
+
+from stages.errors import UserError
+from stages.evaluation import bm25
+from stages.evaluation.retrieval import CORPUS_DIMS, FLOPS, QUERY_DIMS
+from stages.evaluation.scores import MRR, NDCG, RECALL, score
+from stages.evaluation.sets import RetrievalSet, retrieval_set
+from stages.evaluation.summary import SetResult
+
+MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
+
+
+def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Task name → (Hub data set id, revision) from mteb's own metadata, to be downloaded beforehand.
+
+    Raises `UserError` for a name that mteb does not know, with close matches, and for a task that is no text retrieval.
+    """
+    pinned = {name: _task(name).metadata.dataset for name in task_names}
+    return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
+
+
+def evaluate_mteb(
+    model: SparseEncoder,
+    task_name: str,
+    folder: Path,
+    batch_size: int = 32,
+    show_progress: bool = False,
+    languages: Sequence[str] | None = None,
+) -> list[SetResult]:
+    """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
+
+    ``folder`` holds the task's data set as it lies on the Hub. The three scores are mteb's own: nDCG and recall rounded
+    to five digits, ties by descending document id, a query without a relevant document counted as 0 (BM25's nDCG@10 is
+    then counted the same way). Active dimensions and FLOPS are those of the embeddings that mteb asked for.
+    ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
+    subset and split behind it where the task has several.
+    """
+    with _own_cache(show_progress):
+        return _evaluate(model, _load(task_name, folder, languages), folder, batch_size, show_progress)
+
+
+def _evaluate(
+    model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool
+) -> list[SetResult]:
+    encoder = _RecordingEncoder(model)
+    model_result = mteb.evaluate(
+        encoder,
+        task,
+        co2_tracker=False,
+        cache=None,
+        encode_kwargs={"batch_size": batch_size, "show_progress_bar": show_progress, **ON_CPU},
+        show_progress_bar=show_progress,
+    )
+    by_split = model_result.task_results[0].scores
+    scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
+    results = []
+    for split, scores in scored:
+        subset = scores["hf_subset"]
+        name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
+        data = task.dataset[subset][split]
+        metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
+        metrics |= encoder.activations[subset, split].metrics()
+        results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=_bm25_ndcg(name, data, str(folder))))
+    return results
+
+
+ON_CPU: Any = {"save_to_cpu": True}  # passed on to `SparseEncoder.encode_*`, though mteb's type does not list it
+
+
+class _Activations:
+    """Active dimensions and FLOPS as sentence-transformers' sparse evaluator defines them."""
+
+    def __init__(self) -> None:
+        self.rows = {PromptType.query: 0, PromptType.document: 0}
+        self.counts: dict[PromptType, torch.Tensor] = {}
+
+    def add(self, embeddings: Any, kind: PromptType) -> None:
+        counts = compute_count_vector(embeddings).double()
+        self.counts[kind] = self.counts[kind] + counts if kind in self.counts else counts
+        self.rows[kind] += len(embeddings)
+
+    def metrics(self) -> dict[str, float]:
+        queries, corpus = (self.counts[kind] / self.rows[kind] for kind in (PromptType.query, PromptType.document))
+        return {
+            QUERY_DIMS: float(queries.sum()),
+            CORPUS_DIMS: float(corpus.sum()),
+            FLOPS: float(torch.dot(queries, corpus)),
+        }
+
+
+class _RecordingEncoder(SparseEncoderWrapper):
+    """mteb's own wrapper (sparse, by `encode_query` and `encode_document`), noting how many dimensions are active."""
+
+    def __init__(self, model: SparseEncoder) -> None:
+        super().__init__(model)
+        self.activations: dict[tuple[str, str], _Activations] = defaultdict(_Activations)
+
+    def encode(
+        self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any
+    ) -> Any:
+        embeddings = super().encode(inputs, hf_split=hf_split, hf_subset=hf_subset, prompt_type=prompt_type, **kwargs)
+        if prompt_type is not None:
+            self.activations[hf_subset, hf_split].add(embeddings, prompt_type)
+        return embeddings
+
+
+def _task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
+    try:
+        task = mteb.get_task(name, languages=languages)
+    except KeyError as error:
+        close = difflib.get_close_matches(name, [each.metadata.name for each in mteb.get_tasks()], n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see mteb.get_tasks() for the names"
+        raise UserError(f"evaluation.mteb: mteb has no task named {name!r}; {hint}") from error
+    except ValueError as error:
+        raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
+    if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
+        raise UserError(
+            f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval"
+        )
+    return task
+
+
+def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsTaskRetrieval:
+    task = _task(task_name, languages)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise UserError(f"{folder}: the data set of {task_name} is not there; run the download stage")
+    local = {**task.metadata.dataset, "path": str(folder.resolve())}
+    task.metadata = task.metadata.model_copy(update={"dataset": local})
+    try:
+        task.load_data()
+        task.convert_v1_dataset_format_to_v2(num_proc=None)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: does not load as the data set of {task_name}: {error}; download it again"
+        ) from error
+    return task
+
+
+@contextmanager
+def _own_cache(show_progress: bool) -> Iterator[None]:
+    """Let `datasets` keep its Arrow copies in a folder of this call's own, and be quiet unless progress is shown.
+
+    Its usual cache takes a folder whose README declares configs by path and config name alone: another version of the
+    data set checked out at the same path would silently be scored on the old rows.
+    """
+    usual, quiet = datasets.config.HF_DATASETS_CACHE, not show_progress and not datasets.are_progress_bars_disabled()
+    if quiet:
+        datasets.disable_progress_bars()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mteb-") as folder:
+            datasets.config.HF_DATASETS_CACHE = Path(folder)
+            yield
+    finally:
+        datasets.config.HF_DATASETS_CACHE = usual
+        if quiet:
+            datasets.enable_progress_bars()
+
+
+def _bm25_ndcg(name: str, data: Any, where: str) -> float:
+    """BM25's nDCG@10 on the documents and queries mteb loaded, queries without a relevant document counted as 0."""
+    baseline = _retrieval_set(name, data, where)
+    ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG]
+    return ndcg * len(baseline.queries) / len(data["queries"])
+
+
+def _retrieval_set(name: str, data: Any, where: str) -> RetrievalSet:
+    titles = data["corpus"]["title"] if "title" in data["corpus"].column_names else [""] * len(data["corpus"])
+    documents = zip(data["corpus"]["id"], titles, data["corpus"]["text"], strict=True)
+    corpus = {identifier: f"{title or ''} {text}".strip() for identifier, title, text in documents}
+    queries = dict(zip(data["queries"]["id"], data["queries"]["text"], strict=True))
+    return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where)

@@ -1,0 +1,190 @@
+"""Retrieval sets read from disk: BEIR folders and folders in NanoBEIR's form.
+
+NanoBEIR's form is that of ``sentence-transformers/NanoBEIR-en`` on the Hub: folders corpus, queries and qrels, each
+with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split, a split being one retrieval set.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.beir import check_id, grade, id_field, read_corpus, read_qrels, read_queries, text_field
+from stages.errors import UserError
+
+LANGUAGE_SUFFIXES = {"nb": "nb", "no": "nb", "nn": "nn", "da": "da", "sv": "sv", "en": "en"}
+SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.parquet")
+
+Qrels = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Queries, the whole corpus, and which documents are relevant.
+
+    ``queries`` holds the evaluated queries only: those with a text and at least one relevant document. ``corpus`` holds
+    the documents that have a text. ``qrels`` (query id → document id → grade above 0) may name a document without one:
+    no system can find it, and it still counts in the ideal ranking, as in sentence-transformers' NanoBEIR evaluator.
+    """
+
+    name: str
+    language: str | None
+    queries: dict[str, str]
+    corpus: dict[str, str]
+    qrels: Qrels
+    queries_left_out: int = 0
+    """Queries in the files that are not evaluated: without text, or without a relevant document in this split."""
+    entry: str = ""
+    """The evaluation entry in params.yaml that the set came from; one entry may hold several sets."""
+    nano: bool = False
+    """Whether the set came in NanoBEIR's form and so counts in ``NanoBEIR_mean_dot_ndcg@10``."""
+
+
+def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None) -> RetrievalSet:
+    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for what is wrong with them."""
+    corpus = read_corpus(folder / "corpus.jsonl")
+    queries = read_queries(folder / "queries.jsonl")
+    path = folder / "qrels" / f"{split}.tsv"
+    if not path.exists() and (others := sorted(file.stem for file in path.parent.glob("*.tsv"))):
+        raise UserError(f"{path}: no such file; choose one of the splits that are there: {', '.join(others)}")
+    qrels = read_qrels(path, queries, corpus)
+    return retrieval_set(name, language, queries, corpus, qrels, where=str(path))
+
+
+def load_nanobeir(folder: Path, name: str, language: str | None = None) -> list[RetrievalSet]:
+    """Read every split of a folder in NanoBEIR's form, in alphabetical order, each as one set named after the split.
+
+    The language is ``language`` where given, else what the split's name (``NanoSampleNb``) or ``name``
+    (``nanobeir-sv``) ends in, else None. Raises `UserError` for a missing folder, split, column or value, and for a
+    file that cannot be read.
+    """
+    shards = {subset: _shards(folder / subset) for subset in ("corpus", "queries", "qrels")}
+    splits = sorted(set().union(*shards.values()))
+    for subset, found in shards.items():
+        for split in splits:
+            if split not in found:
+                raise UserError(f"{folder / subset}: has no file for the split {split}; add {split}.parquet")
+    return [_nano_set(name, split, language, {subset: shards[subset][split] for subset in shards}) for split in splits]
+
+
+def load_sets(folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None) -> list[RetrievalSet]:
+    """The sets of one entry of params.yaml, of kind beir (one set; ``split`` of its qrels, else test) or nanobeir (one a split)."""
+    if kind == "beir":
+        return [load_beir(folder, name, split or "test", language)]
+    return [each for each in load_nanobeir(folder, name, language) if split is None or each.name == split]
+
+
+def distinct(sets: Sequence[RetrievalSet]) -> list[RetrievalSet]:
+    """The sets in order, with ``<entry>/<name>`` for every name that occurs more than once.
+
+    NanoBEIR in two languages has the same thirteen names twice.
+    """
+    counts = Counter(each.name for each in sets)
+    return [replace(each, name=f"{each.entry}/{each.name}") if counts[each.name] > 1 else each for each in sets]
+
+
+def retrieval_set(
+    name: str,
+    language: str | None,
+    queries: dict[str, str],
+    corpus: dict[str, str],
+    qrels: Qrels,
+    where: str,
+    entry: str | None = None,
+    nano: bool = False,
+) -> RetrievalSet:
+    """Leave out what cannot be evaluated and count it; `UserError` (naming ``where``) when nothing remains."""
+    relevant = {query: {doc: grade for doc, grade in docs.items() if grade > 0} for query, docs in qrels.items()}
+    evaluated = {query: text for query, text in queries.items() if text.strip() and relevant.get(query)}
+    documents = {doc: text for doc, text in corpus.items() if text.strip()}
+    if not evaluated:
+        raise UserError(f"{where}: no query has a relevant document; give at least one row a score above 0")
+    if not documents:
+        raise UserError(f"{where}: no document in the corpus has a text; add the texts")
+    return RetrievalSet(
+        name=name,
+        language=language,
+        queries=evaluated,
+        corpus=documents,
+        qrels={query: relevant[query] for query in evaluated},
+        queries_left_out=len(queries) - len(evaluated),
+        entry=name if entry is None else entry,
+        nano=nano,
+    )
+
+
+def _nano_set(entry: str, split: str, language: str | None, shards: dict[str, list[Path]]) -> RetrievalSet:
+    corpus = _texts(shards["corpus"])
+    queries = _texts(shards["queries"])
+    qrels: Qrels = {}
+    for where, row in _rows(shards["qrels"], ["query-id", "corpus-id"], optional=["score"]):
+        query = id_field(row, "query-id", where)
+        check_id(query, queries, where, "query", "queries")
+        value = 1.0 if row.get("score") is None else grade(row["score"], where)
+        documents = row["corpus-id"] if isinstance(row["corpus-id"], list) else [row["corpus-id"]]
+        for document in (id_field({"corpus-id": each}, "corpus-id", where) for each in documents):
+            check_id(document, corpus, where, "document", "corpus")
+            if qrels.setdefault(query, {}).setdefault(document, value) != value:
+                raise UserError(f"{where} gives a second grade to ({query}, {document}); keep one of them")
+    if language is None:
+        language = _language(split) or _language(entry)
+    return retrieval_set(split, language, queries, corpus, qrels, str(shards["qrels"][0]), entry=entry, nano=True)
+
+
+def _language(name: str) -> str | None:
+    suffix = re.search(r"(?:(?<=[a-z0-9])[A-Z][a-z]|[-_][a-z]{2})$", name)
+    return LANGUAGE_SUFFIXES.get(suffix[0].lstrip("-_").lower()) if suffix else None
+
+
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; NanoBEIR's form has the folders corpus, queries and qrels")
+    shards: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if match := SHARD.fullmatch(path.name):
+            shards.setdefault(match["split"], []).append(path)
+    if not shards:
+        raise UserError(f"{folder}: holds no parquet file; put <split>.parquet there")
+    return shards
+
+
+def _texts(paths: Iterable[Path]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for where, row in _rows(paths, ["_id", "text"]):
+        identifier = id_field(row, "_id", where)
+        if identifier in texts:
+            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
+        text_field(row, "text", where)
+        texts[identifier] = row["text"]  # unstripped, as sentence-transformers' own evaluator hands it to the model
+    return texts
+
+
+def _rows(
+    paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ("file: row N", row) of parquet files with rows numbered from 1 in each, by row group."""
+    for path in paths:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: is empty; fetch or write the file again")
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                present = file.schema_arrow.names
+                for column in columns:
+                    if column not in present:
+                        raise UserError(f'{path}: has no column "{column}" (it has {", ".join(present)}); add it')
+                chosen = [*columns, *(column for column in optional if column in present)]
+                for batch in file.iter_batches(batch_size=1024, columns=chosen):
+                    for index in range(batch.num_rows):
+                        number += 1
+                        row = {column: batch.column(column)[index].as_py() for column in chosen}
+                        yield f"{path}: row {number}", row
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: row {number} is not valid UTF-8; write the file again as UTF-8") from error
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: is no complete parquet file; fetch or write the file again") from error
