@@ -1,0 +1,91 @@
+"""Publish models/final with its card where params.yaml asks for it (hub.push), and leave a receipt: metrics/push.json.
+
+The receipt stays when the stage runs again: by it an unchanged model is not pushed twice.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UserError, run_stage
+from stages.files import write_json
+from stages.params import Architecture, Hub, Section, load_resolved, read_resolved
+
+FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
+EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
+
+
+class Provenance(Section):
+    """Where a training set came from."""
+
+    repo: str | None
+    revision: str | None
+    sample: bool
+
+
+class PushSettings(Hub):
+    """resolved/push.yaml."""
+
+    architecture: Architecture
+    languages: list[str]
+    datasets: dict[str, Provenance]
+
+
+def main() -> None:
+    settings = load_resolved("push", PushSettings)
+    receipt = json.loads(RECEIPT.read_text(encoding="utf-8")) if RECEIPT.exists() else None
+    if not settings.push:
+        if receipt is None:
+            write_json(RECEIPT, {"repo_id": None, "fingerprint": None, "commit": None})
+        return
+    if os.environ.get("DVC_EXP_NAME"):
+        raise UserError("hub.push: is true inside `dvc exp run`; `dvc exp apply` the winner and push it with `dvc repro`")
+
+    from stages.publish import fingerprint, needs_push, publish
+
+    if settings.model_id is None:
+        raise UserError("hub.model_id: has no value while hub.push is true; set it to you/your-model")
+    current = fingerprint(FINAL)
+    if not needs_push(receipt, current, settings.model_id):
+        print(f"{settings.model_id} has this model already: nothing to push")
+        return
+    published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
+    write_json(RECEIPT, {"repo_id": published.repo_id, "fingerprint": current, "commit": published.commit})
+    print(f"pushed to {published.url} as commit {published.commit}")
+
+
+def card(settings: PushSettings, model_id: str) -> str:
+    """The model card, from the effective values and the scores of this run."""
+    from stages.card import LOCAL, SAMPLE, TrainingSet, model_card
+    from stages.experiment import commit
+
+    trained = read_resolved("train")
+    model = trained["model"]
+    sources = json.loads(MIX.read_text(encoding="utf-8"))["sources"]
+    state = commit()
+    return model_card(
+        model_id=model_id,
+        architecture=settings.architecture,
+        base_model=SAMPLE if model["base_model"] == "made" else model["base_model"],
+        base_revision=model["revision"],
+        languages=settings.languages,
+        training_sets=[
+            TrainingSet(name, SAMPLE if origin.sample else origin.repo or LOCAL, origin.revision, rows=_rows(sources, name))
+            for name, origin in settings.datasets.items()
+        ],
+        params={key: value for key, value in trained.items() if key != "tracking"},
+        evaluation=json.loads(EVALUATION.read_text(encoding="utf-8")),
+        commit=state.get("git_commit"),
+        dirty=state.get("git_dirty") == "true",
+        trust_remote_code=model["base_model"] in model["trust_remote_code"],
+        license=settings.license,
+    )
+
+
+def _rows(sources: dict[str, Any], name: str) -> int | None:
+    return sources.get(name, {}).get("used")
+
+
+if __name__ == "__main__":
+    run_stage(main)
