@@ -1,0 +1,167 @@
+"""The pipeline as people use it: dvc repro, dvc exp run, metrics and params diff, queue, run-cache, plots."""
+
+import json
+import re
+from pathlib import Path
+
+from sentence_transformers import SparseEncoder
+
+from tests.pipeline.conftest import Workspace
+
+
+def metrics(workspace: Workspace, name: str = "evaluation") -> dict:
+    return json.loads((workspace.folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Workspace) -> None:
+    log = (reproduced.folder.parent / "repro.log").read_text(encoding="utf-8")
+    assert reproduced.stages_run(log) >= {
+        "resolve",
+        "download",
+        "download-eval",
+        "format",
+        "mix",
+        "train",
+        "evaluate",
+        "push",
+    }
+    assert re.search(r"^set +nDCG@10 +BM25 nDCG@10", log, re.M)
+    for row in [*metrics(reproduced).values()]:
+        if isinstance(row, dict):
+            assert {
+                "ndcg@10",
+                "mrr@10",
+                "recall@100",
+                "query_active_dims",
+                "corpus_active_dims",
+                "flops",
+                "bm25_ndcg@10",
+            } <= set(row)
+
+
+def test_a_second_repro_runs_nothing(workspace: Workspace) -> None:
+    output = workspace.run("dvc", "repro")
+    assert workspace.stages_run(output) == set()
+    assert "Data and pipelines are up to date" in output
+
+
+def test_the_model_loads_with_stock_sentence_transformers(reproduced: Workspace) -> None:
+    model = SparseEncoder(str(reproduced.folder / "models" / "final"))
+    assert model.encode_query(["Når åpner biblioteket?"]).shape == (1, 1000)
+    assert not list((reproduced.folder / "models" / "final").rglob("README.md"))
+
+
+def test_one_value_reruns_train_and_what_follows_and_the_diffs_tell_it(workspace: Workspace) -> None:
+    before = metrics(workspace)
+    output = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=1e-4")
+    assert workspace.stages_run(output) == {"resolve", "train", "evaluate", "push"}
+    assert metrics(workspace) != before
+    assert re.search(r"mean\.query_active_dims", workspace.run("dvc", "metrics", "diff"))
+    assert re.search(r"resolved/train\.yaml +loss\.query_regularizer_weight +0\.001 +0\.0001", workspace.run("dvc", "params", "diff"))
+    shown = workspace.run("dvc", "exp", "show", "--csv")
+    assert "loss.query_regularizer_weight" in shown and "NanoBEIR_mean_dot_ndcg@10" in shown
+
+    back = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=null")
+    assert "Stage 'train' is cached - skipping run" in back
+    assert metrics(workspace) == before
+
+
+def test_a_value_of_another_architecture_reruns_nothing_but_resolve(workspace: Workspace) -> None:
+    output = workspace.run("dvc", "exp", "run", "-S", "model.k=16")
+    assert workspace.stages_run(output) == {"resolve"}
+
+
+def test_tracking_only_watches(workspace: Workspace) -> None:
+    output = workspace.run("dvc", "exp", "run", "-S", "tracking.mlflow=false")
+    assert workspace.stages_run(output) == {"resolve"}
+
+
+def test_a_mistake_deletes_nothing(workspace: Workspace) -> None:
+    files = sorted(p.relative_to(workspace.folder) for f in ("data", "models", "metrics") for p in (workspace.folder / f).rglob("*"))
+    output = workspace.run("dvc", "exp", "run", "-S", "training.learning_rate=-1", status=255)
+    assert "error: params.yaml: training.learning_rate: is -1; give greater than 0" in output
+    assert "exited with 2" in output
+    assert "Traceback" not in output
+    assert files == sorted(
+        p.relative_to(workspace.folder) for f in ("data", "models", "metrics") for p in (workspace.folder / f).rglob("*")
+    )
+
+
+def test_a_set_that_is_disabled_is_left_out_of_the_mix(workspace: Workspace) -> None:
+    workspace.run("dvc", "exp", "run", "-S", "datasets.sample-esci.enabled=false", "mix")
+    assert "sample-esci" not in metrics(workspace, "mix")["sources"]
+    assert "sample-nli" in metrics(workspace, "mix")["sources"]
+
+
+def test_the_plots_open_without_network(workspace: Workspace) -> None:
+    workspace.run("dvc", "plots", "show")
+    page = workspace.folder / "dvc_plots" / "index.html"
+    html = page.read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
+    pictures = [page.parent / source for source in re.findall(r'<img[^>]* src="([^"]+)"', html)]
+    assert len(pictures) == 2
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_experiments_run_from_a_queue_and_in_a_temporary_folder(workspace: Workspace) -> None:
+    for weight in ("1e-5", "1e-2"):
+        workspace.run("dvc", "exp", "run", "--queue", "-S", f"loss.query_regularizer_weight={weight}")
+    workspace.run("dvc", "exp", "run", "--temp", "-S", "loss.query_regularizer_weight=1e-6")
+    workspace.run("dvc", "exp", "run", "--run-all")
+    shown = workspace.run("dvc", "exp", "show", "--csv")
+    column = (
+        shown.splitlines()[0].split(",").index("resolved/train.yaml:loss.query_regularizer_weight")
+        if "resolved/train.yaml:loss" in shown
+        else None
+    )
+    assert column is None or {"1e-05", "0.01", "1e-06"} <= {
+        line.split(",")[column] for line in shown.splitlines()[1:] if line.count(",") > column
+    }
+    for weight in ("1e-05", "0.01", "1e-06"):
+        assert weight in shown
+
+
+def test_git_and_dvc_hold_what_they_should(reproduced: Workspace) -> None:
+    tracked = reproduced.run("git", "ls-files").splitlines()
+    assert {"dvc.lock", "metrics/evaluation.json", "metrics/mix.json", "resolved/train.yaml"} <= set(tracked)
+    assert not [name for name in tracked if name.startswith(("data/raw", "data/mixed", "models/final", "checkpoints"))]
+    assert not list((reproduced.folder / "checkpoints").glob("*/checkpoint-*"))
+
+
+def test_params_of_the_run_are_logged_to_a_local_mlflow_store(reproduced: Workspace) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{reproduced.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("nordic-sparse")
+    runs = client.search_runs([experiment.experiment_id])
+    [first] = [run for run in runs if run.info.run_id == runs[-1].info.run_id]
+    assert first.data.params["loss.query_regularizer_weight"] == "0.001"
+    assert "mean.ndcg_at_10" in first.data.metrics and "loss" in first.data.metrics
+    assert first.info.status == "FINISHED"
+
+
+def test_a_beir_folder_of_ones_own_trains_and_evaluates(workspace: Workspace, tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "mine")
+    sample = {f"sample-{name}": {"enabled": False} for name in ("nli", "qa", "ddsc", "esci")}
+    workspace.edit_params(
+        {
+            "datasets": {**sample, "mine": {"kind": "beir", "path": str(folder), "split": "train", "language": "nb"}},
+            "evaluation": {"sets": {"sample": {"enabled": False}, "mine": {"kind": "beir", "path": str(folder), "split": "test"}}},
+        }
+    )
+    workspace.run("dvc", "repro")
+    assert set(metrics(workspace, "mix")["sources"]) == {"mine"}
+    assert set(metrics(workspace)) == {"mine", "mean"}
+
+
+def write_beir(folder: Path) -> Path:
+    """A BEIR folder of 60 documents; 50 training queries and 10 for testing."""
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{i}", "title": f"Vei {i}", "text": f"Huset i gate nummer {i} ble bygd i {1800 + i}."} for i in range(60)]
+    queries = [{"_id": f"q{i}", "text": f"Når ble huset i gate {i} bygd?"} for i in range(60)]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    for split, numbers in (("train", range(50)), ("test", range(50, 60))):
+        lines = [f"q{i}\td{i}\t1\n" for i in numbers]
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), encoding="utf-8")
+    return folder

@@ -1,0 +1,129 @@
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stages.errors import UserError
+from stages.formatting import MAX_CHARACTERS, format_set
+from stages.sources.chunk import chunk
+
+
+def run(tmp_path, train, dev=(), name="set"):
+    """Format rows (anchor, positive[, negative]); return the report and the rows of train.parquet."""
+
+    def read(split):
+        for rows in (
+            (train if split == "train" else [dev]) if train and isinstance(train[0], list) else [train if split == "train" else dev]
+        ):
+            if rows:
+                columns = zip(*[(*row, None)[:3] for row in rows], strict=True)
+                anchor, positive, negative = (pa.array(column, pa.string()) for column in columns)
+                yield chunk(anchor, positive, [negative], "nb")
+
+    report = format_set(name, read, tmp_path / name)
+    return report, pq.read_table(tmp_path / name / "train.parquet").to_pylist()
+
+
+def texts(rows):
+    return [tuple(row[name] for name in ("anchor", "positive", "negative")) for row in rows]
+
+
+def test_texts_are_stripped_and_in_nfc(tmp_path):
+    _, rows = run(tmp_path, [(" bla\u030abær\n", "\u00a0p ", " n\t")])
+    assert texts(rows) == [("blåbær", "p", "n")]
+    assert (rows[0]["source"], rows[0]["language"]) == ("set", "nb")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((None, "p"), "empty anchor"),
+        (("  ", "p"), "empty anchor"),
+        (("a", None), "empty positive"),
+        (("a", "\n"), "empty positive"),
+        (("a", " a "), "anchor equals positive"),
+        (("Å være", "å VÆRE"), "anchor equals positive"),
+        (("a", "x" * (MAX_CHARACTERS + 1)), "too long"),
+        (("a", "p", "å" * 1_000_000), "too long"),
+        (("q", "p", "n"), "duplicate"),
+    ],
+)
+def test_an_unusable_row_is_dropped_and_counted(tmp_path, row, reason):
+    report, rows = run(tmp_path, [("q", "p", "n"), row])
+    assert texts(rows) == [("q", "p", "n")]
+    assert report["train"]["dropped"] == {reason: 1}
+    assert (report["train"]["read"], report["train"]["kept"]) == (2, 1)
+
+
+def test_a_text_of_the_greatest_length_stays(tmp_path):
+    _, rows = run(tmp_path, [("a", "å" * MAX_CHARACTERS)])
+    assert len(rows[0]["positive"]) == MAX_CHARACTERS
+
+
+@pytest.mark.parametrize(("negative", "removed"), [("", 0), (None, 0), ("p", 1), ("A", 1), (" P ", 1)])
+def test_a_negative_that_teaches_nothing_leaves_a_pair(tmp_path, negative, removed):
+    report, rows = run(tmp_path, [("a", "p", negative)])
+    assert texts(rows) == [("a", "p", None)]
+    assert report["train"]["negatives_removed"] == removed
+    assert (report["train"]["with_negative"], report["train"]["without_negative"]) == (0, 1)
+
+
+def test_the_same_pair_with_another_negative_is_another_row(tmp_path):
+    _, rows = run(tmp_path, [("a", "p", "n"), ("a", "p", "m"), ("a", "p", None)])
+    assert len(rows) == 3
+
+
+def test_duplicates_are_found_across_chunks(tmp_path):
+    report, rows = run(tmp_path, [[("a", "p"), ("b", "p")], [("c", "p"), ("a", "p")]])
+    assert [row["anchor"] for row in rows] == ["a", "b", "c"]
+    assert report["train"]["dropped"] == {"duplicate": 1}
+
+
+def test_dev_wins_over_train_rows_that_share_its_anchor_or_positive(tmp_path):
+    train = [("a", "1"), ("b", "p"), ("p", "a"), ("c", "3")]
+    report, rows = run(tmp_path, train, dev=[("a", "p")])
+    assert [row["anchor"] for row in rows] == ["p", "c"]
+    assert report["train"]["dropped"] == {"shares anchor or positive with dev": 2}
+    assert report["dev"]["kept"] == 1
+    assert len(pq.read_table(tmp_path / "set" / "dev.parquet")) == 1
+
+
+def test_without_dev_its_file_is_there_and_empty(tmp_path):
+    run(tmp_path, [("a", "p")])
+    table = pq.read_table(tmp_path / "set" / "dev.parquet")
+    assert (len(table), table.column_names) == (0, ["anchor", "positive", "negative", "source", "language"])
+
+
+def test_further_negatives_stay_in_their_columns(tmp_path):
+    columns = [pa.array([text]) for text in ("a", "p", "n", "m")]
+    format_set("s", lambda split: iter([chunk(*columns[:2], columns[2:], "nb")] if split == "train" else []), tmp_path / "s")
+    assert pq.read_table(tmp_path / "s" / "train.parquet").column_names[:4] == ["anchor", "positive", "negative", "negative_2"]
+
+
+def test_nothing_left_stops_with_the_reasons_and_leaves_no_folder(tmp_path):
+    with pytest.raises(UserError, match=r"datasets\.mine: no training row is left \(empty anchor: 1, empty positive: 2\)") as caught:
+        run(tmp_path, [("", "p"), ("a", ""), ("b", None)], name="mine")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_at_all_stops_too(tmp_path):
+    with pytest.raises(UserError, match="the files hold none"):
+        run(tmp_path, [])
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    rows = [(f"a{i}", f"p{i}", None if i % 3 else f"n{i}") for i in range(5_000)]
+    digests = []
+    for attempt in ("one", "two"):
+        run(tmp_path / attempt, [rows[:2_000], rows[2_000:]], dev=[("d", "e")])
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / attempt / "set").iterdir()})
+    assert digests[0] == digests[1]
+    assert set(digests[0]) == {"train.parquet", "dev.parquet", "report.json"}
+
+
+def test_the_report_on_disk_is_the_report(tmp_path):
+    report, _ = run(tmp_path, [("a", "p", "n"), ("", "p")])
+    assert json.loads((tmp_path / "set" / "report.json").read_text(encoding="utf-8")) == report
