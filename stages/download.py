@@ -14,6 +14,17 @@ from stages.errors import UserError, run_stage
 from stages.files import atomic_write, mark_unused
 from stages.params import read_resolved
 
+NOT_NEEDED = (
+    ".*",
+    "*.bin",
+    "*.pt",
+    "*.ckpt",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "onnx/*",
+    "openvino/*",
+)  # pickles, and what other frameworks load
 RAW, EVALUATION, MTEB, BASE = Path("data/raw"), Path("data/eval"), Path("data/mteb"), Path("models/base")
 
 
@@ -112,7 +123,7 @@ def _snapshot(repo: str, revision: str, folder: Path, key: str, repo_type: str) 
     )
 
     try:
-        snapshot_download(repo, revision=revision, repo_type=repo_type, local_dir=folder)
+        snapshot_download(repo, revision=revision, repo_type=repo_type, local_dir=folder, ignore_patterns=list(NOT_NEEDED))
     except GatedRepoError as error:
         raise UserError(f"{key}: {repo} is gated; accept its terms on its Hub page, then set HF_TOKEN or run `hf auth login`") from error
     except RevisionNotFoundError as error:
@@ -123,6 +134,8 @@ def _snapshot(repo: str, revision: str, folder: Path, key: str, repo_type: str) 
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{key}: {repo} could not be downloaded ({reason}); check the network and run `dvc repro` again") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+    if repo_type == "model" and not list(folder.rglob("*.safetensors")):
+        raise UserError(f"{key}.base_model: {repo} has no safetensors weights, and pickled ones are not loaded; name another")
 
 
 if __name__ == "__main__":

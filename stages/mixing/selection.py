@@ -59,8 +59,7 @@ class Selection:
         _add(self._distractors, evaluation.distractors)
 
     def rows(self, path: Path, counts: Counts) -> Iterator[pa.Table]:
-        """Yield the usable rows of a formatted file, with a column of `hashes` for each column of texts; ``counts`` is
-        filled."""
+        """Yield the usable rows of a formatted file, each column of texts with one of hashes; fill in ``counts``."""
         own = []
         for table in read_tables(path):
             hashes = text_hashes(table)

@@ -1,0 +1,29 @@
+"""One switch each: every architecture runs through all stages and leaves a model for stock sentence-transformers."""
+
+import json
+
+import pytest
+from sentence_transformers import SparseEncoder
+
+from tests.pipeline.conftest import Workspace
+
+QUESTION = ["Når åpner biblioteket?"]
+
+
+@pytest.mark.parametrize("architecture", ["inference-free-splade", "csr"])
+def test_one_switch_changes_the_architecture(workspace: Workspace, architecture: str) -> None:
+    output = workspace.run("dvc", "exp", "run", "-S", f"architecture={architecture}")
+    assert workspace.stages_run(output) == {"resolve", "train", "evaluate", "push"}
+    model = SparseEncoder(str(workspace.folder / "models" / "final"))
+    assert 0 < model.encode_query(QUESTION).to_dense().count_nonzero() < model.get_embedding_dimension()
+    scores = json.loads((workspace.folder / "metrics" / "evaluation.json").read_text())
+    assert scores["mean"]["ndcg@10"] > 0.05
+
+
+@pytest.mark.parametrize("profile", ["nordic", "ecommerce"])
+def test_a_profile_that_needs_the_hub_says_so_in_one_line(workspace: Workspace, profile: str) -> None:
+    output = workspace.run("dvc", "exp", "run", "-S", f"profile={profile}", status=255)
+    errors = [line for line in output.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "`make pin` looks them up on the Hub" in errors[0] and f"profile {profile} needs the network once" in errors[0]
+    assert workspace.stages_run(output) == {"resolve"}

@@ -1,0 +1,68 @@
+"""A training that is killed goes on from its last checkpoint, and ends as if it had not been."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from stages.files import remove
+from tests.pipeline.conftest import Workspace
+
+
+def digests(workspace: Workspace) -> dict[str, str]:
+    """sha256 of the trained model's files, the curve and the scores."""
+    folder = workspace.folder
+    files = [*(folder / "models" / "final").rglob("*"), folder / "models" / "training.csv", folder / "metrics" / "evaluation.json"]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.is_file()}
+
+
+def kill_at_checkpoint(workspace: Workspace, step: int) -> None:
+    """Start `dvc repro` and SIGKILL its whole process group as soon as checkpoint ``step`` is complete."""
+    process = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list((workspace.folder / "checkpoints").glob(f"*/checkpoint-{step}/trainer_state.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
+    workspace.edit_params({"training": {"weight_decay": 0.02}})
+    workspace.run("dvc", "repro")
+    undisturbed = digests(workspace)
+    workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc has to train once more
+    remove(workspace.folder / ".dvc" / "cache" / "runs")
+    kill_at_checkpoint(workspace, 4)
+    output = workspace.run("dvc", "repro")
+    assert "going on from" in output
+    assert digests(workspace) == undisturbed
+
+
+def test_a_trainer_that_outlives_dvc_keeps_a_second_one_out(workspace: Workspace) -> None:
+    lock = workspace.folder / "checkpoints" / "lock"
+    holder = subprocess.Popen(
+        ["flock", "--exclusive", "--no-fork", str(lock), "sleep", "60"], cwd=workspace.folder, env=workspace.environment
+    )
+    try:
+        time.sleep(0.5)
+        workspace.edit_params({"seed": 7})
+        output = workspace.run("dvc", "repro", status=255)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert "another training is still running here" in output
+
+
+def test_the_checkpoints_of_a_finished_run_are_gone(reproduced: Workspace) -> None:
+    assert [path.name for path in Path(reproduced.folder / "checkpoints").iterdir()] == ["lock"]
