@@ -1,8 +1,10 @@
 # The README's commands. Everything runs in .venv, which is set up from requirements.lock.
 PYTHON ?= python3
+# Of the data benchmark: 1 is the full mission, a quarter of an hour.
+SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow lint bench pin
+.PHONY: repro test test-slow lint bench bench-data bench-train pin
 
 repro: .venv/complete
 	dvc repro
@@ -22,8 +24,14 @@ lint: .venv/complete
 pin: .venv/complete
 	python -m stages.pin
 
-bench: .venv/complete
-	for script in benchmarks/*.py; do python $$script || exit 1; done
+bench: bench-data bench-train
+
+bench-data: .venv/complete
+	python benchmarks/data_pipeline.py --scale $(SCALE)
+
+bench-train: .venv/complete
+	python benchmarks/splade_head.py
+	python benchmarks/training_step.py
 
 .venv/complete: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "make: $(PYTHON) is Python %d.%d; name another with make PYTHON=python3.11 (3.11 to 3.13)" % sys.version_info[:2])'

@@ -13,12 +13,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
+from stages.manifest import forbids_commercial_use
+
 LOCAL = "local"
 SAMPLE = "built-in sample"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 LOCAL_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:[\\/]|file:|\\\\).")
 WHERE_THINGS_LIE = re.compile(r"tracking|hub|(.*_)?(path|dir|folder|file|uri|url|token|secret|password)")
-NON_COMMERCIAL = re.compile(r"(^|-)nc(-|$)")
 
 ARCHITECTURES = {
     "splade": (
@@ -166,7 +167,7 @@ def _data_section(training_sets: Sequence[TrainingSet]) -> str:
         used = "" if data.rows is None else f"{data.rows:,}"
         rows.append([data.name, source, revision, data.license or "not known", used])
     table = _table(["data set", "source", "revision", "licence", "rows used"], rows)
-    restricted = [data.name for data in training_sets if NON_COMMERCIAL.search(data.license or "")]
+    restricted = [data.name for data in training_sets if forbids_commercial_use(data.license)]
     note = f"\n\nNot for commercial use, by its licence: {_enumerate(restricted)}." if restricted else ""
     return f"## Training data\n\n{table}{note}" if rows else ""
 

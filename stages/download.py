@@ -1,31 +1,28 @@
 """Bring one data set, evaluation set, the MTEB data or the base model to where the later stages expect it.
 
 `python -m stages.download dataset|evaluation NAME` and `python -m stages.download mteb|base`. After this stage nothing needs the network.
-A set that the profile does not use is only marked as unused: dvc.yaml lists every set.
+Beside the files lies manifest.json: where they come from, their licence, their checksums. A set that the profile does not use is only
+marked as unused: dvc.yaml lists every set.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write, mark_unused
+from stages.manifest import MANIFEST, manifest, write_manifest
 from stages.params import read_resolved
 
-NOT_NEEDED = (
-    ".*",
-    "*.bin",
-    "*.pt",
-    "*.ckpt",
-    "*.h5",
-    "*.msgpack",
-    "*.onnx",
-    "onnx/*",
-    "openvino/*",
-)  # pickles, and what other frameworks load
 RAW, EVALUATION, MTEB, BASE = Path("data/raw"), Path("data/eval"), Path("data/mteb"), Path("models/base")
+DOWNLOADS = Path(".downloads")
+"""What is under way, outside DVC's outputs: a download that was killed goes on from there."""
+PATIENCE = "DOWNLOAD_PATIENCE"
+"""Environment variable: seconds for which a Hub that fails is asked again, 60 where it is not set."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,13 +36,9 @@ def main(arguments: Sequence[str]) -> None:
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
         case ["base"]:
             settings = read_resolved("download_base")
-            place = settings["base_model"]
-            origin = (
-                {"chosen": place != "made", "path": place}
-                if Path(place).is_dir()
-                else {"chosen": place != "made", "repo": place, "revision": settings["revision"]}
-            )
-            fetch(origin, BASE, "model", "model")
+            base, kind = settings["base_model"], {"kind": "model", "code": settings.get("trust_remote_code", False)}
+            place = {"path": base} if Path(base).is_dir() else {"repo": base, "revision": settings["revision"]}
+            fetch({"chosen": base != "made", **kind, **place}, BASE, "model.base_model", "model")
         case _:
             raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | base")
 
@@ -54,41 +47,98 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
     """Write the folder ``target`` from the origin: a pinned Hub snapshot, a local folder or file, or the built-in sample.
 
     Args:
-        origin: ``chosen`` and one of ``repo`` with ``revision``, ``path``, ``sample``.
+        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``; ``code``: Python files come too.
         key: the key of params.yaml that error lines name.
         repo_type: "dataset" or "model".
 
     Raises:
-        UserError: the place does not exist or cannot be reached.
+        UserError: the place does not exist, cannot be reached or holds nothing that the kind reads.
     """
     if not origin["chosen"]:
         mark_unused(target)
-        return
-    with atomic_write(target) as folder:
-        folder.mkdir()
-        if origin.get("sample"):
-            _write_sample(origin["sample"], folder, key)
-        elif origin.get("path"):
-            _copy(Path(origin["path"]), folder, key)
-        else:
-            _snapshot(origin["repo"], origin["revision"], folder, key, repo_type)
+    elif origin.get("repo"):
+        with ExitStack() as downloads:
+            files, about = _snapshot(downloads, origin, key, repo_type)
+            with atomic_write(target) as folder:
+                write_manifest(files, about)
+                shutil.move(files, folder)
+    else:
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            if origin.get("sample"):
+                _write_sample(origin["sample"], folder, key)
+            else:
+                _copy(Path(origin["path"]), folder, key if repo_type == "model" else f"{key}.path")
+            write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
 def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
-    """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins."""
+    """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins.
+
+    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows.
+    """
     if not tasks:
         mark_unused(target)
         return
-    with atomic_write(target) as folder:
-        folder.mkdir()
-        if path:
+    with ExitStack() as downloads:
+        snapshots = {} if path else _mteb_snapshots(downloads, tasks)
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            placed: dict[Path, Path] = {}
             for task in tasks:
-                _copy(Path(path) / task, folder / task, "evaluation.mteb_path")
-        else:
-            from stages.evaluation.mteb_tasks import required_datasets
+                if path:
+                    _copy(Path(path) / task, folder / task, "evaluation.mteb_path")
+                    snapshots[task] = folder / task, manifest(folder / task, kind="mteb")
+                elif (files := snapshots[task][0]) in placed:
+                    shutil.copytree(placed[files], folder / task)
+                else:
+                    placed[files] = Path(shutil.move(files, folder / task))
+            write_manifest(folder, {task: about for task, (_, about) in snapshots.items()})
 
-            for task, (repo, revision) in required_datasets(tasks).items():
-                _snapshot(repo, revision, folder / task, f"evaluation.mteb ({task})", "dataset")
+
+def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    from stages.evaluation.mteb_tasks import required_datasets
+
+    required = required_datasets(tasks)
+    snapshots = {
+        (repo, revision): _snapshot(downloads, {"repo": repo, "revision": revision, "kind": "mteb"}, f"evaluation.mteb: {task}", "dataset")
+        for (repo, revision), task in {place: task for task, place in required.items()}.items()  # tasks may share a data set
+    }
+    return {task: snapshots[place] for task, place in required.items()}
+
+
+def _snapshot(downloads: ExitStack, origin: Mapping[str, Any], key: str, repo_type: str) -> tuple[Path, dict[str, Any]]:
+    """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest."""
+    from stages.hub import Source
+    from stages.snapshot import snapshot
+
+    repo, revision, kind = origin["repo"], origin["revision"], origin["kind"]
+    source = Source(repo, revision, repo_type, key)
+    files, listed = downloads.enter_context(snapshot(source, lambda paths: _select(paths, origin, key), DOWNLOADS, patience=_patience()))
+    digests = {file.path: file.sha256 for file in listed if file.sha256}
+    return files, manifest(files, kind=kind, repo=repo, revision=revision, digests=digests)
+
+
+def _select(paths: Sequence[str], origin: Mapping[str, Any], key: str) -> set[str]:
+    """The files of a repository that are needed; `UserError` before the first comes down where they would be no use."""
+    from stages.wanted import CARD, patterns, wanted
+
+    repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("code"))
+    needed = set(filter(wanted(kind, code), paths))
+    if kind == "model" and not any(path.endswith(".safetensors") for path in needed):
+        raise UserError(f"{key}: {repo} has no safetensors weights, and pickled ones are not loaded; name another")
+    if not needed - {CARD}:
+        names = ", ".join(patterns(kind, code))
+        raise UserError(f"{key}: {repo} has no file that kind {kind} reads ({names}); choose another kind, or a revision that has one")
+    return needed
+
+
+def _patience() -> float:
+    given = os.environ.get(PATIENCE, "60")
+    try:
+        return max(0.0, float(given))
+    except ValueError as error:
+        raise UserError(f"{PATIENCE}: is {given!r}; give a number of seconds, or unset it") from error
 
 
 def _write_sample(name: str, folder: Path, key: str) -> None:
@@ -103,39 +153,18 @@ def _write_sample(name: str, folder: Path, key: str) -> None:
 
 
 def _copy(path: Path, folder: Path, key: str) -> None:
-    if path.is_dir():
-        shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
-    elif path.is_file():
-        shutil.copy(path, folder / path.name)
-    else:
-        raise UserError(f"{key}.path: {path} does not exist; correct the path")
-
-
-def _snapshot(repo: str, revision: str, folder: Path, key: str, repo_type: str) -> None:
-    import httpx2
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
+    """Copy a local folder or file, without what is hidden and without a manifest of its own."""
+    if not path.exists():
+        raise UserError(f"{key}: {path} does not exist; correct the path")
     try:
-        snapshot_download(repo, revision=revision, repo_type=repo_type, local_dir=folder, ignore_patterns=list(NOT_NEEDED))
-    except GatedRepoError as error:
-        raise UserError(f"{key}: {repo} is gated; accept its terms on its Hub page, then set HF_TOKEN or run `hf auth login`") from error
-    except RevisionNotFoundError as error:
-        raise UserError(f"{key}.revision: {repo} has no commit {revision}; `make pin` looks up the newest") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"{key}.repo: the Hub has no {repo_type} {repo}, or it is private; correct it, or set HF_TOKEN") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{key}: {repo} could not be downloaded ({reason}); check the network and run `dvc repro` again") from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-    if repo_type == "model" and not list(folder.rglob("*.safetensors")):
-        raise UserError(f"{key}.base_model: {repo} has no safetensors weights, and pickled ones are not loaded; name another")
+        if path.is_dir():
+            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+            (folder / MANIFEST).unlink(missing_ok=True)
+        else:
+            shutil.copy(path, folder / path.name)
+    except OSError as error:  # shutil.Error, with a list, where a folder is concerned
+        wrong = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        raise UserError(f"{key}: {path} cannot be copied ({wrong}); mend that, then run `dvc repro` again") from error
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ def main() -> None:
 
 
 def texts(mixed: Path) -> Iterator[str]:
-    """Every anchor, positive and negative of the mixed training rows, in order, a row group at a time."""
-    from stages.training.data import parquet_batches, text_columns
+    """Every anchor, positive and negative of the mixed training rows, in order."""
+    from stages.rows.parquet import read_tables, text_columns
 
-    for batch in parquet_batches(mixed):
-        for column in text_columns(batch.schema.names):
-            yield from (text for text in batch[column].to_pylist() if text)
+    for rows in read_tables(mixed):
+        for column in text_columns(rows.column_names):
+            yield from (text for text in rows[column].to_pylist() if text)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
-"""Make data/mixed/train.parquet from the formatted sets, and metrics/mix.json: `python -m stages.mix`."""
+"""Make data/mixed/train.parquet from the formatted sets: `python -m stages.mix`.
 
+metrics/mix.json says what an epoch uses, metrics/data.json what became of every row before, metrics/data.png shows both.
+"""
+
+import json
 from pathlib import Path
 
 from stages.errors import run_stage
 from stages.evaluation.sets import RetrievalSet, load_sets
-from stages.files import write_json
+from stages.files import atomic_write, write_json
 from stages.mixing import EvaluationTexts, Source, mix
 from stages.params import read_resolved
+from stages.plots import draw_data
 
-FORMATTED, EVALUATION, MIXED, METRICS = Path("data/formatted"), Path("data/eval"), Path("data/mixed"), Path("metrics/mix.json")
+FORMATTED, EVALUATION, MIXED = Path("data/formatted"), Path("data/eval"), Path("data/mixed")
+METRICS, DATA, PICTURE = Path("metrics/mix.json"), Path("metrics/data.json"), Path("metrics/data.png")
 
 
 def main() -> None:
@@ -27,6 +33,10 @@ def main() -> None:
         evaluation=evaluation_texts(sets),
     )
     write_json(METRICS, report)
+    formatted = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
+    write_json(DATA, formatted)
+    with atomic_write(PICTURE) as temporary:
+        draw_data(formatted, report["sources"], temporary)
 
 
 def evaluation_texts(sets: list[RetrievalSet]) -> EvaluationTexts:

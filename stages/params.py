@@ -140,6 +140,7 @@ class Location(Section):
     sample: str | None = None
     profiles: list[Profile] | None = None
     enabled: bool | None = None
+    kind: str
 
     def chosen(self, profile: str) -> bool:
         """Whether ``profile`` uses this set; ``enabled`` overrules the list of profiles."""
@@ -149,7 +150,13 @@ class Location(Section):
 
     def origin(self) -> dict[str, str | None]:
         """Where it lies, as the download stage sees it; of the sample also which version of its generator writes it."""
-        origin = {"repo": self.repo, "revision": self.revision, "path": self.path, "sample": self.sample}
+        origin: dict[str, str | None] = {
+            "kind": self.kind,
+            "repo": self.repo,
+            "revision": self.revision,
+            "path": self.path,
+            "sample": self.sample,
+        }
         return origin | {"generator": sample_version()} if self.sample else origin
 
 
@@ -218,6 +225,7 @@ class Hub(Section):
     private: bool
     strategy: Literal["end"]
     license: str | None
+    allow_non_commercial: bool = False
 
 
 # What only some architectures use: there it must have a value, elsewhere it may be null and no stage sees it.

@@ -5,6 +5,7 @@ The receipt stays when the stage runs again: by it an unchanged model is not pus
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from stages.files import write_json
 from stages.params import Architecture, Hub, Section, load_resolved, read_resolved
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
+RAW, BASE = Path("data/raw"), Path("models/base")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
 
 
@@ -50,15 +52,31 @@ def main() -> None:
     if not needs_push(receipt, current, settings.model_id):
         print(f"{settings.model_id} has this model already: nothing to push")
         return
+    if not settings.allow_non_commercial:
+        refuse_non_commercial(settings.datasets)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
     write_json(RECEIPT, {"repo_id": published.repo_id, "fingerprint": current, "commit": published.commit})
     print(f"pushed to {published.url} as commit {published.commit}")
+
+
+def refuse_non_commercial(datasets: Iterable[str]) -> None:
+    """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
+    from stages.manifest import restricted
+
+    found = restricted({f"datasets.{name}": RAW / name for name in datasets} | {"model.base_model": BASE})
+    if found:
+        names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
+        raise UserError(
+            f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
+            "set it to true to publish the model all the same, or train without them (enabled: false)"
+        )
 
 
 def card(settings: PushSettings, model_id: str) -> str:
     """The model card, from the effective values and the scores of this run."""
     from stages.card import LOCAL, SAMPLE, TrainingSet, model_card
     from stages.experiment import commit
+    from stages.manifest import read_licence
 
     trained = read_resolved("train")
     model = trained["model"]
@@ -71,7 +89,13 @@ def card(settings: PushSettings, model_id: str) -> str:
         base_revision=model["revision"],
         languages=settings.languages,
         training_sets=[
-            TrainingSet(name, SAMPLE if origin.sample else origin.repo or LOCAL, origin.revision, rows=_rows(sources, name))
+            TrainingSet(
+                name,
+                SAMPLE if origin.sample else origin.repo or LOCAL,
+                origin.revision,
+                license=read_licence(RAW / name),
+                rows=_rows(sources, name),
+            )
             for name, origin in settings.datasets.items()
         ],
         params={key: value for key, value in trained.items() if key != "tracking"},

@@ -1,10 +1,12 @@
 """What `make repro` ends with: the scores as a table, and what to do next."""
 
 import json
+from pathlib import Path
 
 from stages.errors import UserError, run_stage
 from stages.params import read_resolved
 
+METRICS = Path("metrics/evaluation.json")
 NEXT = """\
 The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
@@ -16,7 +18,6 @@ The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
 
 def main() -> None:
-    from stages.evaluate import METRICS
     from stages.evaluation.summary import table
 
     if not METRICS.exists():

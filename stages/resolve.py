@@ -39,7 +39,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         "download": _each(params.datasets, datasets, Location.origin),
         "download_eval": _each(params.evaluation.sets, sets, Location.origin),
         "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
-        "download_base": {"base_model": params.model.base_model, "revision": params.model.revision},
+        "download_base": {"base_model": params.model.base_model, "revision": params.model.revision, "trust_remote_code": remote_code},
         "format": _each(params.datasets, datasets, Dataset.form),
         "mix": {
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},

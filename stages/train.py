@@ -56,8 +56,9 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.encoders.splade_head import attach
     from stages.experiment import open_tracker
     from stages.plots import draw_training_curve
+    from stages.rows.parquet import read_tables
     from stages.tracking.callbacks import TensorBoardCallback
-    from stages.training.data import open_rows, parquet_batches
+    from stages.training.data import open_rows
     from stages.training.device import choose_device, choose_precision, describe
     from stages.training.trainer import Hyperparameters, train
 
@@ -78,7 +79,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     )
     encoder = get_encoder(settings.architecture)
     set_seed(settings.seed)
-    positives = (text for batch in parquet_batches(MIXED, ["positive"]) for text in batch["positive"].to_pylist())
+    positives = (text for rows in read_tables(MIXED, ["positive"]) for text in rows["positive"].to_pylist())
     model = encoder.build(base, options, positives)
     model.to(device)
     for placement in attach(model):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from stages.checks import check
 from stages.errors import UserError
 from stages.params import PARAMS, Params, read_params
-from stages.checks import check
 from stages.resolve import resolve
 
 ROOT = Path(__file__).parents[1]

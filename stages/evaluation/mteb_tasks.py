@@ -22,8 +22,7 @@ from sentence_transformers.util import compute_count_vector
 
 from stages.errors import UserError
 from stages.evaluation import bm25
-from stages.evaluation.retrieval import CORPUS_DIMS, FLOPS, QUERY_DIMS
-from stages.evaluation.scores import MRR, NDCG, RECALL, score
+from stages.evaluation.scores import CORPUS_DIMS, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
 from stages.evaluation.sets import RetrievalSet, retrieval_set
 from stages.evaluation.summary import SetResult
 

@@ -12,11 +12,10 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sparse_encoder.evaluation import SparseInformationRetrievalEvaluator
 
-from stages.evaluation.scores import RECALL_CUT, Run, score
+from stages.evaluation.scores import CORPUS_DIMS, FLOPS, QUERY_DIMS, RECALL_CUT, Run, score
 from stages.evaluation.sets import RetrievalSet
 
 MAX_SCORES = 10_000_000  # of one query × document matrix in memory: 40 MB dense, 200 MB as a sparse product
-QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
 
 
 @dataclass(frozen=True)

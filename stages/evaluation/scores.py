@@ -16,6 +16,7 @@ Run = dict[str, dict[str, float]]
 """Query id → document id → score."""
 
 NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
+QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
 CUT, RECALL_CUT = 10, 100
 
 

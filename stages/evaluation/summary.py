@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.errors import UserError
-from stages.evaluation.retrieval import CORPUS_DIMS, QUERY_DIMS
-from stages.evaluation.scores import NDCG
+from stages.evaluation.scores import CORPUS_DIMS, NDCG, QUERY_DIMS
 
 BM25_NDCG = "bm25_ndcg@10"
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"

@@ -39,7 +39,7 @@ def _tables(raw: Path, split: Split) -> Iterator[tuple[str, pa.Table]]:
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:
-                    language = _language(member.name, split)
+                    language = _language(member.name, split) if member.isreg() else None  # a link may lead nowhere, or to itself
                     if language and (file := tar.extractfile(member)):
                         where = f"{archive}: {member.name}"
                         yield from ((language, table) for table in json_tables(json_rows(file, where), where, COLUMNS))

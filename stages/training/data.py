@@ -1,6 +1,6 @@
 """The mixed rows as training reads them: memory-mapped, in the batches and the order that `mix` decided."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,7 @@ from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.data_collator import SparseEncoderDataCollator
 
-
-def text_columns(names: Sequence[str]) -> list[str]:
-    """The columns that the loss sees, in its order: anchor, positive, then every negative."""
-    return ["anchor", "positive", *(name for name in names if name == "negative" or name.startswith("negative_"))]
-
-
-def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a parquet file, a bounded number at a time."""
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=16_384, columns=columns)
+from stages.rows.parquet import read_tables, text_columns
 
 
 @dataclass(frozen=True)
@@ -48,8 +39,8 @@ def open_rows(mixed: Path, arrow_file: Path) -> TrainingRows:
         pa.OSFile(str(arrow_file), "wb") as sink,
         pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,
     ):
-        for batch in parquet_batches(mixed, columns):
-            writer.write_batch(batch.select(columns))
+        for rows in read_tables(mixed, columns):
+            writer.write_table(rows.select(columns))
     batch_of_row = pq.read_table(mixed, columns=["batch"])["batch"].to_numpy()
     starts = np.flatnonzero(np.diff(batch_of_row, prepend=-1))
     source = pq.read_table(mixed, columns=["source"])["source"].combine_chunks().dictionary_encode()

@@ -103,7 +103,7 @@ def test_the_plots_open_without_network(workspace: Workspace) -> None:
     html = page.read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
     pictures = [page.parent / source for source in re.findall(r'<img[^>]* src="([^"]+)"', html)]
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
@@ -126,7 +126,7 @@ def test_experiments_run_from_a_queue_and_in_a_temporary_folder(workspace: Works
 
 def test_git_and_dvc_hold_what_they_should(reproduced: Workspace) -> None:
     tracked = reproduced.run("git", "ls-files").splitlines()
-    assert {"dvc.lock", "metrics/evaluation.json", "metrics/mix.json", "resolved/train.yaml"} <= set(tracked)
+    assert {"dvc.lock", "metrics/evaluation.json", "metrics/mix.json", "metrics/data.json", "resolved/train.yaml"} <= set(tracked)
     made = ("data/", "models/", "checkpoints/", "mlflow")
     assert not [name for name in tracked if name.startswith(made) and not name.endswith(".gitignore")]
     assert not list((reproduced.folder / "checkpoints").glob("*/checkpoint-*"))

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows, open_rows, text_columns
+from stages.rows.parquet import text_columns
+from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows, open_rows
 
 SOURCES = ["a", "b", "a", "b", "a"]  # of five batches of three rows
 

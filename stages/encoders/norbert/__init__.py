@@ -1,0 +1,167 @@
+"""NorBERT 3 and 4 as bases: written for transformers 4, repaired by one file in a copy of the model's folder.
+
+The repair has to live in the folder: what is only mended in this process gives other embeddings, or none, when the saved model
+is loaded without this project. `repaired_gptbert.py` (NorBERT 4) and `repaired_norbert.py` (NorBERT 3) are never imported here;
+transformers imports them, with the model's own code, from the folder, once that base is allowed to bring code.
+"""
+
+import ast
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from stages.errors import UserError
+from stages.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Family:
+    """One generation of NorBERT.
+
+    Attributes:
+        name: as people say it.
+        prefix: what its class names begin with.
+        code: its modelling file.
+        repair: the file added to it, whose classes are those of the family with Repaired before their names.
+        replaced: classes of ``code`` that the repair builds on.
+        head: the last linear map's weight, which a file with tied embeddings lacks; None where they are always tied.
+    """
+
+    name: str
+    prefix: str
+    code: str
+    repair: str
+    replaced: tuple[str, ...]
+    head: str | None
+
+
+FAMILIES = (
+    Family(
+        name="NorBERT 4",
+        prefix="GptBert",
+        code="modeling_gptbert.py",
+        repair="repaired_gptbert.py",
+        replaced=("GptBertModel", "GptBertForMaskedLM", "Layer", "RotaryPositionalEmbeddings"),
+        head="classifier.emb2vocab.weight",
+    ),
+    Family(
+        name="NorBERT 3",
+        prefix="Norbert",
+        code="modeling_norbert.py",
+        repair="repaired_norbert.py",
+        replaced=("NorbertModel", "NorbertForMaskedLM", "EncoderLayer"),
+        head=None,
+    ),
+)
+
+
+def prepare_base(base: Path, work: Path) -> Path:
+    """The folder to build on: ``work/base``, a repaired copy, if ``base`` is an unrepaired NorBERT 3 or 4; else ``base``.
+
+    Nothing of the folder is executed. Weights are linked, not copied. ``base`` is a masked language model, a plain encoder or a
+    dense sentence-transformers model.
+
+    Raises:
+        UserError: a revision that the repair does not fit, or code that lies elsewhere.
+    """
+    place = transformer_folder(base)
+    config = _read_json(place / "config.json")
+    family = _family(config)
+    if family is None:
+        return base
+    _require_known_code(place, family)
+    repaired = _repaired(config, family, _weight_names(place), place)
+    with atomic_write(work / "base") as copy:
+        shutil.copytree(base, copy, copy_function=_link_weights)
+        inner = copy / place.relative_to(base)
+        shutil.copy(Path(__file__).with_name(family.repair), inner)
+        (inner / "config.json").write_text(json.dumps(repaired, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return work / "base"
+
+
+def transformer_folder(base: Path) -> Path:
+    """Where config.json lies: ``base``, or the folder that a sentence-transformers model's modules.json names first."""
+    modules = _read_json(base / "modules.json")
+    return base / str(modules[0].get("path") or "") if modules else base
+
+
+def _family(config: Any) -> Family | None:
+    names = [str(name).rsplit(".", 1)[-1] for name in (*_auto_map(config).values(), *(config.get("architectures") or []))]
+    if any(name.startswith("Repaired") for name in names):
+        return None
+    return next((family for family in FAMILIES if any(name.startswith(family.prefix) for name in names)), None)
+
+
+def _auto_map(config: Any) -> dict[str, Any]:
+    return dict(config.get("auto_map") or {})
+
+
+def _require_known_code(place: Path, family: Family) -> None:
+    code = place / family.code
+    if not code.is_file():
+        raise UserError(f"model.base_model: {family.name} brings its code in {family.code}, which {place} lacks; name a complete model")
+    classes = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
+    missing = sorted(set(family.replaced) - classes)
+    if missing:
+        raise UserError(
+            f"model.revision: this revision of {family.name} has no {', '.join(missing)} in {family.code}, and the repair for "
+            "transformers 5 builds on that; pin another revision"
+        )
+
+
+def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: Path) -> dict[str, Any]:
+    """``config`` with the repaired classes, float32, and the embeddings tied if the file holds one weight for both."""
+    module = family.repair.removesuffix(".py")
+    auto_map = {key: _local(value, place) for key, value in _auto_map(config).items()}
+    auto_map["AutoModel"] = f"{module}.Repaired{family.prefix}Model"
+    auto_map["AutoModelForMaskedLM"] = f"{module}.Repaired{family.prefix}ForMaskedLM"
+    has_head = any(name.startswith("classifier.") for name in weights)
+    kept = {key: value for key, value in config.items() if key != "torch_dtype"}
+    return kept | {
+        "architectures": [f"Repaired{family.prefix}{'ForMaskedLM' if has_head else 'Model'}"],
+        "auto_map": auto_map,
+        "dtype": "float32",  # NorBERT in plain bf16 gave errors up to 0.2 in the embeddings
+        "tie_word_embeddings": family.head is None or (has_head and family.head not in weights),
+    }
+
+
+def _local(reference: Any, place: Path) -> Any:
+    """An auto_map entry without the repository (``owner/name--module.Class``) that saving a fine-tuned model leaves in it."""
+    if not isinstance(reference, str) or "--" not in reference:
+        return reference
+    repository, _, name = reference.partition("--")
+    if not (place / f"{name.split('.')[0]}.py").is_file():
+        raise UserError(
+            f"model.base_model: config.json takes {name} from {repository}, which nothing pins; name a model that holds its code itself"
+        )
+    return name
+
+
+def _weight_names(place: Path) -> set[str]:
+    """Names of all tensors in the safetensors files; their values are not read."""
+    names: set[str] = set()
+    for path in place.glob("*.safetensors"):
+        with safe_open(str(path), framework="pt") as file:
+            names.update(file.keys())
+    return names
+
+
+def _link_weights(source: str, target: str) -> None:
+    """Copy a file, but only link to weights; a copy where links are not possible."""
+    if source.endswith(".safetensors"):
+        try:
+            os.symlink(Path(source).resolve(), target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copy(source, target)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

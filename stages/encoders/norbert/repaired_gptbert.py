@@ -1,0 +1,111 @@
+"""NorBERT 4 under transformers 5, with logits that can be zero: the one file that nordic-sparse adds to this model's folder.
+
+The code files beside it are the model's own, untouched; this one changes, in this process, what they do:
+
+- The rotary tables are no buffers: transformers 5 leaves buffers that no file holds as raw memory.
+- Logits are what the last linear map gives, where the model bounds them to (0, 30) by 30·sigmoid(x / 7.5), which has no
+  zero for SPLADE's relu. Row i still comes from hidden state i − 1; row 0 is all zero instead of a one-hot for BOS.
+- Activation checkpointing follows the caller's setting, non-reentrant by default.
+- Which weights are tied is said the way transformers 5 reads it, and `is_decoder` has a value.
+- FlashAttention's path, whose rotary frequencies are such buffers too, is not taken.
+"""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import MaskedLMOutput
+
+from .modeling_gptbert import GptBertForMaskedLM, GptBertModel, Layer, RotaryPositionalEmbeddings
+
+
+class RotaryTables(nn.Module):
+    """The model's rotary embedding, made on CPU when first needed and kept outside its parameters and buffers."""
+
+    def __init__(self, config: Any, theta: float) -> None:
+        super().__init__()
+        self.config, self.theta = config, theta
+        self.__dict__["_made"] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device not in self._made:
+            # Made by encode, within inference mode, they could not be used in training.
+            with torch.inference_mode(False), torch.device("cpu"):
+                self.__dict__["_made"] = {x.device: RotaryPositionalEmbeddings(self.config, self.theta).to(x.device)}
+        turned: Tensor = self._made[x.device](x)
+        return turned
+
+
+class CheckpointedLayer(GradientCheckpointingLayer, Layer):
+    """A layer that recomputes its activations where transformers asks for it."""
+
+
+_model = sys.modules[GptBertModel.__module__]
+_model.RotaryPositionalEmbeddings = RotaryTables  # type: ignore[attr-defined]
+_model.Layer = CheckpointedLayer  # type: ignore[attr-defined]
+_model.flash_attn_varlen_qkvpacked_func = None  # type: ignore[attr-defined]
+
+
+class Repaired:
+    """What both models below need."""
+
+    gradient_checkpointing = property(lambda self: False, lambda self, on: None)  # the layers do it, not the encoder's loop
+
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(config, "is_decoder"):
+            config.is_decoder = False
+        super().__init__(config, *args, **kwargs)
+        first = self.encoder.layers[0].attention  # type: ignore[attr-defined]
+        if hasattr(first, "lambdas"):  # not used by the first layer; distributed training stumbles over a missing gradient
+            first.lambdas.requires_grad_(False)
+
+
+class RepairedGptBertModel(Repaired, GptBertModel):
+    """The encoder alone."""
+
+
+class RepairedGptBertForMaskedLM(Repaired, GptBertForMaskedLM):
+    """The masked language model.
+
+    Attributes:
+        head_skips: rows that are all zero at the beginning of a text.
+        head_input_as_logits: False; while True, `forward` returns the input of the last linear map in place of logits.
+    """
+
+    _tied_weights_keys = {"classifier.emb2vocab.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
+    head_skips = 1
+
+    def get_output_embeddings(self) -> nn.Module:
+        head: nn.Module = self.classifier.emb2vocab
+        return head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.classifier.emb2vocab = new_embeddings
+
+    def head_parameters(self) -> tuple[Tensor, Tensor]:
+        """Weight (vocabulary, hidden) and bias (vocabulary,) of the last linear map."""
+        head = self.classifier.emb2vocab
+        return head.weight * (head.scale + 1.0), head.bias
+
+    @property
+    def head_input_as_logits(self) -> bool:
+        return "forward" in self.classifier.emb2vocab.__dict__
+
+    @head_input_as_logits.setter
+    def head_input_as_logits(self, on: bool) -> None:
+        if on:
+            self.classifier.emb2vocab.__dict__["forward"] = _identity
+        else:
+            self.classifier.emb2vocab.__dict__.pop("forward", None)
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
+        """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
+        hidden = self.get_contextualized_embeddings(input_ids, attention_mask)[0]
+        return MaskedLMOutput(logits=F.pad(self.classifier(hidden[:, :-1]), (0, 0, 1, 0)))
+
+
+def _identity(hidden: Tensor) -> Tensor:
+    return hidden

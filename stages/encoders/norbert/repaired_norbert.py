@@ -1,0 +1,99 @@
+"""NorBERT 3 under transformers 5: the one file that nordic-sparse adds to this model's folder.
+
+The code files beside it are the model's own, untouched; this one changes, in this process, what they do:
+
+- `post_init` is called, and the tied embeddings are declared the way transformers 5 reads them.
+- The first 107 logits are 0 where the model gives −inf: SPLADE multiplies by the attention mask, and −inf · 0 is NaN.
+- Activation checkpointing follows the caller's setting, non-reentrant by default.
+- Where a file lacks the table of relative positions, it is computed.
+"""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import MaskedLMOutput
+
+from .modeling_norbert import EncoderLayer, NorbertForMaskedLM, NorbertModel
+
+NEVER_PREDICTED = 107  # terms at the beginning of the vocabulary
+
+
+class CheckpointedLayer(GradientCheckpointingLayer, EncoderLayer):
+    """A layer that recomputes its activations where transformers asks for it."""
+
+
+sys.modules[NorbertModel.__module__].EncoderLayer = CheckpointedLayer  # type: ignore[attr-defined]
+
+
+class Repaired:
+    """What both models below need."""
+
+    _keys_to_ignore_on_load_missing = [r"position_indices$"]  # noqa: RUF012
+    _set_gradient_checkpointing = PreTrainedModel._set_gradient_checkpointing
+
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        config.tie_word_embeddings = True  # as the model's own __init__ ties them, whatever its configuration says
+        super().__init__(config, *args, **kwargs)
+        self.post_init()  # type: ignore[attr-defined]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        table = module._buffers.get("position_indices")
+        if table is not None and not table.is_meta:
+            with torch.device("cpu"):
+                made = type(module)(self.config).position_indices  # type: ignore[attr-defined]
+            table.copy_(made)
+
+
+class RepairedNorbertModel(Repaired, NorbertModel):
+    """The encoder alone."""
+
+
+class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
+    """The masked language model.
+
+    Attributes:
+        head_skips: rows that are all zero at the beginning of a text: none.
+        head_input_as_logits: False; while True, `forward` returns the input of the last linear map in place of logits.
+    """
+
+    _tied_weights_keys = {"classifier.nonlinearity.5.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
+    head_skips = 0
+
+    def get_output_embeddings(self) -> nn.Module:
+        head: nn.Module = self.classifier.nonlinearity[-1]
+        return head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.classifier.nonlinearity[-1] = new_embeddings
+
+    def head_parameters(self) -> tuple[Tensor, Tensor]:
+        """Weight (vocabulary, hidden) and bias (vocabulary,) of the last linear map; −inf as bias takes a term out."""
+        head = self.get_output_embeddings()
+        return head.weight, F.pad(head.bias[NEVER_PREDICTED:], (NEVER_PREDICTED, 0), value=float("-inf"))
+
+    @property
+    def head_input_as_logits(self) -> bool:
+        return "forward" in self.get_output_embeddings().__dict__
+
+    @head_input_as_logits.setter
+    def head_input_as_logits(self, on: bool) -> None:
+        if on:
+            self.get_output_embeddings().__dict__["forward"] = _identity
+        else:
+            self.get_output_embeddings().__dict__.pop("forward", None)
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
+        """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
+        logits = self.classifier(self.get_contextualized_embeddings(input_ids, attention_mask)[0])
+        if not self.head_input_as_logits:
+            logits = F.pad(logits[..., NEVER_PREDICTED:], (NEVER_PREDICTED, 0))
+        return MaskedLMOutput(logits=logits)
+
+
+def _identity(hidden: Tensor) -> Tensor:
+    return hidden

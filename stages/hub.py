@@ -1,0 +1,83 @@
+"""A repository on the Hub: which one, the headers that ask for it, and what the Hub's refusals mean to the user."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from huggingface_hub import get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    OIDCError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers, validate_repo_id
+
+from stages.errors import UserError
+from stages.retries import PASSING_STATUS, Incomplete, reason, requested_pause, status
+
+ERRORS = (OSError, httpx2.HTTPError, httpx2.InvalidURL, json.JSONDecodeError, Incomplete)  # OSError: the Hub's answers, the disk
+AGAIN = "run `dvc repro` again: what came down is kept"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Hub repository at a commit of 40 hexadecimal digits; ``key`` names it in error lines, as params.yaml does."""
+
+    repo: str
+    revision: str
+    repo_type: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.repo_type}--{self.repo.replace('/', '--')}@{self.revision}"
+
+
+def headers(source: Source) -> dict[str, str]:
+    """Headers of a request for ``source``, with the token from the environment or `hf auth login` where there is one.
+
+    Raises:
+        UserError: its name can be no repository, or the token no token.
+    """
+    try:
+        validate_repo_id(source.repo)
+        token = get_token()
+    except HFValidationError as error:
+        raise UserError(f"{source.key}: {source.repo!r} is no Hub repository; write it as owner/name") from error
+    except OIDCError as error:
+        raise UserError("HF_OIDC_RESOURCE: no token can be had for it; unset it, or set HF_TOKEN") from error
+    if token and not re.fullmatch(r"[!-~]+", token):  # httpx2 would quote it in its error
+        raise UserError("HF_TOKEN: holds characters that no Hub token has; run `hf auth login` or set it again")
+    values: dict[str, str] = build_hf_headers(library_name="nordic-sparse")
+    return values
+
+
+def explain(error: Exception, source: Source, endpoint: str, place: Path) -> UserError:
+    """One line for an error that came of downloading ``source`` from ``endpoint`` into ``place``: what is wrong, what to do."""
+    key, repo, code = source.key, source.repo, status(error)
+    if isinstance(error, OfflineModeIsEnabled):
+        return UserError(f"{key}: HF_HUB_OFFLINE is set, so {repo} cannot be downloaded; unset it and run `dvc repro` again")
+    if isinstance(error, GatedRepoError):
+        page = f"{endpoint}/{'datasets/' if source.repo_type == 'dataset' else ''}{repo}"
+        return UserError(f"{key}: {repo} is gated ({code}); accept its terms at {page}, then set HF_TOKEN or run `hf auth login`")
+    if isinstance(error, RevisionNotFoundError):
+        return UserError(f"{key}: {repo} has no commit {source.revision}; `make pin` looks up the newest")
+    if isinstance(error, RepositoryNotFoundError):
+        return UserError(f"{key}: the Hub has no {source.repo_type} {repo}, or it is private; correct it, or set HF_TOKEN")
+    if code == 401:
+        return UserError(f"{key}: the Hub does not accept the token (401); run `hf auth login` or set HF_TOKEN to a valid one")
+    if code == 403:
+        return UserError(f"{key}: the token may not read {repo} (403); use one that may (`hf auth login` or HF_TOKEN)")
+    if code == 429 and (asked := requested_pause(error)):
+        return UserError(f"{key}: the Hub limits downloads (429) and asks for {asked:.0f} s of patience; then {AGAIN}")
+    if code in PASSING_STATUS:
+        return UserError(f"{key}: {repo} could not be downloaded ({reason(error)} again and again); later {AGAIN}")
+    if code is not None:
+        return UserError(f"{key}: {repo} could not be downloaded ({reason(error)}); look at {endpoint} whether it is still there")
+    if isinstance(error, OSError):
+        return UserError(f"{place}: cannot be written ({error.strerror or error}); mend that and {AGAIN}")
+    return UserError(f"{key}: {repo} could not be downloaded from {endpoint} ({reason(error)}); check the network, then {AGAIN}")
