@@ -4,6 +4,7 @@ Pinned are the data sets and evaluation sets that name a repo, and the base mode
 (`model.revision`). Give names to pin only those: `python -m stages.pin ddsc nanobeir-en model`.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,29 +28,36 @@ def pin(path: Path, names: Sequence[str], look_up: Callable[[str, str, str | Non
     Args:
         look_up: (repo, "dataset" or "model", branch or None) → the newest commit, 40 hexadecimal digits.
     """
-    yaml = YAML()
-    yaml.width = 10_000
-    values = yaml.load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    values = YAML().load(text)
     entries = {**values["datasets"], **values["evaluation"]["sets"]}
     unknown = sorted(set(names) - {*entries, "model"})
     if unknown:
         raise UserError(f"{path}: no data set or evaluation set is named {', '.join(unknown)}; use {', '.join(entries)} or model")
+    wanted = [(name, entry, entry["repo"], "dataset") for name, entry in entries.items() if entry.get("repo")]
+    if base := _base_model(values):
+        wanted.append(("model", values["model"], base, "model"))
+    lines = text.splitlines(keepends=True)
     changes = []
-    for name, entry in entries.items():
-        if entry.get("repo") and (not names or name in names):
-            newest = look_up(entry["repo"], "dataset", entry.get("branch"))
-            if entry.get("revision") != newest:
-                changes.append(f"{name}: {entry.get('revision') or 'unset'} → {newest}")
-                entry["revision"] = newest
-    base = _base_model(values)
-    if base and (not names or "model" in names):
-        newest = look_up(base, "model", None)
-        if values["model"].get("revision") != newest:
-            changes.append(f"model ({base}): {values['model'].get('revision') or 'unset'} → {newest}")
-            values["model"]["revision"] = newest
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
+    for name, entry, repo, repo_type in wanted:
+        if names and name not in names:
+            continue
+        if "revision" not in entry:
+            raise UserError(f"{path}: {name} has no key revision; add revision: null to it")
+        newest = look_up(repo, repo_type, entry.get("branch"))
+        if entry["revision"] != newest:
+            changes.append(f"{name} ({repo}): {entry['revision'] or 'unset'} → {newest}")
+            _replace(lines, entry.lc.value("revision"), newest)
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
     yield from changes or ["everything is at its newest revision"]
+
+
+def _replace(lines: list[str], place: tuple[int, int], value: str) -> None:
+    """Put ``value`` where one stands: in place, so that comments and alignment stay and the diff shows nothing else."""
+    line, column = place
+    before, rest = lines[line][:column], lines[line][column:]
+    lines[line] = before + re.sub(r"^[^\s,}]*", value, rest)
 
 
 def look_up(repo: str, repo_type: str, branch: str | None) -> str:
