@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Incomplete(Exception):
-    """A body that ended before its last byte without the connection's saying so."""
+    """An answer that is not all of what was asked for, though the connection says that it is."""
 
 
 PASSING_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, json.JSONDecodeError, Incomplete)
@@ -47,7 +47,7 @@ class Patience:
         pause = self._pause if asked is None else max(asked, self._pause)
         if now + pause > self._failing_since + self.seconds * (1 if asked is None else ASKED):
             raise error
-        logger.warning("%s: %s; trying again in %.0f s", self.about, reason(error), pause)
+        logger.warning("%s: %s; trying again in %.2g s", self.about, reason(error), pause)
         time.sleep(pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -81,4 +81,4 @@ def reason(error: BaseException) -> str:
     if code is not None:
         return f"the Hub answered {code}"
     lines = str(error).strip().splitlines()
-    return f"{lines[0][:200]} ({type(error).__name__})" if lines else type(error).__name__
+    return ": ".join([type(error).__name__, *(line[:200] for line in lines[:1])])

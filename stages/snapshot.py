@@ -106,6 +106,8 @@ class _Remote:
                 response = get_session().get(url, headers=self.headers, timeout=self.timeout)
                 hf_raise_for_status(response)
                 rows = response.json()
+                if not isinstance(rows, list):
+                    raise Incomplete("the answer is no listing of files")
             except ERRORS as error:
                 self.patience.endure(error)
                 continue

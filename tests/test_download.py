@@ -1,51 +1,73 @@
 """Download brings what was asked for, pinned, whole or not at all; a failure is one line."""
 
+import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+import types
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from stages.download import fetch_mteb
+from stages.snapshot import snapshot
 from tests.hub_server import LoopbackHub
 
 ROOT = Path(__file__).parents[1]
 REPO = "Fremtind/all-nli-norwegian"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="module")
+class Stage:
+    """`python -m stages.download` in an empty folder, against the loopback Hub."""
+
+    def __init__(self, folder: Path, hub: LoopbackHub) -> None:
+        self.folder, self.hub = folder, hub
+
+    def start(self, *arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> subprocess.Popen[str]:
+        (self.folder / "resolved").mkdir(exist_ok=True)
+        stage = {"dataset": "download", "evaluation": "download_eval", "mteb": "download_mteb", "base": "download_base"}[arguments[0]]
+        with (self.folder / "resolved" / f"{stage}.yaml").open("w") as file:
+            YAML().dump(resolved, file)
+        settings = {"PYTHONPATH": str(ROOT), "DOWNLOAD_PATIENCE": "3", **environment}
+        return subprocess.Popen(
+            [sys.executable, "-m", "stages.download", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.hub.environment(self.folder / "home", token=token), **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **settings)
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def manifest(self, folder: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.folder / folder / "manifest.json").read_text(encoding="utf-8"))
+        return value
+
+
+@pytest.fixture
 def hub() -> Iterator[LoopbackHub]:
     with LoopbackHub() as server:
         yield server
 
 
 @pytest.fixture
-def run(tmp_path: Path, hub: LoopbackHub) -> Run:
-    """Run `python -m stages.download ARGUMENTS` in an empty folder against the loopback Hub."""
-
-    def run_with(*arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> Any:
-        (tmp_path / "resolved").mkdir(exist_ok=True)
-        stage = {"dataset": "download", "evaluation": "download_eval", "mteb": "download_mteb", "base": "download_base"}[arguments[0]]
-        with (tmp_path / "resolved" / f"{stage}.yaml").open("w") as file:
-            YAML().dump(resolved, file)
-        return subprocess.run(
-            [sys.executable, "-m", "stages.download", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **hub.environment(tmp_path / "home", token=token), "PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return run_with
+def run(tmp_path: Path, hub: LoopbackHub) -> Stage:
+    return Stage(tmp_path, hub)
 
 
 def origin(**values: Any) -> dict[str, Any]:
-    return {"chosen": True, "repo": None, "revision": None, "path": None, "sample": None, **values}
+    return {"chosen": True, "kind": "triplets", "repo": None, "revision": None, "path": None, "sample": None, **values}
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -56,55 +78,158 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_a_data_set_comes_down_at_its_revision_and_not_at_the_newest(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_data_set_comes_down_at_its_revision_and_not_at_the_newest(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     old = hub.add_repo("dataset", REPO, {"train.parquet": b"old rows", "README.md": b"about"})
     hub.add_repo("dataset", REPO, {"train.parquet": b"new rows", "README.md": b"about"})
     done = run("dataset", "nli", resolved={"nli": origin(repo=REPO, revision=old)})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/raw/nli/train.parquet").read_bytes() == b"old rows"
     assert not list((tmp_path / "data/raw/nli").glob(".*"))
+    assert not (tmp_path / ".downloads").exists()
 
 
-def test_a_base_model_comes_down_pinned(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
-    revision = hub.add_repo("model", "ltg/norbert3-base", {"config.json": b"{}", "model.safetensors": b"\x00weights"})
-    done = run("base", resolved={"base_model": "ltg/norbert3-base", "revision": revision})
+def test_the_manifest_says_where_the_files_come_from_and_is_the_same_each_time(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    card = b"---\nlicense: CC-BY-NC-4.0\n---\n# NLI\n```bibtex\n@article{nli,\n  title={{N}LI},\n}\n```\n"
+    files = {"train.parquet": b"rows", "README.md": card, "dev/rows.jsonl": b"{}", "test.parquet": b"never read", "picture.png": b"big"}
+    revision = hub.add_repo("dataset", REPO, files)
+    seen = []
+    for _ in range(2):
+        assert run("dataset", "nli", resolved={"nli": origin(repo=REPO, revision=revision)}).returncode == 0
+        seen.append((tmp_path / "data/raw/nli/manifest.json").read_bytes())
+    assert seen[0] == seen[1]
+    about = run.manifest("data/raw/nli")
+    names = ["README.md", "dev/rows.jsonl", "train.parquet"]
+    assert {key: about[key] for key in ("repo", "revision", "kind", "license", "citation")} == {
+        "repo": REPO,
+        "revision": revision,
+        "kind": "triplets",
+        "license": "cc-by-nc-4.0",
+        "citation": "@article{nli,\n  title={{N}LI},\n}",
+    }
+    assert about["files"] == [{"path": name, "size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()} for name in names]
+    assert sorted(path for _, path in hub.requests if "/resolve/" in path) == sorted(
+        f"/datasets/{REPO}/resolve/{revision}/{name}" for name in 2 * names
+    )
+
+
+def test_a_download_that_is_killed_goes_on_where_it_was(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    rows = bytes(range(256)) * 1000
+    files = {name: rows + name.encode() for name in ("a.parquet", "b.parquet", "c.parquet")}
+    resolved = {"nli": origin(repo=REPO, revision=hub.add_repo("dataset", REPO, files))}
+    hub.truncate(r"b\.parquet", after=50_000)
+    hub.delay(r"b\.parquet", 100)
+    process = run.start("dataset", "nli", resolved=resolved)
+    kill_after(process, hub, "b.parquet", 2)
+    assert not (tmp_path / "data/raw/nli").exists()
+    assert "another process is downloading" not in run("dataset", "nli", resolved=resolved).stderr
+    assert {name: (tmp_path / "data/raw/nli" / name).read_bytes() for name in files} == files
+    asked = {name: [each.headers.get("range") for each in hub.log if each.path.endswith(name)] for name in files}
+    assert asked == {"a.parquet": [None], "b.parquet": [None, "bytes=50000-", "bytes=50000-"], "c.parquet": [None]}
+    assert not (tmp_path / ".downloads").exists()
+
+
+def test_a_download_that_is_killed_again_and_again_is_whole_in_the_end(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    files = {f"{number}.parquet": bytes([number]) * 100_000 for number in range(4)}
+    resolved = {"nli": origin(repo=REPO, revision=hub.add_repo("dataset", REPO, files))}
+    for number in range(4):
+        hub.heal()
+        hub.log.clear()
+        hub.delay(rf"/{number}\.parquet" if number else "/tree/", 100)
+        process = run.start("dataset", "nli", resolved=resolved)
+        kill_after(process, hub, f"/{number}.parquet" if number else "/tree/", 1)
+        assert not (tmp_path / "data/raw/nli").exists()
+    hub.heal()
+    assert run("dataset", "nli", resolved=resolved).returncode == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data/raw/nli").glob("*.parquet")} == files
+
+
+def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requests: int) -> None:
+    """SIGKILL as soon as the Hub was asked so many times for what ``name`` is in."""
+    deadline = time.monotonic() + 60
+    while len([each for each in hub.log if name in f"{each.path}/"]) < requests:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_each_kind_brings_the_files_that_it_reads(run: Stage, hub: LoopbackHub) -> None:
+    nano = [f"{folder}/NanoX-00000-of-00001.parquet" for folder in ("corpus", "qrels", "queries")]
+    revision = hub.add_repo("dataset", "st/nano", dict.fromkeys([*nano, "bm25/NanoX-00000-of-00001.parquet"], b"rows"))
+    done = run("evaluation", "nano", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "models/base/model.safetensors").read_bytes() == b"\x00weights"
+    assert [file["path"] for file in run.manifest("data/eval/nano")["files"]] == nano
+
+
+def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_comes_down(run: Stage, hub: LoopbackHub) -> None:
+    revision = hub.add_repo("dataset", REPO, {"train.csv": b"a,b", "README.md": b"about"})
+    line = one_line(run("dataset", "x", resolved={"x": origin(kind="pairs", repo=REPO, revision=revision)}))
+    assert "datasets.x: Fremtind/all-nli-norwegian has no file that kind pairs reads (*.parquet, *.json, *.jsonl)" in line
+    assert not [path for _, path in hub.requests if "/resolve/" in path]
+
+
+def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    files = ["config.json", "model.safetensors", "modeling_norbert.py", "vocab.txt", "1_Pooling/config.json"]
+    others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
+    revision = hub.add_repo("model", "ltg/norbert3-base", {name: name.encode() for name in files + others}, license="Apache-2.0")
+    for trusted in (True, False):
+        done = run("base", resolved={"base_model": "ltg/norbert3-base", "revision": revision, "trust_remote_code": trusted})
+        assert done.returncode == 0, done.stderr
+        about = run.manifest("models/base")
+        names = {file["path"] for file in about["files"]}
+        assert names == {*files, "README.md"} - (set() if trusted else {"modeling_norbert.py"})
+        assert (about["kind"], about["license"]) == ("model", "apache-2.0")
+    assert (tmp_path / "models/base/model.safetensors").read_bytes() == b"model.safetensors"
 
 
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        (lambda hub: ("nobody/nothing", "0" * 40), "datasets.x.repo: the Hub has no dataset nobody/nothing"),
-        (lambda hub: (REPO, "f" * 40), "datasets.x.revision: Fremtind/all-nli-norwegian has no commit fff"),
+        (lambda hub: ("nobody/nothing", "0" * 40), "datasets.x: the Hub has no dataset nobody/nothing"),
+        (lambda hub: (REPO, "f" * 40), "datasets.x: Fremtind/all-nli-norwegian has no commit fff"),
         (
             lambda hub: ("a/gated", hub.add_repo("dataset", "a/gated", {"train.parquet": b"rows"}, gated=True)),
-            "datasets.x: a/gated is gated; accept its terms",
+            "datasets.x: a/gated is gated (401); accept its terms",
         ),
     ],
 )
-def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Run, hub: LoopbackHub, tmp_path: Path, prepare: Any, words: str) -> None:
+def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: LoopbackHub, tmp_path: Path, prepare: Any, words: str) -> None:
     hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
     repo, revision = prepare(hub)
     line = one_line(run("dataset", "x", resolved={"x": origin(repo=repo, revision=revision)}))
     assert words in line
     assert not (tmp_path / "data/raw/x").exists()
+    assert hub.token not in line
 
 
-def test_a_base_model_of_pickles_is_refused(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_base_model_of_pickles_is_refused(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("model", "an/old-one", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     done = run("base", resolved={"base_model": "an/old-one", "revision": revision})
     assert "model.base_model: an/old-one has no safetensors weights" in one_line(done)
     assert not (tmp_path / "models/base").exists()
 
 
-def test_no_network_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_no_network_is_one_line(run: Stage, tmp_path: Path) -> None:
     done = run("dataset", "x", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_ENDPOINT="http://127.0.0.1:9")
     assert "datasets.x: Fremtind/all-nli-norwegian could not be downloaded" in one_line(done)
     assert not (tmp_path / "data/raw/x").exists()
 
 
-def test_a_local_folder_and_a_local_file_are_copied(run: Run, tmp_path: Path) -> None:
+def test_what_the_user_is_told_on_the_way_is_short_and_without_the_token(run: Stage, hub: LoopbackHub) -> None:
+    revision = hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
+    hub.fail("train.parquet", status=503)
+    done = run("dataset", "x", resolved={"x": origin(repo=REPO, revision=revision)}, token=hub.token)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "datasets.x: the Hub answered 503; trying again in 0.15 s\n"
+
+
+def test_offline_is_one_line(run: Stage) -> None:
+    line = one_line(run("dataset", "x", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_HUB_OFFLINE="1"))
+    assert "datasets.x: HF_HUB_OFFLINE is set" in line
+
+
+def test_a_local_folder_and_a_local_file_are_copied(run: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text("{}")
@@ -113,17 +238,50 @@ def test_a_local_folder_and_a_local_file_are_copied(run: Run, tmp_path: Path) ->
         assert run("dataset", name, resolved={name: origin(path=str(path))}).returncode == 0
     assert (tmp_path / "data/raw/folder/qrels/test.tsv").exists()
     assert (tmp_path / "data/raw/file/corpus.jsonl").read_text() == "{}"
+    assert run.manifest("data/raw/file")["files"] == [{"path": "corpus.jsonl", "size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}]
+    assert run.manifest("data/raw/folder")["license"] is None
 
 
-def test_mteb_tasks_come_from_a_local_folder(run: Run, tmp_path: Path) -> None:
+def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    line = one_line(run("dataset", "x", resolved={"x": origin(path=str(tmp_path / "mine"))}))
+    assert "datasets.x.path" in line and "train.jsonl" in line
+    assert "datasets.x.path: nowhere does not exist" in one_line(run("dataset", "x", resolved={"x": origin(path="nowhere")}))
+
+
+def test_mteb_tasks_come_from_a_local_folder(run: Stage, tmp_path: Path) -> None:
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     (tmp_path / "tasks" / "NorQuadRetrieval" / "test.parquet").write_bytes(b"rows")
     done = run("mteb", resolved={"tasks": ["NorQuadRetrieval"], "path": str(tmp_path / "tasks")})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/mteb/NorQuadRetrieval/test.parquet").exists()
+    assert [file["path"] for file in run.manifest("data/mteb")["NorQuadRetrieval"]["files"]] == ["test.parquet"]
 
 
-def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Run, tmp_path: Path) -> None:
+def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"data/test.parquet": b"rows", "README.md": b"about", "x.png": b"picture"}
+    place = "mteb/norquad_retrieval", hub.add_repo("dataset", "mteb/norquad_retrieval", files)
+    other = "mteb/SwednRetrieval", hub.add_repo("dataset", "mteb/SwednRetrieval", {"test.jsonl": b"{}"}, license="cc-by-nc-4.0")
+    required = {"NorQuadRetrieval": place, "SwednRetrieval": other, "NorQuadAgain": place}
+    tasks = types.ModuleType("mteb_tasks")
+    monkeypatch.setattr(tasks, "required_datasets", lambda names: {name: required[name] for name in names}, raising=False)
+    monkeypatch.setitem(sys.modules, "stages.evaluation.mteb_tasks", tasks)  # mteb takes ten seconds to import
+    hub.prepare(monkeypatch, tmp_path / "home")
+    monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
+    monkeypatch.chdir(tmp_path)
+    hub.reset("SwednRetrieval/resolve")
+    fetch_mteb(list(required), None, tmp_path / "mteb")
+    names = {path.relative_to(tmp_path / "mteb").as_posix() for path in (tmp_path / "mteb").rglob("*") if path.is_file()}
+    norquad = {f"{task}/{name}" for task in ("NorQuadRetrieval", "NorQuadAgain") for name in ("README.md", "data/test.parquet")}
+    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json"}
+    about = json.loads((tmp_path / "mteb/manifest.json").read_text())
+    assert {task: each["revision"] for task, each in about.items()} == {task: revision for task, (_, revision) in required.items()}
+    assert about["SwednRetrieval"]["license"] == "cc-by-nc-4.0"
+    assert not (tmp_path / ".downloads").exists()
+
+
+def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:
     assert run("evaluation", "sample", resolved={"sample": origin(sample="sample")}).returncode == 0
     assert (tmp_path / "data/eval/sample/qrels").is_dir()
     assert "datasets.x.sample: there is no 'nothing'; use one of nli, qa" in one_line(
@@ -131,6 +289,6 @@ def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Run, tmp_path:
     )
 
 
-def test_a_set_that_is_not_chosen_is_marked_unused(run: Run, tmp_path: Path) -> None:
+def test_a_set_that_is_not_chosen_is_marked_unused(run: Stage, tmp_path: Path) -> None:
     assert run("dataset", "x", resolved={"x": {"chosen": False}}).returncode == 0
     assert [path.name for path in (tmp_path / "data/raw/x").iterdir()] == ["unused.txt"]

@@ -140,7 +140,7 @@ def test_pauses_that_are_asked_for_again_and_again_come_to_an_end(bring: Bring, 
 
 
 def test_a_connection_that_gives_a_little_each_time_gets_there(bring: Bring, hub: LoopbackHub) -> None:
-    hub.reset("train.parquet", times=25, after=10_000)
+    hub.reset("train.parquet", times=12, after=20_000)
     assert bring(patience=0.2) == FILES
 
 
@@ -151,8 +151,26 @@ def test_a_server_that_ignores_ranges_starts_over_and_cannot_do_so_for_ever(
     hub.truncate("train.parquet")
     assert bring() == FILES
     hub.truncate("train.parquet", times=math.inf)
-    with pytest.raises(UserError, match="broke off at"):
+    with pytest.raises(UserError, match="RemoteProtocolError"):
         bring(patience=0.3)
+
+
+def test_a_body_that_a_proxy_cuts_cleanly_is_noticed(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(request: Request, answer: Answer) -> Answer:
+        if "range" in request.headers or "train.parquet" not in request.path:
+            return answer
+        return dataclasses.replace(answer, body=answer.body[:70_000])
+
+    tampered(hub, monkeypatch, cut)
+    assert bring() == FILES
+    assert asked_for(hub, "train.parquet")[-1].headers["range"] == "bytes=70000-"
+
+
+def test_a_body_that_stays_empty_is_one_line(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    tampered(hub, monkeypatch, lambda request, answer: dataclasses.replace(answer, body=b"") if "/resolve/" in request.path else answer)
+    with pytest.raises(UserError, match=r"broke off at 0 of"):
+        bring(patience=0.2)
+    assert len(hub.log) < 20
 
 
 def test_a_body_that_is_too_long_is_refused(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +192,14 @@ def test_all_pages_of_a_listing_are_read(bring: Bring, hub: LoopbackHub, monkeyp
 
     tampered(hub, monkeypatch, in_pages)
     assert bring() == FILES
+
+
+def test_a_listing_that_is_something_else_is_one_line(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for page in (b"<html>log in</html>", b'{"hello": "hotel"}'):
+        with monkeypatch.context() as context:
+            tampered(hub, context, lambda request, answer, page=page: dataclasses.replace(answer, body=page))  # type: ignore[misc]
+            with pytest.raises(UserError, match=r"datasets\.norquad: .* could not be downloaded"):
+                bring(patience=0.2)
 
 
 @pytest.mark.parametrize("path", ["../escaped.json", "/tmp/escaped.json", "a/../../escaped.json"])

@@ -56,3 +56,25 @@ def test_a_truncated_archive_stops_with_one_line(tmp_path):
 def test_a_folder_without_the_files_says_what_to_put_there(tmp_path):
     with pytest.raises(UserError, match=r"norwegian-x-final\.tar\.gz"):
         read_all("paws_x", tmp_path)
+
+
+def test_links_in_an_archive_lead_nowhere(tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text(lines(1))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    with tarfile.open(raw / "x.tar.gz", "w:gz") as tar:
+        for name, kind, target in [
+            ("a/nb/translated_train.json", tarfile.SYMTYPE, str(secret)),
+            ("b/nb/translated_train.json", tarfile.SYMTYPE, "translated_train.json"),
+            ("c/nb/translated_train.json", tarfile.LNKTYPE, "nowhere"),
+            ("d/nb/translated_train.json", tarfile.FIFOTYPE, ""),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+        data = lines(1, 1).encode()
+        member = tarfile.TarInfo("nn/translated_train.json")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    assert [row["language"] for row in read_all("paws_x", raw)[0]] == ["nn", "nn"]
