@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stages.params import Location, Params
+from stages.schema import Location, Params
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
     "ltg/norbert3-xs",

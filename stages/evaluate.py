@@ -5,7 +5,8 @@ from typing import Any
 
 from stages.errors import run_stage
 from stages.files import atomic_write, write_json
-from stages.params import EvaluationKind, Language, Section, load_resolved
+from stages.params import load_resolved
+from stages.schema import EvaluationKind, Language, Section
 
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")

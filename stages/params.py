@@ -1,232 +1,24 @@
-"""params.yaml as typed, frozen, validated values: what is allowed, what null means, and what each stage gets to see.
+"""params.yaml read: strict, one line a mistake, its nulls filled from the presets; and what each stage gets to see of it.
 
-`stages.resolve` reads params.yaml through `Params` and writes resolved/<stage>.yaml; the other stages read theirs back through
-`load_resolved`.
+`stages.resolve` reads params.yaml by `read_params` and writes resolved/<stage>.yaml; the other stages read theirs back by `load_resolved`.
+The shape itself is in `stages.schema`.
 """
 
 import difflib
-import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.errors import UserError
+from stages.schema import Dataset, EvaluationSet, Params, Section
 
 PARAMS = Path("params.yaml")
 RESOLVED = Path("resolved")
-
-Architecture = Literal["splade", "inference-free-splade", "csr"]
-Profile = Literal["sample", "nordic", "ecommerce"]
-DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "paws_x", "ddsc", "eti", "esci", "beir"]
-EvaluationKind = Literal["beir", "nanobeir"]
-
-
-def _norwegian_is_bokmal(value: Any) -> Any:
-    return "nb" if value == "no" else value
-
-
-def _revision(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{40}", value):
-        raise ValueError(
-            f"{value!r} is not a revision; give the commit's 40 hexadecimal digits, not a branch or tag (`make pin` looks them up)"
-        )
-    return value
-
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
-        raise ValueError(f"{value!r} cannot be a name; use letters, digits, '-' and '_'")
-    return value
-
-
-Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
-Revision = Annotated[str, AfterValidator(_revision)]
-Name = Annotated[str, AfterValidator(_name)]
-Count = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A mapping of params.yaml: no unknown key, no silent conversion, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_means_default(cls, values: Any) -> Any:
-        """A null is dropped where the field has a default: what another architecture uses may stay null."""
-        if not isinstance(values, dict):
-            return values
-        fields = cls.model_fields
-        return {k: v for k, v in values.items() if v is not None or k not in fields or fields[k].is_required()}
-
-
-class Made(Section):
-    """The base model that is made from the training texts."""
-
-    vocab_size: Annotated[int, Field(ge=500)]
-    hidden_size: Count
-    num_hidden_layers: Count
-    num_attention_heads: Count
-
-
-class Model(Section):
-    """The base model and the size of what is built upon it."""
-
-    base_model: str
-    revision: Revision | None = None
-    trust_remote_code: list[str] = []
-    max_seq_length: Annotated[int, Field(ge=8)]
-    made: Made | None = None
-    hidden_dim: Count = 4096
-    k: Count = 256
-    k_aux: Count = 512
-
-
-class Loss(Section):
-    """Weights of the loss terms."""
-
-    query_regularizer_weight: Weight = 0.0
-    document_regularizer_weight: Weight = 0.0
-    auxiliary_weight: Weight = 0.1
-    contrastive_weight: Weight = 1.0
-
-
-class Training(Section):
-    """The optimisation, by the names of transformers' TrainingArguments."""
-
-    num_train_epochs: Annotated[float, Field(gt=0)]
-    max_steps: Count | None
-    per_device_train_batch_size: Annotated[int, Field(ge=2)]
-    gradient_accumulation_steps: Count
-    learning_rate: Rate
-    query_learning_rate: Rate = 1e-3
-    warmup_ratio: Share
-    weight_decay: Weight
-    max_grad_norm: Weight
-    bf16: bool
-    fp16: bool
-    gradient_checkpointing: bool
-    logging_steps: Count
-    save_steps: Count
-    save_total_limit: Count
-    resume: bool
-    device: Literal["auto", "cuda", "mps", "cpu"]
-
-
-class Mix(Section):
-    """How the data sets become one training order."""
-
-    strategy: Literal["round_robin", "proportional", "temperature"]
-    temperature: Annotated[float, Field(ge=0, le=1)]
-    stopping: Literal["all_exhausted", "first_exhausted"]
-
-
-class Location(Section):
-    """Where a data set or evaluation set lies, and which profiles use it."""
-
-    repo: str | None = None
-    revision: Revision | None = None
-    branch: str | None = None
-    path: str | None = None
-    sample: str | None = None
-    profiles: list[Profile] | None = None
-    enabled: bool | None = None
-    kind: str
-
-    def chosen(self, profile: str) -> bool:
-        """Whether ``profile`` uses this set; ``enabled`` overrules the list of profiles."""
-        if self.enabled is not None:
-            return self.enabled
-        return self.profiles is None or profile in self.profiles
-
-    def origin(self) -> dict[str, str | None]:
-        """Where it lies, as the download stage sees it; of the sample also which version of its generator writes it."""
-        origin: dict[str, str | None] = {
-            "kind": self.kind,
-            "repo": self.repo,
-            "revision": self.revision,
-            "path": self.path,
-            "sample": self.sample,
-        }
-        return origin | {"generator": sample_version()} if self.sample else origin
-
-
-def sample_version(folder: Path = Path(__file__).parent / "sample") -> str:
-    """Twelve hexadecimal digits of the sample's generator and texts, so that a change of theirs makes the sample anew."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-class Dataset(Location):
-    """One training set."""
-
-    kind: DatasetKind
-    language: Language | None = None
-    languages: list[Language] | None = None
-    locale: str | None = None
-    split: str | None = None
-    passage_words: Count | None = None
-    max_rows: Count | None = None
-
-    def form(self) -> dict[str, Any]:
-        """How its rows read, as the format stage sees it."""
-        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words"})
-
-    def spoken(self) -> list[str]:
-        """The languages of its rows, as far as params.yaml says."""
-        return list(self.languages or []) or ([self.language] if self.language else [])
-
-
-class EvaluationSet(Location):
-    """One evaluation set of queries, corpus and qrels."""
-
-    kind: EvaluationKind
-    language: Language | None = None
-    split: str | None = None
-
-    def form(self) -> dict[str, Any]:
-        """How it reads, as the mix and evaluate stages see it."""
-        return self.model_dump(include={"kind", "language", "split"})
-
-
-class Evaluation(Section):
-    """What the model is scored on."""
-
-    per_device_eval_batch_size: Count
-    mteb: list[str]
-    mteb_path: str | None
-    sets: dict[Name, EvaluationSet]
-
-
-class Tracking(Section):
-    """Who watches."""
-
-    mlflow: bool
-    experiment: Annotated[str, Field(min_length=1)]
-    tensorboard: bool
-
-
-class Hub(Section):
-    """Where the model goes."""
-
-    push: bool
-    model_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None
-    private: bool
-    strategy: Literal["end"]
-    license: str | None
-    allow_non_commercial: bool = False
-
 
 # What only some architectures use: there it must have a value, elsewhere it may be null and no stage sees it.
 ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -234,22 +26,6 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inference-free-splade": {"loss": ("document_regularizer_weight",), "training": ("query_learning_rate",)},
     "csr": {"model": ("hidden_dim", "k", "k_aux"), "loss": ("auxiliary_weight", "contrastive_weight")},
 }
-
-
-class Params(Section):
-    """params.yaml with every null filled in by the presets."""
-
-    profile: Profile
-    architecture: Architecture
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    model: Model
-    loss: Loss
-    training: Training
-    mix: Mix
-    evaluation: Evaluation
-    tracking: Tracking
-    hub: Hub
-    datasets: dict[Name, Dataset]
 
 
 def read_params(path: Path = PARAMS) -> Params:

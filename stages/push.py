@@ -11,7 +11,8 @@ from typing import Any
 
 from stages.errors import UserError, run_stage
 from stages.files import write_json
-from stages.params import Architecture, Hub, Section, load_resolved, read_resolved
+from stages.params import load_resolved, read_resolved
+from stages.schema import Architecture, Hub, Section
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
 RAW, BASE = Path("data/raw"), Path("models/base")

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from stages.checks import check
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write
-from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, Dataset, Location, Params, read_params
+from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
+from stages.schema import Dataset, Location, Params
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write, remove
-from stages.params import Architecture, Loss, Model, Profile, Section, Tracking, Training, load_resolved
+from stages.params import load_resolved
+from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training
 
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path("models/training.png")

@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 
 from stages.checks import check
 from stages.errors import UserError
-from stages.params import PARAMS, Params, read_params
+from stages.params import PARAMS, read_params
 from stages.resolve import resolve
+from stages.schema import Params
 
 ROOT = Path(__file__).parents[1]
 PROFILES = ("sample", "nordic", "ecommerce")

@@ -7,7 +7,6 @@ transformers imports them, with the model's own code, from the folder, once that
 
 import ast
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +83,17 @@ def prepare_base(base: Path, work: Path) -> Path:
     return work / "base"
 
 
+def lift_code(saved: Path) -> None:
+    """Copy the code of a saved router's parts (inference-free SPLADE) to its root, which is where transformers looks for it.
+
+    To be called on every folder that ``SparseEncoder.save_pretrained`` wrote; it does nothing where no part brings code.
+    """
+    for config in saved.glob("*/config.json"):
+        if _auto_map(_read_json(config)):
+            for code in config.parent.glob("*.py"):
+                shutil.copy(code, saved)
+
+
 def transformer_folder(base: Path) -> Path:
     """Where config.json lies: ``base``, or the folder that a sentence-transformers model's modules.json names first."""
     modules = _read_json(base / "modules.json")
@@ -155,7 +165,7 @@ def _link_weights(source: str, target: str) -> None:
     """Copy a file, but only link to weights; a copy where links are not possible."""
     if source.endswith(".safetensors"):
         try:
-            os.symlink(Path(source).resolve(), target)
+            Path(target).symlink_to(Path(source).resolve())
         except OSError:
             pass
         else:

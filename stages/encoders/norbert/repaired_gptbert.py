@@ -19,37 +19,44 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import MaskedLMOutput
 
-from .modeling_gptbert import GptBertForMaskedLM, GptBertModel, Layer, RotaryPositionalEmbeddings
+from .modeling_gptbert import GptBertForMaskedLM, GptBertModel
+
+_code: Any = sys.modules[GptBertModel.__module__]
+_Layer: Any = getattr(_code.Layer, "own", _code.Layer)  # transformers may execute this file twice
+_Rotary: Any = getattr(_code.RotaryPositionalEmbeddings, "own", _code.RotaryPositionalEmbeddings)
 
 
 class RotaryTables(nn.Module):
     """The model's rotary embedding, made on CPU when first needed and kept outside its parameters and buffers."""
 
+    own = _Rotary
+
     def __init__(self, config: Any, theta: float) -> None:
         super().__init__()
         self.config, self.theta = config, theta
-        self.__dict__["_made"] = {}
+        self._made: dict[torch.device, Any] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device not in self._made:
             # Made by encode, within inference mode, they could not be used in training.
             with torch.inference_mode(False), torch.device("cpu"):
-                self.__dict__["_made"] = {x.device: RotaryPositionalEmbeddings(self.config, self.theta).to(x.device)}
+                self._made = {x.device: _Rotary(self.config, self.theta).to(x.device)}
         turned: Tensor = self._made[x.device](x)
         return turned
 
 
-class CheckpointedLayer(GradientCheckpointingLayer, Layer):
+class CheckpointedLayer(GradientCheckpointingLayer, _Layer):
     """A layer that recomputes its activations where transformers asks for it."""
 
-
-_model = sys.modules[GptBertModel.__module__]
-_model.RotaryPositionalEmbeddings = RotaryTables  # type: ignore[attr-defined]
-_model.Layer = CheckpointedLayer  # type: ignore[attr-defined]
-_model.flash_attn_varlen_qkvpacked_func = None  # type: ignore[attr-defined]
+    own = _Layer
 
 
-class Repaired:
+_code.RotaryPositionalEmbeddings = RotaryTables
+_code.Layer = CheckpointedLayer
+_code.flash_attn_varlen_qkvpacked_func = None
+
+
+class Repaired(GptBertModel):
     """What both models below need."""
 
     gradient_checkpointing = property(lambda self: False, lambda self, on: None)  # the layers do it, not the encoder's loop
@@ -58,12 +65,9 @@ class Repaired:
         if not hasattr(config, "is_decoder"):
             config.is_decoder = False
         super().__init__(config, *args, **kwargs)
-        first = self.encoder.layers[0].attention  # type: ignore[attr-defined]
-        if hasattr(first, "lambdas"):  # not used by the first layer; distributed training stumbles over a missing gradient
-            first.lambdas.requires_grad_(False)
 
 
-class RepairedGptBertModel(Repaired, GptBertModel):
+class RepairedGptBertModel(Repaired):
     """The encoder alone."""
 
 

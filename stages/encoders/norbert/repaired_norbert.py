@@ -18,19 +18,23 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import MaskedLMOutput
 
-from .modeling_norbert import EncoderLayer, NorbertForMaskedLM, NorbertModel
+from .modeling_norbert import NorbertForMaskedLM, NorbertModel
 
 NEVER_PREDICTED = 107  # terms at the beginning of the vocabulary
+_code: Any = sys.modules[NorbertModel.__module__]
+_Layer: Any = getattr(_code.EncoderLayer, "own", _code.EncoderLayer)  # transformers may execute this file twice
 
 
-class CheckpointedLayer(GradientCheckpointingLayer, EncoderLayer):
+class CheckpointedLayer(GradientCheckpointingLayer, _Layer):
     """A layer that recomputes its activations where transformers asks for it."""
 
+    own = _Layer
 
-sys.modules[NorbertModel.__module__].EncoderLayer = CheckpointedLayer  # type: ignore[attr-defined]
+
+_code.EncoderLayer = CheckpointedLayer
 
 
-class Repaired:
+class Repaired(NorbertModel):
     """What both models below need."""
 
     _keys_to_ignore_on_load_missing = [r"position_indices$"]  # noqa: RUF012
@@ -39,17 +43,17 @@ class Repaired:
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         config.tie_word_embeddings = True  # as the model's own __init__ ties them, whatever its configuration says
         super().__init__(config, *args, **kwargs)
-        self.post_init()  # type: ignore[attr-defined]
+        self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         table = module._buffers.get("position_indices")
         if table is not None and not table.is_meta:
             with torch.device("cpu"):
-                made = type(module)(self.config).position_indices  # type: ignore[attr-defined]
-            table.copy_(made)
+                made: Any = type(module)(self.config)
+            table.copy_(made.position_indices)
 
 
-class RepairedNorbertModel(Repaired, NorbertModel):
+class RepairedNorbertModel(Repaired):
     """The encoder alone."""
 
 
@@ -64,8 +68,8 @@ class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
     _tied_weights_keys = {"classifier.nonlinearity.5.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
     head_skips = 0
 
-    def get_output_embeddings(self) -> nn.Module:
-        head: nn.Module = self.classifier.nonlinearity[-1]
+    def get_output_embeddings(self) -> nn.Linear:
+        head: nn.Linear = self.classifier.nonlinearity[-1]
         return head
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:

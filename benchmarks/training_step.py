@@ -1,0 +1,147 @@
+"""A whole training step of SPLADE, stock beside ours: encoder, head, loss, backward, AdamW; and the loss curves of both.
+
+    python benchmarks/training_step.py --size 12x768x50000x32x256 --steps 3
+
+Random BERT models in float32 with dropout, SpladeLoss over two columns whose lengths are uniform from a quarter to full;
+the same batches and seeds for both. Each is a process of its own; the time is that of the fastest step after the first.
+Random weights make every term active, the worst case for ours. Memory is the peak resident set of the process (on CUDA:
+of torch's allocated memory), model and optimiser included.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from signal import SIGKILL
+from subprocess import PIPE, run
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from splade_head import hardware, peak_megabytes
+
+SIZES = ["2x128x8000x16x64", "12x768x50000x32x256", "12x768x250000x16x128"]  # layers × hidden × vocabulary × batch × length
+STEPS = {"2x128x8000x16x64": 100}
+
+
+def measure(kind: str, size: str, steps: int, device: str) -> dict[str, Any]:
+    """Seconds of the fastest step, peak MB and the losses of every step."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+
+    from stages.encoders.splade_head import attach
+
+    layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
+    model = build(layers, hidden, vocabulary, length).to(device)
+    if kind == "ours":
+        [placement] = attach(model)
+        assert placement.fused, placement.reason
+    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    generator = torch.Generator().manual_seed(1)
+    torch.manual_seed(2)
+    model.train()
+    seconds, processor, losses = [], [], []
+    for _ in range(steps):
+        columns = [{k: v.to(device) for k, v in column(batch, length, vocabulary, generator).items()} for _ in range(2)]
+        wall, cores = time.perf_counter(), time.process_time()
+        terms = loss(columns, None)
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(total.item())
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - cores)
+    fastest = {"seconds": min(seconds[1:] or seconds), "processor": min(processor[1:] or processor)}
+    return fastest | {"megabytes": peak_megabytes(device), "losses": losses}
+
+
+def build(layers: int, hidden: int, vocabulary: int, length: int) -> Any:
+    """A SparseEncoder on a random BERT."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // 64),
+        intermediate_size=4 * hidden,
+        max_position_embeddings=max(length, 64),
+    )
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    with TemporaryDirectory() as folder:
+        BertForMaskedLM(config).save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+        transformer = Transformer(folder, transformer_task="fill-mask")
+    return SparseEncoder(modules=[transformer, SpladePooling("max")], device="cpu")
+
+
+def column(batch: int, length: int, vocabulary: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """One column of a batch of random tokens."""
+    lengths = torch.randint(length // 4, length + 1, (batch,), generator=generator)
+    mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    ids = torch.randint(1, vocabulary, mask.shape, generator=generator) * mask
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", nargs="+", default=SIZES, help="layers x hidden x vocabulary x batch x length")
+    parser.add_argument("--steps", type=int, help="default: 100 for the smallest size, else 3")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.size[0], options.steps, options.device)))
+        return
+    print(f"{hardware(options.device)}\n")
+    columns = ["layers x hidden x vocabulary x batch x length"]
+    columns += [f"{kind} {what}" for what in ("s", "texts/s", "core s", "MB") for kind in ("stock", "ours")]
+    columns += ["faster", "steps", "first loss", "largest loss difference"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    for size in options.size:
+        steps = options.steps or STEPS.get(size, 3)
+        results = {kind: in_own_process(kind, size, steps, options) for kind in ("stock", "ours")}
+        print(f"| {' | '.join(row(size, steps, results))} |", flush=True)
+
+
+def in_own_process(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any] | None:
+    """What `measure` returns there; None if the process was killed, which is how Linux ends one that takes too much memory."""
+    command = [sys.executable, __file__, "--measure", kind, "--size", size, "--steps", str(steps)]
+    command += ["--device", options.device, "--threads", str(options.threads)]
+    process = run(command, stdout=PIPE, text=True)
+    if process.returncode == -SIGKILL:
+        return None
+    process.check_returncode()
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return result
+
+
+def row(size: str, steps: int, results: dict[str, dict[str, Any] | None]) -> list[str]:
+    """Cells of the table."""
+    texts = 2 * int(size.split("x")[3])
+    both = [result or {} for result in results.values()]
+    cells = [size]
+    for number, form in (("seconds", ".2f"), ("texts", ".1f"), ("processor", ".1f"), ("megabytes", ".0f")):
+        values = [texts / r["seconds"] if r and number == "texts" else r.get(number) for r in both]
+        cells += ["killed" if value is None else f"{value:{form}}" for value in values]
+    stock, ours = both
+    if not stock or not ours:
+        return [*cells, "–", str(steps), "–", "–"]
+    difference = max(abs(a - b) for a, b in zip(stock["losses"], ours["losses"], strict=True))
+    faster = f"{stock['seconds'] / ours['seconds']:.2f}x"
+    return [*cells, faster, str(steps), f"{stock['losses'][0]:.3g}", f"{difference:.1e}"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Folders as ltg/norbert4-* and ltg/norbert3-* are: configuration, code, one safetensors file, a tokenizer."""
+
+import importlib
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+LETTERS = "abcdefghijklmnopqrstuvwxyzæøåäö0123456789,."
+NORBERT4 = {
+    "vocab_size": 200,
+    "hidden_size": 24,
+    "num_layers": 3,
+    "num_attention_heads": 2,
+    "query_key_head_size": 12,
+    "max_sequence_length": 128,
+    "local_global_ratio": 2,
+    "hidden_dropout": 0.1,
+    "bos_token_id": 2,
+    "pad_token_id": 0,
+}
+NORBERT3 = {"vocab_size": 200, "hidden_size": 24, "max_position_embeddings": 128}
+NAMES = {"norbert4": ("gptbert", "GptBert", NORBERT4), "norbert3": ("norbert", "Norbert", NORBERT3)}
+HEAD = {"norbert4": "classifier.emb2vocab.weight", "norbert3": "classifier.nonlinearity.5.weight"}
+
+
+def write_folder(
+    folder: Path, family: str, *, masked_lm: bool = True, tied: bool = True, without: Collection[str] = (), dtype: torch.dtype | None = None
+) -> PreTrainedModel:
+    """Write a tiny random model of norbert3 or norbert4 and return it, as its code makes it without any loading, in eval mode.
+
+    Args:
+        tied: whether the file holds one tensor for embeddings and head.
+        without: the file lacks weights whose names contain one of these.
+    """
+    file, prefix, settings = NAMES[family]
+    model = build(family, masked_lm=masked_lm, tied=tied)
+    folder.mkdir(parents=True)
+    source = Path(__file__).parent
+    for name in (f"modeling_{file}.py", f"configuration_{file}.py"):
+        shutil.copy(source / name, folder)
+    kind = "ForMaskedLM" if masked_lm else "Model"
+    auto_map = {
+        "AutoConfig": f"configuration_{file}.{prefix}Config",
+        "AutoModel": f"modeling_{file}.{prefix}Model",
+        "AutoModelForMaskedLM": f"modeling_{file}.{prefix}ForMaskedLM",
+    }
+    config = {"architectures": [f"{prefix}{kind}"], "auto_map": auto_map, **settings}
+    if family == "norbert4":
+        config["tie_word_embeddings"] = True  # whatever the file holds
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    left_out = {*without, *([HEAD[family]] if tied or family == "norbert3" else [])}
+    weights = {n: w.clone().to(dtype) if dtype and w.is_floating_point() else w.clone() for n, w in model.state_dict().items()}
+    kept = {name: weight for name, weight in weights.items() if not any(part in name for part in left_out)}
+    save_file(kept, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    write_tokenizer(folder)
+    return model
+
+
+def build(family: str, *, masked_lm: bool = True, tied: bool = True) -> PreTrainedModel:
+    """The random model itself; about a tenth of its raw logits are positive."""
+    file, prefix, settings = NAMES[family]
+    package = __name__.rpartition(".")[0]
+    configuration = importlib.import_module(f"{package}.configuration_{file}")
+    modelling = importlib.import_module(f"{package}.modeling_{file}")
+    extra = {"is_decoder": False, "tie_word_embeddings": False} if family == "norbert4" else {}
+    torch.manual_seed(0)
+    kind = "ForMaskedLM" if masked_lm else "Model"
+    model: PreTrainedModel = getattr(modelling, f"{prefix}{kind}")(getattr(configuration, f"{prefix}Config")(**settings, **extra))
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    if family == "norbert4" and masked_lm and tied:
+        model.classifier.emb2vocab.weight = model.embedding.word_embedding.weight
+    if masked_lm:
+        head = model.classifier.emb2vocab if family == "norbert4" else model.classifier.nonlinearity[-1]
+        nn.init.normal_(head.bias, mean=-4.0 if family == "norbert4" else -2.0, std=0.3)
+    return model.eval()
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Word pieces that are letters, behind 114 that no text has, as the first ones of NorBERT 3."""
+    pieces = [*SPECIAL.values(), *(f"<{number}>" for number in range(5, 114)), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    tokenizer = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=100, **SPECIAL).save_pretrained(str(folder))

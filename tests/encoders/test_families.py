@@ -1,0 +1,168 @@
+"""The model families that people use as bases: each builds, trains a step, saves and loads again; what cannot work says so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.base_check import (
+    POSITIVE_LIMIT,
+    missing_weights,
+    probe_head,
+    require_allowed_code,
+    require_masked_lm_head,
+    require_sound,
+    require_zeros,
+)
+from stages.encoders.norbert import prepare_base
+from stages.errors import UserError
+from tests.conftest import SENTENCES
+
+OPTIONS = Options(max_seq_length=48, hidden_dim=64, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 24}
+MARKS = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SMALL,
+    "roberta": SMALL | MARKS,
+    "xlm-roberta": SMALL | MARKS,
+    "distilbert": {"n_layers": 2, "n_heads": 2, "hidden_dim": 32, "dim": 24},
+    "modernbert": SMALL | MARKS,
+    "deberta-v2": SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+}
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+LETTERS = "abcdefghijklmnopqrstuvwxyzæøåäö0123456789,.?"
+PIECES = [*SPECIAL.values(), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+
+
+def write_base(folder: Path, family: str, loader: Any = AutoModelForMaskedLM, **settings: Any) -> Path:
+    """A tiny random model of that family, whose logits are negative more often than not, and a tokenizer of letters."""
+    torch.manual_seed(0)
+    size = {"vocab_size": len(PIECES), "max_position_embeddings": 64}
+    model = loader.from_config(AutoConfig.for_model(family, **size, **(FAMILIES | {"electra": SMALL})[family], **settings))
+    for name, parameter in model.named_parameters():
+        nn.init.normal_(parameter, mean=float(parameter.ndim == 1 and name.endswith("weight")), std=0.3 if parameter.ndim > 1 else 0.1)
+        if parameter.shape == (len(PIECES),):
+            nn.init.normal_(parameter, mean=-2.0, std=0.5)
+    model.save_pretrained(str(folder))
+    write_tokenizer(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    tokenizer = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=60, **SPECIAL).save_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_trains_a_step_and_is_the_same_when_stock_loads_it(family: str, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family)
+    assert prepare_base(base, tmp_path / "work") == base
+    require_allowed_code(base, family, allowed=False)
+    require_masked_lm_head(base)
+    encoder = get_encoder("splade")
+    model = encoder.build(base, OPTIONS, [])
+    [probe] = require_sound(model, base)
+    assert 0 < probe.positive_share < POSITIVE_LIMIT and probe.active_dims > 0
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    loss = encoder.make_loss(model.train(), OPTIONS)
+    terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    torch.optim.SGD(model.parameters(), lr=0.05).step()
+    assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+    ours = model.encode_document(SENTENCES, convert_to_sparse_tensor=False)
+    model.save_pretrained(str(tmp_path / "final"), create_model_card=False)
+    stock = SparseEncoder(str(tmp_path / "final")).encode_document(SENTENCES, convert_to_sparse_tensor=False)
+    assert torch.equal(ours, stock)
+    assert (ours == 0).any(1).all() and (ours > 0).any(1).all()
+
+
+def test_electra_without_a_masked_lm_head_is_refused_in_one_line(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "electra", AutoModelForPreTraining, embedding_size=16)
+    assert json.loads((base / "config.json").read_text())["architectures"] == ["ElectraForPreTraining"]
+    with pytest.raises(UserError, match="has no complete masked-LM head: generator_") as caught:
+        require_masked_lm_head(base)
+    assert "\n" not in str(caught.value) and "name a …ForMaskedLM model, or use csr" in str(caught.value)
+    require_masked_lm_head(write_base(tmp_path / "generator", "electra", embedding_size=16))
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "deberta-v2"])
+def test_an_encoder_alone_is_no_base_for_splade_but_one_for_csr(family: str, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family, AutoModel)
+    with pytest.raises(UserError, match="has no complete masked-LM head"):
+        require_masked_lm_head(base)
+    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+
+
+def test_a_masked_lm_without_pooler_is_a_base_for_csr(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+
+
+def test_a_model_with_no_masked_lm_form_is_refused_in_one_line(tmp_path: Path) -> None:
+    config = GPT2Config(vocab_size=len(PIECES), n_positions=64, n_embd=24, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(str(tmp_path / "base"))
+    with pytest.raises(UserError, match="has no masked-LM form at all") as caught:
+        require_masked_lm_head(tmp_path / "base")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layer_that_the_files_lack_is_found(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
+    assert all(".layer.2." in name for name in missing_weights(AutoModelForMaskedLM, base))
+    with pytest.raises(UserError, match=r"bert\.encoder\.layer\.2\.[A-Za-z.]+ and \d+ more weights are not in its files"):
+        require_masked_lm_head(base)
+
+
+def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    model = get_encoder("splade").build(base, OPTIONS, [])
+    head = model[0].model.cls.predictions.decoder
+    head.register_forward_hook(lambda module, inputs, logits: 30 * torch.sigmoid(logits / 7.5))
+    with pytest.raises(UserError, match=r"positive logits for 100\.0% of the vocabulary, so that relu gives SPLADE no zeros"):
+        require_sound(model, base)
+
+
+def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    transformer = get_encoder("splade").build(base, OPTIONS, [])[0].train()
+    decoder = transformer.model.cls.predictions.decoder
+    with torch.no_grad():
+        decoder.weight.zero_()
+        decoder.bias.fill_(-1.0)
+        decoder.bias[:30] = 1.0
+    probe = probe_head(transformer)
+    assert probe.positive_share == pytest.approx(30 / len(PIECES)) and probe.active_dims == 30
+    assert transformer.training and transformer.model.training
+    assert require_zeros(transformer, base, limit=0.4) == probe
+    with pytest.raises(UserError, match="gives positive logits for 32"):
+        require_zeros(transformer, base, limit=0.3)
+
+
+def test_own_code_in_a_dense_model_needs_permission_too(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert", AutoModel)
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "custom_st.Transformer"}]
+    (base / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(UserError, match=r"model\.trust_remote_code: some/model brings Python code of its own"):
+        require_allowed_code(base, "some/model", allowed=False)
+    require_allowed_code(base, "some/model", allowed=True)
