@@ -54,6 +54,8 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from transformers import set_seed
 
     from stages.encoders import Options, get_encoder
+    from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound
+    from stages.encoders.norbert import lift_code, prepare_base
     from stages.encoders.splade_head import attach
     from stages.experiment import open_tracker
     from stages.plots import draw_training_curve
@@ -79,9 +81,14 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         **settings.loss.model_dump(),
     )
     encoder = get_encoder(settings.architecture)
+    base = prepare_base(base, folder)
+    require_allowed_code(base, settings.model.base_model, options.trust_remote_code)
+    if settings.architecture != "csr":
+        require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
     set_seed(settings.seed)
     positives = (text for rows in read_tables(MIXED, ["positive"]) for text in rows["positive"].to_pylist())
     model = encoder.build(base, options, positives)
+    require_sound(model, base)
     model.to(device)
     for placement in attach(model):
         if not placement.fused:
@@ -102,6 +109,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         temporary.write_text(f"{key}\n", encoding="utf-8")
     with atomic_write(FINAL) as temporary:
         model.save_pretrained(str(temporary), create_model_card=False)
+        lift_code(temporary)
 
 
 def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:

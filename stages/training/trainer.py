@@ -14,6 +14,7 @@ from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from transformers import TrainerCallback
 
 from stages.encoders import Encoder
+from stages.encoders.norbert import lift_code
 from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
 
 
@@ -56,7 +57,9 @@ class Trainer(SparseEncoderTrainer):
         pass
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        self.model.save_pretrained(str(output_dir or self.args.output_dir), create_model_card=False)
+        folder = Path(output_dir or self.args.output_dir)
+        self.model.save_pretrained(str(folder), create_model_card=False)
+        lift_code(folder)
 
 
 def train(

@@ -10,6 +10,7 @@ from tests.pipeline.conftest import Workspace
 QUESTION = ["Når åpner biblioteket?"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["inference-free-splade", "csr"])
 def test_one_switch_changes_the_architecture(workspace: Workspace, architecture: str) -> None:
     output = workspace.run("dvc", "exp", "run", "-S", f"architecture={architecture}")

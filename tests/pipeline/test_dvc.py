@@ -144,6 +144,7 @@ def test_params_of_the_run_are_logged_to_a_local_mlflow_store(reproduced: Worksp
     assert first.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_beir_folder_of_ones_own_trains_and_evaluates(workspace: Workspace, tmp_path: Path) -> None:
     folder = write_beir(tmp_path / "mine")
     sample = {f"sample-{name}": {"enabled": False} for name in ("nli", "qa", "ddsc", "esci")}

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from stages.files import remove
 from tests.pipeline.conftest import Workspace
 
@@ -37,6 +39,7 @@ def kill_at_checkpoint(workspace: Workspace, step: int) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
     workspace.edit_params({"training": {"weight_decay": 0.02}})
     workspace.run("dvc", "repro")
