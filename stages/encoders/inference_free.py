@@ -4,6 +4,7 @@ Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learn
 start at the training documents' inverse document frequency and have their own, higher learning rate; queries are not regularised.
 """
 
+import copy
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,7 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
     tokenizer = transformer.tokenizer
     assert tokenizer is not None, "a masked language model has a tokenizer"
     weight = idf(tokenizer, documents, transformer.model.config.vocab_size)
-    query = SparseStaticEmbedding(cast(PreTrainedTokenizer, tokenizer), weight=weight)
+    query = SparseStaticEmbedding(_padded(tokenizer, len(weight)), weight=weight)
     document = [transformer, SpladePooling("max", activation_function="log1p_relu")]
     return SparseEncoder(
         modules=[Router.for_query_document(query_modules=[query], document_modules=document)],
@@ -54,6 +55,13 @@ def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary
     weight = torch.log1p((total - frequency + 0.5) / (frequency + 0.5))
     weight[tokenizer.all_special_ids] = 0.0
     return weight
+
+
+def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTokenizer:
+    """A copy of the tokenizer with as many tokens as the model has weights, or the saved query route would not load."""
+    padded = copy.deepcopy(tokenizer)
+    padded.add_tokens([f"<unused_{number}>" for number in range(len(padded.get_vocab()), vocabulary)])
+    return cast(PreTrainedTokenizer, padded)
 
 
 def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:

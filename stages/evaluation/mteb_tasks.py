@@ -58,9 +58,7 @@ def evaluate_mteb(
         return _evaluate(model, _load(task_name, folder, languages), folder, batch_size, show_progress)
 
 
-def _evaluate(
-    model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool
-) -> list[SetResult]:
+def _evaluate(model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool) -> list[SetResult]:
     encoder = _RecordingEncoder(model)
     model_result = mteb.evaluate(
         encoder,
@@ -114,9 +112,7 @@ class _RecordingEncoder(SparseEncoderWrapper):
         super().__init__(model)
         self.activations: dict[tuple[str, str], _Activations] = defaultdict(_Activations)
 
-    def encode(
-        self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any
-    ) -> Any:
+    def encode(self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any) -> Any:
         embeddings = super().encode(inputs, hf_split=hf_split, hf_subset=hf_subset, prompt_type=prompt_type, **kwargs)
         if prompt_type is not None:
             self.activations[hf_subset, hf_split].add(embeddings, prompt_type)
@@ -133,9 +129,7 @@ def _task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval
     except ValueError as error:
         raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
     if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
-        raise UserError(
-            f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval"
-        )
+        raise UserError(f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval")
     return task
 
 
@@ -149,9 +143,7 @@ def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsT
         task.load_data()
         task.convert_v1_dataset_format_to_v2(num_proc=None)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: does not load as the data set of {task_name}: {error}; download it again"
-        ) from error
+        raise UserError(f"{folder}: does not load as the data set of {task_name}: {error}; download it again") from error
     return task
 
 

@@ -49,9 +49,7 @@ class _SparseRunKeeper(_RunKeeper, SparseInformationRetrievalEvaluator):
 Kind = TypeVar("Kind", bound=_RunKeeper)
 
 
-def evaluate(
-    model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False
-) -> Result:
+def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
     """Retrieve with a sparse model and score.
 
     The metrics are those of `scores.score`, ``query_active_dims`` and ``corpus_active_dims`` (mean number of non-zero
@@ -68,9 +66,7 @@ def evaluate(
     return Result(metrics=metrics, run=evaluator.run)
 
 
-def evaluate_dense(
-    model: SentenceTransformer, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False
-) -> Result:
+def evaluate_dense(model: SentenceTransformer, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
     """Retrieve with a dense model by its own similarity and score; `evaluate`'s metrics less those of sparsity."""
     evaluator = _evaluator(_RunKeeper, retrieval_set, batch_size, show_progress)
     evaluator(model)

@@ -60,10 +60,7 @@ def _integer_grades(qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[
     """Grades as the integers trec_eval takes: one factor for all, which nDCG does not see; three decimals count."""
     grades = {grade for documents in qrels.values() for grade in documents.values()}
     factor = next((f for f in (1, 10, 100) if all(math.isclose(g * f, round(g * f)) for g in grades)), 1000)
-    return {
-        query: {document: max(1, round(grade * factor)) for document, grade in documents.items()}
-        for query, documents in qrels.items()
-    }
+    return {query: {document: max(1, round(grade * factor)) for document, grade in documents.items()} for query, documents in qrels.items()}
 
 
 def _descending(documents: list[str]) -> dict[str, float]:

@@ -164,9 +164,7 @@ def _texts(paths: Iterable[Path]) -> dict[str, str]:
     return texts
 
 
-def _rows(
-    paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ("file: row N", row) of parquet files with rows numbered from 1 in each, by row group."""
     for path in paths:
         if path.stat().st_size == 0:

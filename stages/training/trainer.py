@@ -57,7 +57,7 @@ class Trainer(SparseEncoderTrainer):
         pass
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(str(output_dir or self.args.output_dir))
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
+from transformers import AutoTokenizer, BertForMaskedLM
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.inference_free import idf
@@ -85,6 +86,18 @@ def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_lea
     )
     assert expected[common] < expected[rare]
     assert expected[tokenizer.all_special_ids].abs().sum() == 0
+
+
+def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_tokenizer(base: Path, tmp_path: Path) -> None:
+    larger = BertForMaskedLM.from_pretrained(base)
+    larger.resize_token_embeddings(larger.config.vocab_size + 12)
+    larger.save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "base")
+    model = get_encoder("inference-free-splade").build(tmp_path / "base", OPTIONS, SENTENCES)
+    model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    stock = SparseEncoder(str(tmp_path / "saved"))
+    ours, theirs = (m.encode_query(SENTENCES, convert_to_sparse_tensor=False) for m in (model, stock))
+    assert torch.equal(ours, theirs)
 
 
 def test_idf_is_the_formula_of_bm25(base: Path) -> None:

@@ -34,10 +34,13 @@ TRUST = {"trust_remote_code": True}
 @pytest.fixture(autouse=True, scope="module")
 def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Code that transformers copies from folders goes to a folder of this module's, not to the home directory."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other are most of the time that tiny models take
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
         patch.setattr(sys, "path", list(sys.path))
         yield
+    torch.set_num_threads(threads)
     for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
         del sys.modules[name]
 

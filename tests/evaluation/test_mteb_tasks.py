@@ -89,9 +89,7 @@ def test_queries_and_documents_go_by_their_own_routes(
     for route, texts in seen.items():
         encode = getattr(inference_free, route)
 
-        def note(
-            batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any
-        ) -> Any:
+        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
             _texts.extend(batch)
             return _encode(batch, *args, **settings)
 
@@ -109,10 +107,7 @@ def test_task_with_a_loader_of_its_own_runs_from_its_native_rows(splade: SparseE
     rows = {
         "question": [" ".join(drawn.choices(words, k=3)) for _ in contexts],
         "context": contexts,
-        "answers": [
-            {"text": [" ".join(context.split()[:2]) + f" {i}"], "answer_start": [0]}
-            for i, context in enumerate(contexts)
-        ],
+        "answers": [{"text": [" ".join(context.split()[:2]) + f" {i}"], "answer_start": [0]} for i, context in enumerate(contexts)],
     }
     write(tmp_path / "norquad/data/test-00000-of-00001.parquet", rows)
     [result] = evaluate_mteb(splade, "NorQuadRetrieval", tmp_path / "norquad")
@@ -138,9 +133,7 @@ def test_query_without_a_relevant_document_counts_zero_for_the_model_and_for_bm2
     assert half.bm25_ndcg == pytest.approx(whole.bm25_ndcg / 2, abs=1e-9)
 
 
-def test_another_version_at_the_same_path_is_scored_anew(
-    splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet
-) -> None:
+def test_another_version_at_the_same_path_is_scored_anew(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
     """Hugging Face's cache knows a folder with a README by its path alone."""
     usual = datasets.config.HF_DATASETS_CACHE
     [before] = evaluate_mteb(splade, "SwednRetrieval", swedn)
@@ -161,9 +154,7 @@ def test_data_sets_to_download_come_pinned_from_mtebs_metadata() -> None:
 
 
 def test_unknown_task_is_answered_with_close_names() -> None:
-    with pytest.raises(
-        UserError, match=r"evaluation\.mteb: mteb has no task named 'NorQuadRetrival'.*NorQuadRetrieval"
-    ):
+    with pytest.raises(UserError, match=r"evaluation\.mteb: mteb has no task named 'NorQuadRetrival'.*NorQuadRetrieval"):
         required_datasets(["NorQuadRetrival"])
 
 

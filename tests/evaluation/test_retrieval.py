@@ -61,9 +61,7 @@ def test_inference_free_queries_take_the_query_route(inference_free: SparseEncod
 
 def test_run_holds_the_hundred_best_documents(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
     result = evaluate(splade, binary_set)
-    scores = splade.similarity(
-        splade.encode_query([binary_set.queries["q3"]]), splade.encode_document(list(binary_set.corpus.values()))
-    )[0]
+    scores = splade.similarity(splade.encode_query([binary_set.queries["q3"]]), splade.encode_document(list(binary_set.corpus.values())))[0]
     best = {list(binary_set.corpus)[index] for index in scores.topk(100).indices.tolist()}
     assert set(result.run["q3"]) == best
     assert set(result.run) == set(binary_set.queries)
@@ -73,9 +71,7 @@ def test_two_evaluations_give_the_same_bytes(splade: SparseEncoder, binary_set: 
     assert repr(evaluate(splade, binary_set)) == repr(evaluate(splade, binary_set))
 
 
-def test_corpus_of_several_chunks_scores_as_in_one(
-    csr: SparseEncoder, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_corpus_of_several_chunks_scores_as_in_one(csr: SparseEncoder, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(csr, binary_set).metrics
     stock_init = SparseInformationRetrievalEvaluator.__init__
 

@@ -87,12 +87,8 @@ def test_shards_plain_names_scores_and_lists_of_documents_are_read(tmp_path: Pat
     assert found.language is None
 
 
-@pytest.mark.parametrize(
-    ("entry", "given", "language"), [("NanoBEIR-en", None, "en"), ("nanobeir_no", None, "nb"), ("mine", "da", "da")]
-)
-def test_language_is_taken_from_the_entry_where_the_split_has_none(
-    tmp_path: Path, entry: str, given: str | None, language: str
-) -> None:
+@pytest.mark.parametrize(("entry", "given", "language"), [("NanoBEIR-en", None, "en"), ("nanobeir_no", None, "nb"), ("mine", "da", "da")])
+def test_language_is_taken_from_the_entry_where_the_split_has_none(tmp_path: Path, entry: str, given: str | None, language: str) -> None:
     write(tmp_path, "corpus", "NanoNFCorpus", {"_id": ["a"], "text": ["x"]})
     write(tmp_path, "queries", "NanoNFCorpus", {"_id": ["q"], "text": ["x"]})
     write(tmp_path, "qrels", "NanoNFCorpus", {"query-id": ["q"], "corpus-id": ["a"]})

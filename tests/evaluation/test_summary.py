@@ -16,9 +16,7 @@ def sparse(name: str, ndcg: float, nano: bool = False) -> SetResult:
 
 
 def test_summary_has_every_set_then_the_mean_then_the_nanobeir_headline() -> None:
-    evaluation = summary(
-        [sparse("NanoSampleNb", 0.6, nano=True), sparse("mine", 0.3), sparse("NanoSampleDa", 0.9, True)]
-    )
+    evaluation = summary([sparse("NanoSampleNb", 0.6, nano=True), sparse("mine", 0.3), sparse("NanoSampleDa", 0.9, True)])
     assert list(evaluation) == ["NanoSampleNb", "mine", "NanoSampleDa", "mean", "NanoBEIR_mean_dot_ndcg@10"]
     keys = ["ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims", "flops", "bm25_ndcg@10"]
     assert list(evaluation["mine"]) == list(evaluation["mean"]) == keys
