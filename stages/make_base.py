@@ -20,7 +20,7 @@ def main() -> None:
 
     with atomic_write(MADE) as folder:
         folder.mkdir()
-        make_base(texts(MIXED), folder, max_seq_length=settings["max_seq_length"], seed=settings["seed"], **settings["made"])
+        make_base(lambda: texts(MIXED), folder, max_seq_length=settings["max_seq_length"], seed=settings["seed"], **settings["made"])
 
 
 def texts(mixed: Path) -> Iterator[str]:

@@ -23,7 +23,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a made base model: 500 word pieces, hidden size 64, one layer."""
     folder = tmp_path_factory.mktemp("base")
     make_base(
-        SENTENCES,
+        lambda: SENTENCES,
         folder,
         vocab_size=500,
         hidden_size=64,

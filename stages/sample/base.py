@@ -5,7 +5,7 @@ only has to add what BM25 lacks. No pre-training, no download; a few seconds.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ BIAS = -4.0  # a token's own logit is about sqrt(hidden) above it, any other's a
 
 
 def make_base(
-    texts: Iterable[str],
+    texts: Callable[[], Iterable[str]],
     folder: Path,
     *,
     vocab_size: int,
@@ -34,7 +34,11 @@ def make_base(
     max_seq_length: int,
     seed: int,
 ) -> None:
-    """Train a word-piece tokenizer on ``texts`` and write it with a lexically drawn `BertForMaskedLM` to ``folder``."""
+    """Write a word-piece tokenizer and a lexically drawn `BertForMaskedLM` to ``folder``.
+
+    Args:
+        texts: gives the texts that the tokenizer is trained on; called twice.
+    """
     tokenizer = train_tokenizer(texts, vocab_size, max_seq_length)
     model = draw_model(
         len(tokenizer),
@@ -49,13 +53,19 @@ def make_base(
     tokenizer.save_pretrained(folder)
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, max_seq_length: int) -> PreTrainedTokenizerFast:
-    """Lower-cased word pieces; accents stay, for å and a are different letters here."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL["unk_token"], max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL.values()), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+def train_tokenizer(texts: Callable[[], Iterable[str]], vocab_size: int, max_seq_length: int) -> PreTrainedTokenizerFast:
+    """Lower-cased word pieces; accents stay, for å and a are different letters here. Same texts, same tokenizer.
+
+    The trainer breaks ties by the order in which it meets a letter inside a word, which is another one in every run. So these pieces are
+    given to it in a fixed order, as special tokens, and the tokenizer is made anew from the vocabulary.
+    """
+    normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    letters = sorted({letter for text in texts() for letter in normalizer.normalize_str(text) if not letter.isspace()})
+    inner = [f"##{letter}" for letter in letters]
+    trained = _tokenizer(models.WordPiece(unk_token=SPECIAL["unk_token"]), normalizer)
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=[*SPECIAL.values(), *inner], show_progress=False)
+    trained.train_from_iterator(texts(), trainer)
+    tokenizer = _tokenizer(models.WordPiece(vocab=trained.get_vocab(), unk_token=SPECIAL["unk_token"]), normalizer)
     cls, sep = SPECIAL["cls_token"], SPECIAL["sep_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
@@ -63,6 +73,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_seq_length: int) 
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_seq_length, **SPECIAL)
+
+
+def _tokenizer(model: models.WordPiece, normalizer: normalizers.Normalizer) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
 
 
 def draw_model(

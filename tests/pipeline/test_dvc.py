@@ -57,11 +57,11 @@ def test_the_model_loads_with_stock_sentence_transformers(reproduced: Workspace)
 
 def test_one_value_reruns_train_and_what_follows_and_the_diffs_tell_it(workspace: Workspace) -> None:
     before = metrics(workspace)
-    output = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=1e-4")
+    output = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=5.0")
     assert workspace.stages_run(output) == {"resolve", "train", "evaluate", "push"}
     assert metrics(workspace) != before
     assert re.search(r"mean\.query_active_dims", workspace.run("dvc", "metrics", "diff"))
-    assert re.search(r"resolved/train\.yaml +loss\.query_regularizer_weight +0\.001 +0\.0001", workspace.run("dvc", "params", "diff"))
+    assert re.search(r"resolved/train\.yaml +loss\.query_regularizer_weight +0\.001 +5\.0", workspace.run("dvc", "params", "diff"))
     shown = workspace.run("dvc", "exp", "show", "--csv")
     assert "loss.query_regularizer_weight" in shown and "NanoBEIR_mean_dot_ndcg@10" in shown
 
