@@ -21,6 +21,7 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, OIDC
 from huggingface_hub.utils import validate_repo_id
 
 from stages.errors import UserError
+from stages.retries import PASSING_STATUS
 
 CARD = "README.md"
 MODEL_FILES = (
@@ -30,7 +31,6 @@ MODEL_FILES = (
 )  # fmt: skip
 OLD_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 MODULE_FOLDER = re.compile(r"(\w+_)?\d+_\w+")  # 1_SpladePooling, query_0_SparseStaticEmbedding
-PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 PASSING_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, json.JSONDecodeError)
 FAILURES = (
     OSError,
