@@ -22,10 +22,17 @@ RESOLVED = Path("resolved")
 
 # What only some architectures use: there it must have a value, elsewhere it may be null and no stage sees it.
 ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
-    "splade": {"loss": ("query_regularizer_weight", "document_regularizer_weight")},
-    "inference-free-splade": {"loss": ("document_regularizer_weight",), "training": ("query_learning_rate",)},
+    "splade": {
+        "loss": ("query_regularizer_weight", "document_regularizer_weight", "regularizer", "target_active_dims", "query_target_active_dims")
+    },
+    "inference-free-splade": {
+        "loss": ("document_regularizer_weight", "regularizer", "target_active_dims"),
+        "training": ("query_learning_rate",),
+    },
     "csr": {"model": ("hidden_dim", "k", "k_aux"), "loss": ("auxiliary_weight", "contrastive_weight")},
 }
+
+OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
 
 
 def read_params(path: Path = PARAMS) -> Params:
@@ -52,7 +59,7 @@ def read_params(path: Path = PARAMS) -> Params:
         raise UserError("\n".join(describe(detail, path) for detail in selectors or details)) from error
     for section, keys in ARCHITECTURE_KEYS[params.architecture].items():
         for key in keys:
-            if merged[section].get(key) is None:
+            if merged[section].get(key) is None and key not in OPTIONAL_KEYS:
                 raise UserError(f"{path}: {section}.{key}: {NO_VALUE}")
     return params
 

@@ -15,15 +15,18 @@ OURS, BASELINE = "#1b6ca8", "#c0c7ce"
 
 
 def draw_training_curve(curve: Path, picture: Path) -> None:
-    """The terms of the loss over the steps: the contrastive one on the left, the rest, which are far smaller, on the right."""
+    """The terms of the loss over the steps, the contrastive one apart from the rest, which are far smaller; then how sparse it became."""
     with curve.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in rows]
     terms = [name for name in (rows[0] if rows else {}) if name.endswith("loss") or "_loss_" in name]
     large = [name for name in terms if name == "base_loss"] or ["loss"]
     small = [name for name in terms if name not in (*large, "loss")]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, names, title in ((axes[0], large, "contrastive loss"), (axes[1], small, "terms beside the contrastive one")):
+    sparsity = [name for name in (rows[0] if rows else {}) if name.endswith("_active_dims") or name == "dead_latents"]
+    panels = [(large, "contrastive loss"), (small, "terms beside the contrastive one")]
+    panels += [(sparsity, "dead latents, share" if "dead_latents" in sparsity else "active dimensions")] if sparsity else []
+    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), layout="constrained")
+    for axis, (names, title) in zip(axes, panels, strict=True):
         for name in names:
             axis.plot(steps, [float(row[name] or "nan") for row in rows], label=name.replace("_", " "))
         axis.set(xlabel="step", title=title, ylim=(0, None))

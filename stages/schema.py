@@ -78,10 +78,13 @@ class Model(Section):
 
 
 class Loss(Section):
-    """Weights of the loss terms."""
+    """The terms of the loss and their weights."""
 
     query_regularizer_weight: Weight = 0.0
     document_regularizer_weight: Weight = 0.0
+    regularizer: Literal["flops", "l1", "df_flops"] = "flops"
+    target_active_dims: Count | None = None
+    query_target_active_dims: Count | None = None
     auxiliary_weight: Weight = 0.1
     contrastive_weight: Weight = 1.0
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SparseEncoder
 
+    from stages.encoders.regularizers import RegularizerName
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,6 +24,9 @@ class Options:
         trust_remote_code: whether the base model's own code may run.
         hidden_dim, k, k_aux: csr: width, active dimensions kept, dead latents that the auxiliary loss revives.
         query_regularizer_weight, document_regularizer_weight: splade, inference-free-splade: FLOPS weights.
+        regularizer: splade, inference-free-splade: flops, l1 or df_flops.
+        target_active_dims, query_target_active_dims: splade, inference-free-splade: dimensions that a document or a query shall have;
+            the regulariser is steered to them from its weight. None: the weight alone decides.
         auxiliary_weight, contrastive_weight: csr: beta and gamma of the paper.
     """
 
@@ -32,6 +37,9 @@ class Options:
     k_aux: int = 512
     query_regularizer_weight: float = 0.0
     document_regularizer_weight: float = 0.0
+    regularizer: "RegularizerName" = "flops"
+    target_active_dims: int | None = None
+    query_target_active_dims: int | None = None
     auxiliary_weight: float = 0.1
     contrastive_weight: float = 1.0
 

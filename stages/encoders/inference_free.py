@@ -18,6 +18,7 @@ from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, 
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 
 from stages.encoders import Encoder, Options
+from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 
 
@@ -65,12 +66,14 @@ def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTo
 
 
 def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
-    """In-batch contrastive loss plus a FLOPS term for documents only."""
+    """In-batch contrastive loss plus a regulariser for documents only."""
     return SpladeLoss(
         model,
         SparseMultipleNegativesRankingLoss(model),
         query_regularizer_weight=0.0,
         document_regularizer_weight=options.document_regularizer_weight,
+        query_regularizer=make_regularizer("flops", model, None),
+        document_regularizer=make_regularizer(options.regularizer, model, options.target_active_dims),
     )
 
 

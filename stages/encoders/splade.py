@@ -13,6 +13,7 @@ from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesR
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.encoders import Encoder, Options
+from stages.encoders.regularizers import make_regularizer
 
 
 def masked_language_model(base: Path, options: Options) -> Transformer:
@@ -37,15 +38,17 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
 
 
 def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
-    """In-batch contrastive loss plus a FLOPS term each for queries and documents.
+    """In-batch contrastive loss plus a regulariser each for queries and documents.
 
-    The FLOPS term is a sum over the batch's mean activations: its weight belongs to one batch size.
+    FLOPS is a sum over the batch's mean activations: its weight belongs to one batch size.
     """
     return SpladeLoss(
         model,
         SparseMultipleNegativesRankingLoss(model),
         query_regularizer_weight=options.query_regularizer_weight,
         document_regularizer_weight=options.document_regularizer_weight,
+        query_regularizer=make_regularizer(options.regularizer, model, options.query_target_active_dims),
+        document_regularizer=make_regularizer(options.regularizer, model, options.target_active_dims),
     )
 
 

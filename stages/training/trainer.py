@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
@@ -16,6 +18,9 @@ from transformers import TrainerCallback
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
 from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
+from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
+
+LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,9 @@ class Trainer(SparseEncoderTrainer):
     That card holds training rows and times, and its code fails on a null negative.
     """
 
-    def __init__(self, *, rows: TrainingRows, **kwargs: Any) -> None:
-        self._rows = rows
-        super().__init__(train_dataset=rows.texts, **kwargs)
+    def __init__(self, *, rows: TrainingRows, loss: torch.nn.Module, **kwargs: Any) -> None:
+        self._rows, self._loss = rows, loss
+        super().__init__(train_dataset=rows.texts, loss=loss, **kwargs)
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
         return MixedBatchSampler(self._rows, self.args.seed)
@@ -60,6 +65,13 @@ class Trainer(SparseEncoderTrainer):
         folder = Path(str(output_dir or self.args.output_dir))
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)
+        if state := loss_state(self._loss):
+            save_file(state, folder / LOSS_STATE)
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:  # type: ignore[override]
+        super()._load_from_checkpoint(checkpoint_path)
+        if (path := Path(checkpoint_path) / LOSS_STATE).exists():
+            load_loss_state(self._loss, load_file(path))
 
 
 def train(
@@ -81,9 +93,8 @@ def train(
         callbacks: watchers.
     """
     arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names))
-    watchers = list(callbacks)
-    if isinstance(loss, SpladeLoss):
-        watchers.insert(0, SpladeRegularizerWeightSchedulerCallback(loss))
+    scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
+    watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
     logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
     trainer = Trainer(
         model=model,
@@ -95,6 +106,12 @@ def train(
     )
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _probe(rows: TrainingRows) -> Dataset:
+    """64 rows from all over the training data."""
+    number = len(rows.texts)
+    return rows.texts.select(sorted({row * number // 64 for row in range(64)}))
 
 
 def _arguments(

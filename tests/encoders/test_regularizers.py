@@ -1,0 +1,84 @@
+"""The regularisers are the formulas of their papers, and the controller moves the right way."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers.sparse_encoder.losses import FlopsLoss
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.regularizers import DfFlopsLoss, L1Loss, Regularizer, make_regularizer
+from tests.conftest import SENTENCES
+
+ROWS = torch.tensor([[1.0, 2.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]])
+
+
+def test_flops_is_sentence_transformers_own(base: Path) -> None:
+    model = get_encoder("splade").build(base, Options(max_seq_length=32), SENTENCES)
+    ours = make_regularizer("flops", model, None).compute_loss_from_embeddings(ROWS)
+    assert torch.equal(ours, FlopsLoss(model).compute_loss_from_embeddings(ROWS))
+    assert ours == 2.0**2 + 1.0**2
+
+
+def test_l1_is_the_mean_norm_of_the_rows() -> None:
+    assert L1Loss().compute_loss_from_embeddings(ROWS) == (3 + 3) / 2
+
+
+def test_df_flops_spares_rare_terms() -> None:
+    loss = DfFlopsLoss(alpha=0.1, beta=10)
+    loss.frequency = torch.tensor([1.0, 0.1, 0.01, 0.0])
+    always, at_alpha, rare, never = loss.weight().tolist()
+    assert always == pytest.approx(1)
+    assert at_alpha == pytest.approx(0.5)
+    assert rare < 0.01
+    assert never == pytest.approx(0, abs=1e-6)
+
+
+def test_df_flops_learns_the_frequencies_from_the_batches_and_only_in_training() -> None:
+    loss = DfFlopsLoss()
+    with torch.no_grad():
+        loss.compute_loss_from_embeddings(ROWS)
+    assert loss.frequency.tolist() == [0, 0, 0, 0]
+    assert loss.batches == 0
+    value = loss.compute_loss_from_embeddings(ROWS)
+    assert loss.frequency.tolist() == [1, 0.5, 0, 0]
+    expected = (loss.weight() * torch.tensor([2.0, 1.0, 0, 0])).square().sum()
+    assert value == pytest.approx(expected.item())
+    loss.compute_loss_from_embeddings(torch.zeros(2, 4))
+    assert loss.frequency.tolist() == [0.5, 0.25, 0, 0]
+
+
+def test_df_flops_has_finite_gradients_for_unused_terms() -> None:
+    rows = ROWS.clone().requires_grad_()
+    DfFlopsLoss().compute_loss_from_embeddings(rows).backward()
+    assert rows.grad is not None and torch.isfinite(rows.grad).all()
+
+
+@pytest.mark.parametrize(("target", "direction"), [(1, 1), (100, -1)])
+def test_steering_raises_the_factor_above_the_target_and_lowers_it_below(target: int, direction: int) -> None:
+    steered = Regularizer(L1Loss(), target)
+    factors = []
+    for _ in range(5):
+        steered.compute_loss_from_embeddings(torch.ones(2, 10))
+        steered.steer(rate=0.1)
+        factors.append(math.log(steered.factor.item()))
+    assert all(direction * later > direction * earlier for earlier, later in pairwise(factors))
+    assert direction * factors[0] > 0
+    assert steered.compute_loss_from_embeddings(torch.ones(2, 10)).item() == pytest.approx(10 * steered.factor.item())
+
+
+def test_without_a_target_nothing_is_steered() -> None:
+    free = Regularizer(L1Loss())
+    free.compute_loss_from_embeddings(torch.ones(2, 10))
+    free.steer(rate=0.1)
+    assert free.factor == 1
+    assert free.active_dims == 10
+
+
+def test_empty_rows_are_counted() -> None:
+    regularizer = Regularizer(L1Loss())
+    regularizer.compute_loss_from_embeddings(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    assert regularizer.empty == 0.5
+    assert regularizer.active_dims == 0.5

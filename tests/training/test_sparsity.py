@@ -1,0 +1,101 @@
+"""What watches the sparsity of a training: it is logged, steered to what was asked for, and a collapse ends the run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.splade_head import attach
+from stages.errors import UserError
+from stages.training.data import TrainingRows
+from stages.training.sparsity import loss_state, regularizers
+from stages.training.trainer import Hyperparameters, train
+
+Draw = Callable[..., Path]
+Make = Callable[..., Hyperparameters]
+
+
+def run(
+    base: Path, rows: TrainingRows, parameters: Hyperparameters, folder: Path, **options: float
+) -> tuple[SparseEncoder, list, torch.nn.Module]:
+    encoder = get_encoder("splade")
+    torch.manual_seed(1)
+    settings = Options(max_seq_length=32, **{"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3} | options)
+    model = encoder.build(base, settings, [])
+    attach(model)
+    loss = encoder.make_loss(model, settings)
+    return model, train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=None), loss
+
+
+def active(embeddings: torch.Tensor) -> float:
+    return embeddings.to_dense().gt(0).sum(dim=1).float().mean().item()
+
+
+def test_the_log_tells_the_active_dimensions(draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path) -> None:
+    model, log, _ = run(draw_base(), rows, hyperparameters(learning_rate=1e-9), tmp_path)
+    seen = active(model.encode_document([*rows.texts["positive"], *rows.texts["negative"]]))
+    assert log[-1]["document_active_dims"] == pytest.approx(seen, rel=0.1)
+    assert "query_active_dims" in log[-1]
+
+
+@pytest.mark.parametrize(
+    ("side", "regularizer"),
+    [
+        ("document", "flops"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("query", "flops"), ("document", "l1"), ("document", "df_flops"))),
+    ],
+)
+def test_a_target_is_reached_within_15_percent(
+    side: str, regularizer: str, draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    target = {"target_active_dims" if side == "document" else "query_target_active_dims": 40}
+    model, log, _ = run(draw_base(bias=2.0), rows, hyperparameters(num_train_epochs=10), tmp_path, regularizer=regularizer, **target)
+    assert log[0][f"{side}_active_dims"] > 200
+    texts = rows.texts["anchor"] if side == "query" else [*rows.texts["positive"], *rows.texts["negative"]]
+    seen = active((model.encode_query if side == "query" else model.encode_document)(list(texts)))
+    assert seen == pytest.approx(40, rel=0.15)
+    assert log[-1][f"{side}_active_dims"] == pytest.approx(seen, rel=0.1)
+
+
+def test_a_regulariser_that_empties_the_rows_ends_the_run(
+    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"have no active dimension left.*lower loss\.(query|document)_regularizer_weight"):
+        run(draw_base(), rows, hyperparameters(num_train_epochs=3, learning_rate=1e-2), tmp_path, document_regularizer_weight=1e4)
+
+
+def test_a_representation_that_stays_dense_ends_the_run(draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="keep them, a dense representation; raise"):
+        run(draw_base(bias=6.0), rows, hyperparameters(), tmp_path, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(
+    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"became (nan|inf) by step 5; lower training\.learning_rate"):
+        run(draw_base(), rows, hyperparameters(learning_rate=1.0, save_steps=5), tmp_path, document_regularizer_weight=float("inf"))
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
+    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    parameters = hyperparameters(max_steps=40, save_steps=20, save_total_limit=2)
+    options = {"regularizer": "df_flops", "target_active_dims": 30}
+    base = draw_base(bias=2.0)
+    whole, log, loss = run(base, rows, parameters, tmp_path, **options)
+    encoder, settings = (
+        get_encoder("splade"),
+        Options(max_seq_length=32, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3, **options),
+    )
+    model = encoder.build(base, settings, [])
+    attach(model)
+    fresh = encoder.make_loss(model, settings)
+    resumed = train(model, fresh, encoder, rows, parameters, checkpoints=tmp_path, resume_from=tmp_path / "checkpoint-20")
+    assert resumed == log
+    assert all(torch.equal(value, loss_state(loss)[key]) for key, value in loss_state(fresh).items())
+    assert regularizers(fresh)["document"].factor != 1
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))
