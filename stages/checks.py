@@ -111,6 +111,8 @@ def _check_sizes(params: Params) -> Iterator[str]:
         yield f"model.k: is {model.k}, more than {wide}, and the loss looks at 4k latents; make it smaller"
     if params.architecture == "csr" and model.k_aux > model.hidden_dim:
         yield f"model.k_aux: is {model.k_aux}, more than model.hidden_dim ({model.hidden_dim}); make it smaller"
+    if params.architecture == "csr" and max(params.evaluation.active_dims, default=0) > model.hidden_dim:
+        yield f"evaluation.active_dims: asks for more than model.hidden_dim ({model.hidden_dim}); leave the larger ones out"
     if training.save_steps % training.logging_steps:
         every = f"training.logging_steps ({training.logging_steps})"
         yield f"training.save_steps: is {training.save_steps}, no multiple of {every}; make it one, or a resumed run logs another curve"

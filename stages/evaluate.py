@@ -27,6 +27,7 @@ class EvaluateSettings(Section):
     batch_size: int
     trust_remote_code: bool
     mteb: list[str]
+    active_dims: list[int]
     sets: dict[str, ScoredSet]
 
 
@@ -55,6 +56,7 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
     from stages.evaluation.retrieval import evaluate as evaluate_set
     from stages.evaluation.scores import NDCG, score
     from stages.evaluation.sets import distinct, load_sets
+    from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluation.summary import SetResult, summary
 
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code)
@@ -65,7 +67,8 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
         print(f"{each.name}: {len(each.queries)} queries, {len(each.corpus)} documents", flush=True)
         result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
         bm25 = score(retrieve(each), each.qrels)[NDCG]
-        results.append(SetResult(each.name, each.nano, result.metrics, bm25))
+        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
+        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25))
     if settings.mteb:
         from stages.evaluation.mteb_tasks import evaluate_mteb
 

@@ -1,7 +1,8 @@
-"""Make the base model from the mixed training texts, where params.yaml asks for `model.base_model: made`."""
+"""Make the base model from the mixed training texts, where params.yaml asks for `model.base_model: made`: lexical, for csr dense."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stages.errors import run_stage
 from stages.files import atomic_write, mark_unused
@@ -18,9 +19,18 @@ def main() -> None:
 
     from stages.sample.base import make_base
 
-    with atomic_write(MADE) as folder:
-        folder.mkdir()
-        make_base(lambda: texts(MIXED), folder, max_seq_length=settings["max_seq_length"], seed=settings["seed"], **settings["made"])
+    length, seed = settings["max_seq_length"], settings["seed"]
+    with atomic_write(MADE) as folder, TemporaryDirectory() as working:
+        lexical = Path(working) / "lexical" if settings["dense"] else folder
+        lexical.mkdir()
+        make_base(lambda: texts(MIXED), lexical, max_seq_length=length, seed=seed, **settings["made"])
+        if settings["dense"]:
+            from stages.sample.dense import make_dense
+            from stages.training.data import open_rows
+
+            print("making a dense base, one epoch", flush=True)
+            rows = open_rows(MIXED, Path(working) / "rows.arrow")
+            make_dense(lexical, rows, folder, max_seq_length=length, seed=seed, working=Path(working) / "trainer")
 
 
 def texts(mixed: Path) -> Iterator[str]:

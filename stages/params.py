@@ -29,7 +29,11 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
         "loss": ("document_regularizer_weight", "regularizer", "target_active_dims"),
         "training": ("query_learning_rate",),
     },
-    "csr": {"model": ("hidden_dim", "k", "k_aux"), "loss": ("auxiliary_weight", "contrastive_weight")},
+    "csr": {
+        "model": ("hidden_dim", "k", "k_aux"),
+        "loss": ("auxiliary_weight", "contrastive_weight"),
+        "evaluation": ("active_dims",),
+    },
 }
 
 OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")

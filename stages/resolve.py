@@ -49,7 +49,8 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             **params.mix.model_dump(),
             "seed": params.seed,
         },
-        "make_base": {"made": made} | ({"max_seq_length": model["max_seq_length"], "seed": params.seed} if made else {}),
+        "make_base": {"made": made}
+        | ({"max_seq_length": model["max_seq_length"], "seed": params.seed, "dense": params.architecture == "csr"} if made else {}),
         "train": {
             "architecture": params.architecture,
             "profile": params.profile,
@@ -62,6 +63,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         "evaluate": {
             "sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
+            "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
             "batch_size": params.evaluation.per_device_eval_batch_size,
             "trust_remote_code": remote_code,
         },

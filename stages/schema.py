@@ -195,6 +195,7 @@ class Evaluation(Section):
     per_device_eval_batch_size: Count
     mteb: list[str]
     mteb_path: str | None
+    active_dims: list[Count] = []
     sets: dict[Name, EvaluationSet]
 
 

@@ -1,16 +1,23 @@
 """CSR: a sparse autoencoder on a dense model's sentence vectors; the k largest latents are kept.
 
-Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Representation" (arXiv 2503.01776).
+Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Representation" (arXiv 2503.01776). As there, the dense model
+stays as it is and only the autoencoder learns. Vectors and codes have unit length, so that every dot product is a cosine.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
+import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
-from sentence_transformers.sparse_encoder.losses import CSRLoss
+from sentence_transformers.sentence_transformer.modules import Normalize
+from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleNegativesRankingLoss
+from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
 from stages.encoders import Encoder, Options
+
+SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own for them
 
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
@@ -21,17 +28,58 @@ def dense_base(base: Path, options: Options) -> SentenceTransformer:
 
 
 def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
-    """A sparse autoencoder on the dense model in the folder ``base``; ``documents`` are not needed."""
+    """A sparse autoencoder on the frozen dense model in the folder ``base``.
+
+    Its latents start as the directions of training documents, ``hidden_dim`` of ``documents``, as far as there are so many.
+    """
     dense = dense_base(base, options)
-    dimension = dense.get_embedding_dimension()
-    assert dimension is not None, "a dense model knows its dimension"
-    autoencoder = SparseAutoEncoder(dimension, options.hidden_dim, k=options.k, k_aux=options.k_aux)
-    return SparseEncoder(modules=[*dense, autoencoder], trust_remote_code=options.trust_remote_code)
+    modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
+    sample = SentenceTransformer(modules=modules).encode(list(islice(documents, options.hidden_dim)), convert_to_tensor=True)
+    autoencoder = SparseAutoEncoder(sample.shape[1], options.hidden_dim, k=options.k, k_aux=options.k_aux)
+    start_from(autoencoder, sample.cpu())
+    for module in modules:
+        freeze(module)
+    return SparseEncoder(modules=[*modules, autoencoder, Normalize()], trust_remote_code=options.trust_remote_code)
+
+
+@torch.no_grad()
+def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor) -> None:
+    """Let latents start as directions of ``vectors``, shape (rows, dimensions), seen from their mean, the rest as random directions."""
+    mean = vectors.mean(dim=0)
+    autoencoder.pre_bias.copy_(mean)
+    weight = autoencoder.encoder.weight
+    assert isinstance(weight, torch.Tensor)
+    weight.normal_()
+    rows = min(len(vectors), len(weight))
+    weight[:rows] = vectors[:rows] - mean
+    weight.copy_(torch.nn.functional.normalize(weight, dim=1))
+
+
+def freeze(module: torch.nn.Module) -> None:
+    """Keep a module's weights, and its dropout off, whatever mode the trainer sets."""
+    module.requires_grad_(False)
+    module.register_forward_pre_hook(_to_eval)
+
+
+def _to_eval(module: torch.nn.Module, _: object) -> None:
+    module.eval()
+
+
+class ReconstructionLoss(CSRReconstructionLoss):
+    """The paper's reconstruction terms as shares of the vectors' variance: unit vectors alone would make them vanish beside the others."""
+
+    def compute_loss_from_embeddings(self, outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        terms: dict[str, torch.Tensor] = super().compute_loss_from_embeddings(outputs)
+        variance = torch.cat([output["sentence_embedding_backbone"] for output in outputs]).var(dim=0).mean().detach()
+        return {name: term if name == "reconstruction_loss_aux" else term / variance for name, term in terms.items()}
 
 
 def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
     """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term."""
-    return CSRLoss(model, beta=options.auxiliary_weight, gamma=options.contrastive_weight)
+    contrastive = SparseMultipleNegativesRankingLoss(model, scale=SCALE)
+    loss = CSRLoss(model, contrastive, beta=options.auxiliary_weight, gamma=options.contrastive_weight)
+    loss.reconstruction_loss = ReconstructionLoss(model, beta=options.auxiliary_weight)
+    return loss
 
 
 ENCODER = Encoder(build, make_loss, routed=False, query_parameters=None)

@@ -1,12 +1,13 @@
 """metrics/evaluation.json and the table on the terminal."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stages.errors import UserError
-from stages.evaluation.scores import CORPUS_DIMS, NDCG, QUERY_DIMS
+from stages.evaluation.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NDCG, QUERY_DIMS
 
 BM25_NDCG = "bm25_ndcg@10"
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
@@ -54,7 +55,17 @@ def table(evaluation: Mapping[str, Any]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
     ]
     rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *_sparsifying(evaluation[MEAN])])
+
+
+def _sparsifying(mean: Mapping[str, float]) -> list[str]:
+    """For a CSR model: the share of the dense base's mean nDCG@10 that is kept at each number of active dimensions."""
+    dense = mean.get(DENSE_NDCG)
+    if not dense:
+        return []
+    kept = [(re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key), value) for key, value in mean.items()]
+    parts = [f"{value / dense:.1%} at {match[1]} dims" for match, value in kept if match]
+    return ["", f"Its dense base: {dense:.4f}. Kept of it: {', '.join(parts)}. Dead latents: {mean[DEAD]:.1%}."]
 
 
 def _row(name: str, metrics: Mapping[str, float]) -> list[str]:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import AutoTokenizer, BertForMaskedLM
 
 from stages.encoders import Options, get_encoder
+from stages.encoders.csr import dense_base
 from stages.encoders.inference_free import idf
 from tests.conftest import SENTENCES
 
@@ -105,3 +107,25 @@ def test_idf_is_the_formula_of_bm25(base: Path) -> None:
     weight = idf(tokenizer, ["museet", "museet", "ferja"], len(tokenizer))
     token = tokenizer("ferja", add_special_tokens=False)["input_ids"][0]
     assert weight[token] == pytest.approx(torch.log(torch.tensor(1 + (3 - 1 + 0.5) / (1 + 0.5))).item())
+
+
+def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
+    encoder = get_encoder("csr")
+    model = encoder.build(base, OPTIONS, SENTENCES).train()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    features = [model.preprocess(texts) for texts in (SENTENCES[:4], SENTENCES[4:])]
+    sum(encoder.make_loss(model, OPTIONS)(features, None).values()).backward()
+    optimizer.step()
+    changed = {name.split(".")[0] for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
+    place = next(place for place, module in model.named_children() if isinstance(module, SparseAutoEncoder))
+    assert changed == {place}
+    assert not model[0].training  # no dropout in the vectors that the autoencoder learns from
+
+
+def test_the_latents_of_csr_start_as_directions_of_documents(base: Path) -> None:
+    model = get_encoder("csr").build(base, OPTIONS, SENTENCES)
+    autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
+    vectors = dense_base(base, OPTIONS).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True)
+    directions = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
+    assert torch.allclose(autoencoder.encoder.weight[: len(SENTENCES)].cpu(), directions.cpu(), atol=1e-5)

@@ -1,0 +1,78 @@
+"""What making a dense model's vectors sparse cost: a CSR model scored at several numbers of active dimensions beside its dense base."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+from torch import Tensor
+
+from stages.evaluation.scores import DEAD, DENSE_NDCG, NDCG, RECALL_CUT, Run, score
+from stages.evaluation.sets import RetrievalSet
+
+CHUNK = 4096  # documents whose codes are in memory at a time
+
+
+def autoencoder_of(model: SparseEncoder) -> SparseAutoEncoder | None:
+    """The autoencoder of a CSR model; None for another model."""
+    return next((module for module in model if isinstance(module, SparseAutoEncoder)), None)
+
+
+def ndcg_at(active_dims: int) -> str:
+    """The metric's name for nDCG@10 with so many active dimensions."""
+    return f"{NDCG}_at_{active_dims}_dims"
+
+
+@torch.inference_mode()
+def sparsifying_cost(
+    model: SparseEncoder, retrieval_set: RetrievalSet, active_dims: Sequence[int], batch_size: int = 32
+) -> dict[str, float]:
+    """nDCG@10 of the dense base (``dense_ndcg@10``), at each number of active dimensions, and the share of dead latents.
+
+    A latent is dead if no document of the set uses it at the model's own number of active dimensions. Queries and documents are encoded
+    once by the dense base. ``model`` must be a CSR model.
+    """
+    autoencoder = autoencoder_of(model)
+    assert autoencoder is not None, "only a CSR model has a dense base"
+    place = [*model].index(autoencoder)
+    before, after = [*model][:place], [*model][place + 1 :]
+    dense = SentenceTransformer(modules=before, device=str(model.device))
+    queries, documents = (
+        dense.encode(list(texts.values()), batch_size=batch_size, convert_to_tensor=True)
+        for texts in (retrieval_set.queries, retrieval_set.corpus)
+    )
+
+    def codes(vectors: Tensor, number: int) -> Tensor:
+        features = autoencoder({"sentence_embedding": vectors}, max_active_dims=number)
+        for module in after:
+            features = module(features)
+        code: Tensor = features["sentence_embedding"]
+        return code
+
+    def ndcg(encoded_queries: Tensor, encoded_documents: Iterator[Tensor]) -> float:
+        return score(_run(retrieval_set, encoded_queries, encoded_documents), retrieval_set.qrels)[NDCG]
+
+    metrics = {DENSE_NDCG: ndcg(queries, iter(documents.split(CHUNK)))}
+    for number in active_dims:
+        coded = (codes(chunk, number) for chunk in documents.split(CHUNK))
+        metrics[ndcg_at(number)] = ndcg(codes(queries, number), coded)
+    used = torch.stack([(codes(chunk, autoencoder.k) > 0).any(dim=0) for chunk in documents.split(CHUNK)]).any(dim=0)
+    metrics[DEAD] = 1 - float(used.float().mean())
+    return metrics
+
+
+def _run(retrieval_set: RetrievalSet, queries: Tensor, documents: Iterator[Tensor]) -> Run:
+    """The 100 documents with the highest dot products for each query, from chunks of documents in the corpus' order."""
+    values, indices = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.long)
+    start = 0
+    for chunk in documents:
+        values = torch.cat([values, (queries @ chunk.T).cpu()], dim=1)
+        indices = torch.cat([indices, torch.arange(start, start + len(chunk)).expand(len(queries), -1)], dim=1)
+        values, best = values.topk(min(RECALL_CUT, values.shape[1]), dim=1)
+        indices = indices.gather(1, best)
+        start += len(chunk)
+    ids = list(retrieval_set.corpus)
+    return {
+        query: {ids[index]: value for index, value in zip(row.tolist(), scores.tolist(), strict=True)}
+        for query, row, scores in zip(retrieval_set.queries, indices, values, strict=True)
+    }

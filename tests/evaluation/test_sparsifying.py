@@ -1,0 +1,25 @@
+import pytest
+from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+
+from stages.evaluation.retrieval import evaluate, evaluate_dense
+from stages.evaluation.sets import RetrievalSet
+from stages.evaluation.sparsifying import autoencoder_of, ndcg_at, sparsifying_cost
+
+
+def test_the_scores_equal_those_of_the_evaluators(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    cost = sparsifying_cost(csr, binary_set, [2, 8, 64])
+    assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
+    base = SentenceTransformer(modules=[*csr][:-1], similarity_fn_name="dot")
+    assert cost["dense_ndcg@10"] == pytest.approx(evaluate_dense(base, binary_set).metrics["ndcg@10"])
+    assert cost[ndcg_at(2)] != cost[ndcg_at(8)]
+
+
+def test_latents_that_no_document_uses_are_dead(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    used = csr.encode_document(list(binary_set.corpus.values())).to_dense().gt(0).any(dim=0)
+    assert sparsifying_cost(csr, binary_set, [])["dead_latents"] == pytest.approx(1 - used.float().mean().item())
+
+
+def test_only_a_csr_model_has_an_autoencoder(csr: SparseEncoder, splade: SparseEncoder) -> None:
+    assert isinstance(autoencoder_of(csr), SparseAutoEncoder)
+    assert autoencoder_of(splade) is None
