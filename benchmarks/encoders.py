@@ -1,0 +1,171 @@
+"""The encoders side by side on BEIR folders: nDCG@10, active dimensions, seconds to train, milliseconds a query, over some seeds.
+
+    python benchmarks/encoders.py FOLDER … --seeds 3 --epochs 3
+
+Every encoder gets the same rows in the same batches and a base made from them, lexical (csr: dense, trained for an epoch). The set's train
+qrels train, its test qrels score, over the whole corpus. Beside ours:
+
+- untrained: SPLADE on the base as it is made.
+- naive: inference-free SPLADE as an often-read article set it up, and failed: all query weights 1 and trained at 2e-5, a query
+  regulariser, document weight 3e-5. Scored by encode_query, and by encode, which takes the document route for queries (naive, encode).
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from splade_head import hardware
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ENCODERS = ("bm25", "untrained", "splade", "inference-free-splade", "csr", "naive")
+LENGTH, BATCH, VOCABULARY, HIDDEN, DENSE = 160, 32, 8000, 128, 384
+
+
+def prepare(folder: Path, work: Path, passage_words: int | None, encoders: list[str]) -> tuple[Any, Any]:
+    """Training rows and retrieval set of a BEIR folder; the bases are made in ``work``."""
+    from stages.evaluation.sets import load_beir
+    from stages.formatting import format_set
+    from stages.make_base import texts
+    from stages.mixing import EvaluationTexts, Source, mix
+    from stages.sample.base import make_base
+    from stages.sample.dense import make_dense
+    from stages.sources.beir import read
+    from stages.sources.chunk import Options
+    from stages.training.data import open_rows
+
+    retrieval_set = load_beir(folder, folder.name)
+    options = Options(language="da", split="train", passage_words=passage_words)
+    format_set(folder.name, lambda split: read(folder, split, options), work / "formatted")
+    source = Source(folder.name, work / "formatted" / "train.parquet")
+    mix([source], work / "mixed", batch_size=BATCH, seed=42, evaluation=EvaluationTexts(list(retrieval_set.queries.values()), [], []))
+    mixed = work / "mixed" / "train.parquet"
+    rows = open_rows(mixed, work / "rows.arrow")
+    shape = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": LENGTH, "seed": 42}
+    make_base(lambda: texts(mixed), work / "lexical", hidden_size=HIDDEN, **shape)
+    if "csr" in encoders:
+        make_base(lambda: texts(mixed), work / "wide", hidden_size=DENSE, **shape)
+        make_dense(work / "wide", rows, work / "dense", max_seq_length=LENGTH, seed=42, working=work / "trainer")
+    return rows, retrieval_set
+
+
+def run(name: str, seed: int, epochs: float, rows: Any, retrieval_set: Any, work: Path) -> dict[str, dict[str, float]]:
+    """Metrics by the name of the row in the table."""
+    from transformers import set_seed
+
+    from stages.encoders import Options, get_encoder
+    from stages.encoders.splade_head import attach
+    from stages.evaluation.retrieval import evaluate
+    from stages.evaluation.sparsifying import sparsifying_cost
+    from stages.training.trainer import Hyperparameters, train
+
+    architecture = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name)
+    options = Options(
+        max_seq_length=LENGTH, hidden_dim=2048, k=64, k_aux=256,
+        query_regularizer_weight=1e-3, document_regularizer_weight=3e-5 if name == "naive" else 1e-3,
+    )  # fmt: skip
+    encoder = get_encoder(architecture)
+    set_seed(seed)
+    documents = (row["positive"] for row in rows.texts)
+    model = encoder.build(work / ("dense" if name == "csr" else "lexical"), options, documents)
+    attach(model)
+    loss = encoder.make_loss(model, options)
+    if name == "naive":
+        loss.query_regularizer_weight = 5e-5
+        with torch.no_grad():
+            next(weight for key, weight in model.named_parameters() if "query" in key).fill_(1.0)
+    parameters = Hyperparameters(
+        num_train_epochs=epochs, max_steps=None, gradient_accumulation_steps=1, learning_rate=1e-3,
+        query_learning_rate=2e-5 if name == "naive" else 1e-2, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0,
+        gradient_checkpointing=False, logging_steps=50, save_steps=10**6, save_total_limit=1, seed=seed, device="cpu",
+        bf16=False, fp16=False,
+    )  # fmt: skip
+    start = time.perf_counter()
+    if name != "untrained":
+        train(model, loss, encoder, rows, parameters, checkpoints=work / "checkpoints", resume_from=None)
+    seconds = time.perf_counter() - start
+    model.eval()
+
+    def scored(scored_model: Any) -> dict[str, float]:
+        return evaluate(scored_model, retrieval_set).metrics | {"seconds": seconds, "query_ms": query_milliseconds(model, retrieval_set)}
+
+    results = {name: scored(model)}
+    if name == "csr":
+        results[name] |= sparsifying_cost(model, retrieval_set, [64, 256])
+    if name == "naive":
+        model.encode_query = model.encode  # the mistake
+        results["naive, encode"] = scored(model)
+    return results
+
+
+def query_milliseconds(model: Any, retrieval_set: Any) -> float:
+    """The fastest of five encodings of 256 queries in batches of 32, a query."""
+    queries = list(retrieval_set.queries.values())[:256]
+
+    def once() -> float:
+        start = time.perf_counter()
+        model.encode_query(queries, batch_size=32)
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(5)) / len(queries) * 1000
+
+
+def bm25(retrieval_set: Any) -> dict[str, float]:
+    from stages.evaluation.bm25 import retrieve
+    from stages.evaluation.scores import score
+
+    return score(retrieve(retrieval_set), retrieval_set.qrels)
+
+
+def line(name: str, runs: list[dict[str, float]]) -> str:
+    def cell(key: str, form: str) -> str:
+        values = [each[key] for each in runs if key in each]
+        if not values:
+            return "–"
+        spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 and key == "ndcg@10" else ""
+        return f"{statistics.mean(values):{form}}{spread}"
+
+    cells = [
+        cell("ndcg@10", ".3f"),
+        cell("query_active_dims", ".0f"),
+        cell("corpus_active_dims", ".0f"),
+        cell("query_ms", ".2f"),
+        cell("seconds", ".0f"),
+    ]
+    if "dense_ndcg@10" in runs[0]:
+        cells[0] += f" (dense {cell('dense_ndcg@10', '.3f')}, 256 dims {cell('ndcg@10_at_256_dims', '.3f')})"
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), choices=ENCODERS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--passage-words", type=int, help="train on passages of about so many words, where answers tell the place")
+    options = parser.parse_args()
+    print(f"{hardware('cpu')}\n")
+    for folder in options.folders:
+        with TemporaryDirectory() as scratch:
+            work = Path(scratch)
+            rows, retrieval_set = prepare(folder, work, options.passage_words, options.encoders)
+            sizes = f"{len(rows.texts)} training rows, {len(retrieval_set.queries)} queries, {len(retrieval_set.corpus)} documents"
+            print(f"\n{folder.name}: {sizes}, {options.epochs:g} epochs, {options.seeds} seeds\n")
+            print("| encoder | nDCG@10 | query dims | document dims | ms a query | s to train |\n|---|---|---|---|---|---|", flush=True)
+            for name in options.encoders:
+                if name == "bm25":
+                    print(line(name, [bm25(retrieval_set)]), flush=True)
+                    continue
+                seeds = range(42, 42 + (1 if name == "untrained" else options.seeds))
+                runs = [run(name, seed, options.epochs, rows, retrieval_set, work) for seed in seeds]
+                for row in runs[0]:
+                    print(line(row, [each[row] for each in runs]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
