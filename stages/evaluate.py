@@ -1,16 +1,21 @@
-"""Score models/final on every evaluation set beside BM25: metrics/evaluation.json, a picture of it, and a table on the terminal."""
+"""Score models/final on every evaluation set beside BM25: metrics/evaluation.json, pictures, and a table on the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import run_stage
 from stages.files import atomic_write, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
 
+if TYPE_CHECKING:
+    from stages.evaluation.terms import Explanation
+
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
+EXPLANATIONS = Path("metrics/explain.png")
 
 
 class ScoredSet(Section):
@@ -33,31 +38,35 @@ class EvaluateSettings(Section):
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
-    evaluation = evaluate(settings)
+    evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
 
     from stages.evaluation.summary import table
     from stages.experiment import open_tracker
-    from stages.plots import draw_evaluation
+    from stages.plots import draw_evaluation, draw_explanations
 
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(evaluation, temporary)
+    with atomic_write(EXPLANATIONS) as temporary:
+        draw_explanations(explanations, temporary)
     print(f"\n{table(evaluation)}\n", flush=True)
     with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
         tracker.metrics(evaluation)
 
 
-def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
-    """The content of metrics/evaluation.json."""
+def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+    """The content of metrics/evaluation.json, and what the model sees in a few queries."""
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.splade_head import attach
     from stages.evaluation.bm25 import retrieve
+    from stages.evaluation.examples import candidates, choose
     from stages.evaluation.retrieval import evaluate as evaluate_set
     from stages.evaluation.scores import NDCG, score
     from stages.evaluation.sets import distinct, load_sets
     from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluation.summary import SetResult, summary
+    from stages.evaluation.terms import explain
 
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code)
     attach(model)
@@ -68,13 +77,13 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
         result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
         bm25 = score(retrieve(each), each.qrels)[NDCG]
         cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
-        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25))
+        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25, candidates(each, result.run)))
     if settings.mteb:
         from stages.evaluation.mteb_tasks import evaluate_mteb
 
         for task in settings.mteb:
             results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True)
-    return summary(results)
+    return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
 
 
 if __name__ == "__main__":

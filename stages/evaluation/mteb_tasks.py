@@ -22,6 +22,7 @@ from sentence_transformers.util import compute_count_vector
 
 from stages.errors import UserError
 from stages.evaluation import bm25
+from stages.evaluation.examples import candidates
 from stages.evaluation.scores import CORPUS_DIMS, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
 from stages.evaluation.sets import RetrievalSet, retrieval_set
 from stages.evaluation.summary import SetResult
@@ -77,7 +78,10 @@ def _evaluate(model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_
         data = task.dataset[subset][split]
         metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
         metrics |= encoder.activations[subset, split].metrics()
-        results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=_bm25_ndcg(name, data, str(folder))))
+        baseline = _retrieval_set(name, data, str(folder))
+        # BM25's nDCG@10 on the documents and queries mteb loaded, queries without a relevant document counted as 0
+        ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * len(baseline.queries) / len(data["queries"])
+        results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=ndcg, examples=candidates(baseline)))
     return results
 
 
@@ -165,13 +169,6 @@ def _own_cache(show_progress: bool) -> Iterator[None]:
         datasets.config.HF_DATASETS_CACHE = usual
         if quiet:
             datasets.enable_progress_bars()
-
-
-def _bm25_ndcg(name: str, data: Any, where: str) -> float:
-    """BM25's nDCG@10 on the documents and queries mteb loaded, queries without a relevant document counted as 0."""
-    baseline = _retrieval_set(name, data, where)
-    ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG]
-    return ndcg * len(baseline.queries) / len(data["queries"])
 
 
 def _retrieval_set(name: str, data: Any, where: str) -> RetrievalSet:

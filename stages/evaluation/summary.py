@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.errors import UserError
+from stages.evaluation.examples import Example
 from stages.evaluation.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NDCG, QUERY_DIMS
 
 BM25_NDCG = "bm25_ndcg@10"
@@ -16,12 +17,13 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class SetResult:
-    """One line of the summary: a set's name, whether it is in NanoBEIR's form, a model's metrics, BM25's nDCG@10."""
+    """One line of the summary: a set's name, whether it is in NanoBEIR's form, a model's metrics, BM25's nDCG@10; and queries to show."""
 
     name: str
     nano: bool
     metrics: Mapping[str, float]
     bm25_ndcg: float
+    examples: Sequence[Example] = ()
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:
