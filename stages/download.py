@@ -75,11 +75,15 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
 def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
     """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins.
 
-    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows.
+    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows. So do the tasks' texts
+    (`stages.evaluation.texts`), for which each task is loaded: one that does not load stops here, not after the training.
     """
     if not tasks:
         mark_unused(target)
         return
+    from stages.evaluation.mteb_tasks import task_texts
+    from stages.evaluation.texts import TEXTS, write_texts
+
     with ExitStack() as downloads:
         snapshots = {} if path else _mteb_snapshots(downloads, tasks)
         with atomic_write(target) as folder:
@@ -94,6 +98,7 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
                 else:
                     placed[files] = Path(shutil.move(files, folder / task))
             write_manifest(folder, {task: about for task, (_, about) in snapshots.items()})
+            write_texts(folder / TEXTS, {task: task_texts(task, Path(path) / task if path else folder / task) for task in tasks})
 
 
 def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tuple[Path, dict[str, Any]]]:

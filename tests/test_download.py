@@ -17,6 +17,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.download import fetch_mteb
+from stages.errors import UserError
+from stages.evaluation.texts import TEXTS, read_texts
 from stages.snapshot import snapshot
 from tests.hub_server import LoopbackHub
 
@@ -250,23 +252,44 @@ def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: 
     assert "datasets.x.path: nowhere does not exist" in one_line(run("dataset", "x", resolved={"x": origin(path="nowhere")}))
 
 
-def test_mteb_tasks_come_from_a_local_folder(run: Stage, tmp_path: Path) -> None:
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Stands in for the module that imports mteb, which takes ten seconds; its tests are in tests/evaluation."""
+    module = types.ModuleType("mteb_tasks")
+    vars(module)["task_texts"] = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]
+    monkeypatch.setitem(sys.modules, "stages.evaluation.mteb_tasks", module)
+    return module
+
+
+def test_mteb_tasks_come_from_a_local_folder(tasks: types.ModuleType, tmp_path: Path) -> None:
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     (tmp_path / "tasks" / "NorQuadRetrieval" / "test.parquet").write_bytes(b"rows")
-    done = run("mteb", resolved={"tasks": ["NorQuadRetrieval"], "path": str(tmp_path / "tasks")})
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/mteb/NorQuadRetrieval/test.parquet").exists()
-    assert [file["path"] for file in run.manifest("data/mteb")["NorQuadRetrieval"]["files"]] == ["test.parquet"]
+    fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
+    assert (tmp_path / "mteb/NorQuadRetrieval/test.parquet").exists()
+    about = json.loads((tmp_path / "mteb/manifest.json").read_text())
+    assert [file["path"] for file in about["NorQuadRetrieval"]["files"]] == ["test.parquet"]
+    assert read_texts(tmp_path / "mteb" / TEXTS, ["NorQuadRetrieval"])["queries"] == ["NorQuadRetrieval: 1 files"]
 
 
-def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(tasks: types.ModuleType, tmp_path: Path) -> None:
+    def broken(task: str, folder: Path) -> None:
+        raise UserError(f"{folder}: does not load")
+
+    vars(tasks)["task_texts"] = broken
+    (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
+    with pytest.raises(UserError, match="tasks/NorQuadRetrieval: does not load"):
+        fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
+    assert not (tmp_path / "mteb").exists()
+
+
+def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(
+    hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {"data/test.parquet": b"rows", "README.md": b"about", "x.png": b"picture"}
     place = "mteb/norquad_retrieval", hub.add_repo("dataset", "mteb/norquad_retrieval", files)
     other = "mteb/SwednRetrieval", hub.add_repo("dataset", "mteb/SwednRetrieval", {"test.jsonl": b"{}"}, license="cc-by-nc-4.0")
     required = {"NorQuadRetrieval": place, "SwednRetrieval": other, "NorQuadAgain": place}
-    tasks = types.ModuleType("mteb_tasks")
-    monkeypatch.setattr(tasks, "required_datasets", lambda names: {name: required[name] for name in names}, raising=False)
-    monkeypatch.setitem(sys.modules, "stages.evaluation.mteb_tasks", tasks)  # mteb takes ten seconds to import
+    vars(tasks)["required_datasets"] = lambda names: {name: required[name] for name in names}
     hub.prepare(monkeypatch, tmp_path / "home")
     monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
     monkeypatch.chdir(tmp_path)
@@ -274,7 +297,8 @@ def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(hub: LoopbackHub,
     fetch_mteb(list(required), None, tmp_path / "mteb")
     names = {path.relative_to(tmp_path / "mteb").as_posix() for path in (tmp_path / "mteb").rglob("*") if path.is_file()}
     norquad = {f"{task}/{name}" for task in ("NorQuadRetrieval", "NorQuadAgain") for name in ("README.md", "data/test.parquet")}
-    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json"}
+    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json", TEXTS}
+    assert read_texts(tmp_path / "mteb" / TEXTS, list(required))["queries"] == [f"{name}: 2 files" for name in required]
     about = json.loads((tmp_path / "mteb/manifest.json").read_text())
     assert {task: each["revision"] for task, each in about.items()} == {task: revision for task, (_, revision) in required.items()}
     assert about["SwednRetrieval"]["license"] == "cc-by-nc-4.0"
