@@ -94,12 +94,6 @@ def forbids_commercial_use(name: str | None) -> bool:
     return NON_COMMERCIAL.search((name or "").lower()) is not None
 
 
-def restricted(folders: Mapping[str, Path]) -> dict[str, str]:
-    """Key → licence of those data sets or models (by their folder) whose licence forbids commercial use."""
-    licences = {key: read_licence(folder) for key, folder in folders.items()}
-    return {key: name for key, name in licences.items() if name and forbids_commercial_use(name)}
-
-
 def sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:

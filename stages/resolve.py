@@ -70,12 +70,15 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             **params.hub.model_dump(),
             "architecture": params.architecture,
             "languages": sorted({language for entry in datasets.values() for language in entry.spoken()}),
-            "datasets": {
-                name: {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
-                for name, entry in datasets.items()
-            },
+            "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
+
+
+def _provenance(entry: Dataset) -> dict[str, Any]:
+    """Where a training set came from, and its licence where params.yaml gives one."""
+    origin = {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
+    return origin | ({"license": entry.license} if entry.license else {})
 
 
 def _of_architecture(params: Params, section: str) -> dict[str, Any]:

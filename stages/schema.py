@@ -164,6 +164,7 @@ class Dataset(Location):
     split: str | None = None
     passage_words: Count | None = None
     max_rows: Count | None = None
+    license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
         """How its rows read, as the format stage sees it."""

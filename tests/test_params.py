@@ -187,6 +187,22 @@ def test_a_profile_that_does_not_use_a_set_and_a_set_that_is_disabled_leave_it_o
     assert "mine" in resolve(read(datasets__mine={"kind": "beir", "path": "/"}))["mix"]["datasets"]
 
 
+def changed(before: Params, after: Params) -> set[str]:
+    """Stages that see another value."""
+    old, new = resolve(before), resolve(after)
+    return {stage for stage in old if old[stage] != new[stage]}
+
+
+def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
+    assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
+
+
+def test_a_licence_is_for_the_push_alone(read):
+    entry = {"kind": "beir", "path": "/"}
+    assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}
+    assert resolve(read(datasets__mine={**entry, "license": "mit"}))["push"]["datasets"]["mine"]["license"] == "mit"
+
+
 def test_broken_yaml_is_one_line(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [1\nmodel: }")
     with pytest.raises(UserError, match="is not YAML") as error:
