@@ -163,12 +163,13 @@ class Dataset(Location):
     locale: str | None = None
     split: str | None = None
     passage_words: Count | None = None
+    max_tokens: Count | None = None
     max_rows: Count | None = None
     license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
         """How its rows read, as the format stage sees it."""
-        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words"})
+        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words", "max_tokens"})
 
     def spoken(self) -> list[str]:
         """The languages of its rows, as far as params.yaml says."""
