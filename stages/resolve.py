@@ -13,7 +13,7 @@ from stages.checks import check
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write
 from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
-from stages.schema import Dataset, Location, Params
+from stages.schema import Dataset, EvaluationSet, Location, Params
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     remote_code = params.model.base_model in params.model.trust_remote_code
     return {
         "download": _each(params.datasets, datasets, Location.origin),
-        "download_eval": _each(params.evaluation.sets, sets, Location.origin),
+        "download_eval": _each(params.evaluation.sets, sets, EvaluationSet.origin),
         "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
         "download_base": {"base_model": params.model.base_model, "revision": params.model.revision, "trust_remote_code": remote_code},
         "format": _each(params.datasets, datasets, Dataset.form),

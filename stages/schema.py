@@ -177,11 +177,17 @@ class Dataset(Location):
 
 
 class EvaluationSet(Location):
-    """One evaluation set of queries, corpus and qrels."""
+    """One evaluation set of queries, corpus and qrels, or several in NanoBEIR's form."""
 
     kind: EvaluationKind
     language: Language | None = None
     split: str | None = None
+    benchmark: str | None = None
+    subset: str | None = None
+
+    def origin(self) -> dict[str, str | None]:
+        """Where it lies, as the download stage sees it."""
+        return super().origin() | ({"benchmark": self.benchmark, "subset": self.subset} if self.benchmark else {})
 
     def form(self) -> dict[str, Any]:
         """How it reads, as the mix and evaluate stages see it."""

@@ -1,6 +1,7 @@
 """Download brings what was asked for, pinned, whole or not at all; a failure is one line."""
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -8,16 +9,19 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from stages.download import fetch_mteb
+from stages.download import fetch, fetch_mteb
 from stages.errors import UserError
+from stages.evaluation.sets import load_nanobeir
 from stages.evaluation.texts import TEXTS, read_texts
 from stages.snapshot import snapshot
 from tests.hub_server import LoopbackHub
@@ -303,6 +307,66 @@ def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(
     assert {task: each["revision"] for task, each in about.items()} == {task: revision for task, (_, revision) in required.items()}
     assert about["SwednRetrieval"]["license"] == "cc-by-nc-4.0"
     assert not (tmp_path / ".downloads").exists()
+
+
+def nano_task(name: str, languages: Sequence[str]) -> dict[str, bytes]:
+    """A repository of mteb's multilingual NanoBEIR: a folder for each language and part, declared in the card."""
+    files: dict[str, bytes] = {}
+    configs = ""
+    for language in languages:
+        rows = {
+            "corpus": {"id": ["d1", "d2"], "title": ["", ""], "text": [f"{name} {language} en", f"{name} {language} to"]},
+            "queries": {"id": ["q1"], "text": [f"{name} {language}?"]},
+            "qrels": {"query-id": ["q1"], "corpus-id": ["d2"], "score": [1]},
+        }
+        for part, columns in rows.items():
+            sink = io.BytesIO()
+            pq.write_table(pa.table(columns), sink)
+            files[f"{language}-{part}/test-00000-of-00001.parquet"] = sink.getvalue()
+            configs += f"- config_name: {language}-{part}\n  data_files: [{{split: test, path: {language}-{part}/test-*}}]\n"
+    return files | {"README.md": f"---\nlicense: cc-by-4.0\nconfigs:\n{configs}---\n".encode()}
+
+
+@pytest.fixture
+def nano_hub(hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
+    """The loopback Hub with two tasks of a benchmark, in Norwegian, Swedish and German."""
+    repos = {f"Multilingual{name}Retrieval": f"mteb/Multilingual{name}Retrieval" for name in ("NanoNQ", "NanoQuora")}
+    pinned = {task: (repo, hub.add_repo("dataset", repo, nano_task(task, ["no", "sv", "de"]))) for task, repo in repos.items()}
+    for repo in repos.values():
+        hub.add_repo("dataset", repo, {"README.md": b"a newer one, without data"})
+    vars(tasks)["benchmark_tasks"] = {"NanoBEIR-multilingual": list(repos)}.__getitem__
+    vars(tasks)["required_datasets"] = lambda names: {name: pinned[name] for name in names}
+    hub.prepare(monkeypatch, tmp_path / "home")
+    monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
+    monkeypatch.chdir(tmp_path)
+    return hub
+
+
+def test_a_benchmark_of_many_languages_becomes_one_of_ours_in_nanobeirs_form(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    nano_hub.reset("no-corpus")
+    fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+    one, other = load_nanobeir(tmp_path / "eval", "nanobeir-no")
+    assert (one.name, other.name, one.language) == ("NanoNQ", "NanoQuora", "nb")
+    assert one.corpus["d2"] == "MultilingualNanoNQRetrieval no to" and one.qrels == {"q1": {"d2": 1.0}}
+    about = json.loads((tmp_path / "eval/manifest.json").read_text())
+    assert about["MultilingualNanoNQRetrieval"]["license"] == "cc-by-4.0"
+    assert about["MultilingualNanoNQRetrieval"]["revision"] == nano_hub.commits("dataset", "mteb/MultilingualNanoNQRetrieval")[0].oid
+    asked = {path.rpartition("/resolve/")[2].partition("/")[2] for _, path in nano_hub.requests if "/resolve/" in path}
+    assert asked == {"README.md", *(f"no-{part}/test-00000-of-00001.parquet" for part in ("corpus", "queries", "qrels"))}
+    assert not (tmp_path / ".downloads").exists()
+
+
+def test_a_language_that_a_benchmark_does_not_have_is_one_line_and_leaves_nothing(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^evaluation\.sets\.x: the card of mteb/MultilingualNanoNQRetrieval names no files of da-corpus"):
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="da"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+    assert not (tmp_path / "eval").exists()
+
+
+def test_files_that_a_card_names_and_the_repository_lacks_are_one_line(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    repo = nano_hub.repo("dataset", "mteb/MultilingualNanoNQRetrieval")
+    del repo.commits[0].files["no-qrels/test-00000-of-00001.parquet"]
+    with pytest.raises(UserError, match="mteb/MultilingualNanoNQRetrieval lacks the files that its card names for no-qrels"):
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
 
 
 def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:

@@ -137,6 +137,14 @@ def test_two_mistakes_are_two_lines(read):
             {"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
             r"evaluation\.sets\.mine\.path: .*does not exist",
         ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual"}},
+            r"evaluation\.sets\.mine: a benchmark of MTEB is of kind nanobeir and needs the subset",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
+            r"evaluation\.sets\.mine: has path and benchmark; give one of",
+        ),
         ({"model__base_model": "./nowhere"}, r"model\.base_model: \./nowhere is no folder"),
         ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
         ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
@@ -195,6 +203,15 @@ def changed(before: Params, after: Params) -> set[str]:
 
 def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
     assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
+
+
+def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):
+    assert resolve(read())["download_eval"]["nanobeir-no"] == {"chosen": False}
+    stages = resolve(read(profile="nordic"))
+    assert {name for name, entry in stages["download_eval"].items() if entry["chosen"]} == {"nanobeir-no", "nanobeir-sv"}
+    assert stages["download_eval"]["nanobeir-no"]["subset"] == "no"
+    assert stages["evaluate"]["sets"]["nanobeir-no"] == {"kind": "nanobeir", "language": "nb", "split": None}
+    assert set(stages["mix"]["evaluation_sets"]) == {"nanobeir-no", "nanobeir-sv"}
 
 
 def test_a_licence_is_for_the_push_alone(read):

@@ -40,6 +40,15 @@ def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
 
 
+def benchmark_tasks(name: str) -> list[str]:
+    """The names of the tasks of one of mteb's benchmarks; `UserError` for a name that mteb does not know."""
+    try:
+        benchmark = mteb.get_benchmark(name)
+    except KeyError as error:
+        raise UserError(f"evaluation.sets: mteb has no benchmark named {name!r}; {error.args[0]}") from error
+    return [task.metadata.name for task in benchmark.tasks]
+
+
 def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
     """Every text that the task asks and seeks in the splits that it scores, as the model is given it; a document also without its title.
 

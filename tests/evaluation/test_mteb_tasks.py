@@ -1,22 +1,25 @@
 """Tasks in MTEB's form from local files, with every way to the network closed."""
 
 import random
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 import datasets
+import mteb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sentence_transformers import SparseEncoder
 
+from stages.benchmark import lay_out, part_patterns
 from stages.errors import UserError
 from stages.evaluation import bm25
-from stages.evaluation.mteb_tasks import evaluate_mteb, required_datasets, task_texts
+from stages.evaluation.mteb_tasks import benchmark_tasks, evaluate_mteb, required_datasets, task_texts
 from stages.evaluation.retrieval import evaluate
 from stages.evaluation.scores import score
-from stages.evaluation.sets import RetrievalSet
+from stages.evaluation.sets import RetrievalSet, load_nanobeir
 
 README = """---
 configs:
@@ -232,6 +235,35 @@ def test_data_sets_to_download_come_pinned_from_mtebs_metadata() -> None:
     found = required_datasets(["NorQuadRetrieval", "SwednRetrieval"])
     assert found["NorQuadRetrieval"] == ("mteb/norquad_retrieval", "9dcfcdb2aa578dd178330d49bf564248935f7fbe")
     assert found["SwednRetrieval"] == ("mteb/SwednRetrieval", "3920fa0e9ae78f6af3d8a20b33b39e1f9acdfdf9")
+
+
+def test_nanobeir_in_many_languages_comes_pinned_and_in_norwegian_and_swedish() -> None:
+    tasks = benchmark_tasks("NanoBEIR-multilingual")
+    pinned = required_datasets(tasks)
+    assert len(pinned) == 13 and all(re.fullmatch("[0-9a-f]{40}", revision) for _, revision in pinned.values())
+    assert pinned["MultilingualNanoNQRetrieval"] == ("mteb/MultilingualNanoNQRetrieval", "4104e3376fe243f0bd4845e204b01c0fc3f7d1d7")
+    subsets = [set(mteb.get_task(task).metadata.eval_langs) for task in tasks]
+    assert all({"no", "sv"} <= each and "da" not in each for each in subsets)
+    with pytest.raises(UserError, match="mteb has no benchmark named 'NanoBEIR-nordic'"):
+        benchmark_tasks("NanoBEIR-nordic")
+
+
+def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder, binary_set: RetrievalSet, tmp_path: Path) -> None:
+    files, parts = tmp_path / "files", {"corpus": binary_set.corpus, "queries": binary_set.queries}
+    for part, texts in parts.items():
+        write(files / f"no-{part}/test-00000-of-00001.parquet", {"id": list(texts), "text": list(texts.values())})
+    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
+    qrels = {"query-id": [query for query, _ in pairs], "corpus-id": [document for _, document in pairs], "score": [1] * len(pairs)}
+    write(files / "no-qrels/test-00000-of-00001.parquet", qrels)
+    names = [f"no-{part}" for part in ("corpus", "queries", "qrels")]
+    configs = "".join(f"- {{config_name: {name}, data_files: [{{split: test, path: {name}/test-*}}]}}\n" for name in names)
+    (files / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nor"])
+    (tmp_path / "nano").mkdir()
+    lay_out(files, part_patterns((files / "README.md").read_text(), "no", "mteb/x", "x"), "NanoNQ", tmp_path / "nano")
+    [read] = load_nanobeir(tmp_path / "nano", "nanobeir-no")
+    assert (read.queries, read.corpus, read.qrels) == (binary_set.queries, binary_set.corpus, binary_set.qrels)
+    assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)
 
 
 def test_unknown_task_is_answered_with_close_names() -> None:
