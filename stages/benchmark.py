@@ -4,6 +4,7 @@ mteb loads a task's configs ``<subset>-corpus``, ``<subset>-queries`` and ``<sub
 the repository's card, and nowhere else: `datasets` knows no other way.
 """
 
+import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -46,7 +47,7 @@ def lay_out(files: Path, patterns: dict[str, list[str]], name: str, folder: Path
         shards = matching(paths, patterns[part])
         (folder / part).mkdir(exist_ok=True)
         for number, path in enumerate(shards):
-            (files / path).rename(folder / part / f"{name}-{number:05}-of-{len(shards):05}.parquet")
+            shutil.move(files / path, folder / part / f"{name}-{number:05}-of-{len(shards):05}.parquet")
 
 
 def set_name(task: str) -> str:

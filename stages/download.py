@@ -81,14 +81,13 @@ def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
     from stages.evaluation.mteb_tasks import benchmark_tasks, required_datasets
     from stages.wanted import CARD
 
-    with ExitStack() as downloads, atomic_write(target) as folder:
-        folder.mkdir()
-        about = {}
+    with ExitStack() as downloads:
+        snapshots = {}
         for task, (repo, revision) in required_datasets(benchmark_tasks(name)).items():
             origin = {"repo": repo, "revision": revision, "kind": "nanobeir"}
-            with ExitStack() as first:
-                card, _ = _snapshot(first, origin, key, "dataset", lambda paths: {CARD} & set(paths))
-                text = (card / CARD).read_text(encoding="utf-8") if (card / CARD).exists() else ""
+            with ExitStack() as first:  # in a place of its own: it must not clear away what is there of the files
+                card, _ = _snapshot(first, origin, key, "dataset", lambda paths: {CARD} & set(paths), DOWNLOADS / "cards")
+                text = (card / CARD).read_text(encoding="utf-8", errors="replace") if (card / CARD).exists() else ""
             patterns = part_patterns(text, subset, repo, key)
 
             def needed(paths: Sequence[str], patterns: dict[str, list[str]] = patterns, repo: str = repo) -> set[str]:
@@ -96,9 +95,12 @@ def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
                     raise UserError(f"{key}: {repo} lacks the files that its card names for {subset}-{lacking[0]}; set enabled: false")
                 return {CARD}.union(*(matching(paths, some) for some in patterns.values()))
 
-            files, about[task] = _snapshot(downloads, origin, key, "dataset", needed)
-            lay_out(files, patterns, set_name(task), folder)
-        write_manifest(folder, about)
+            snapshots[task] = (*_snapshot(downloads, origin, key, "dataset", needed), patterns)
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            write_manifest(folder, {task: about for task, (_, about, _) in snapshots.items()})
+            for task, (files, _, patterns) in snapshots.items():
+                lay_out(files, patterns, set_name(task), folder)
 
 
 def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
@@ -142,7 +144,12 @@ def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tup
 
 
 def _snapshot(
-    downloads: ExitStack, origin: Mapping[str, Any], key: str, repo_type: str, select: Callable[[Sequence[str]], set[str]] | None = None
+    downloads: ExitStack,
+    origin: Mapping[str, Any],
+    key: str,
+    repo_type: str,
+    select: Callable[[Sequence[str]], set[str]] | None = None,
+    store: Path = DOWNLOADS,
 ) -> tuple[Path, dict[str, Any]]:
     """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest.
 
@@ -154,7 +161,7 @@ def _snapshot(
     repo, revision, kind = origin["repo"], origin["revision"], origin["kind"]
     source = Source(repo, revision, repo_type, key)
     chosen = select or partial(_select, origin=origin, key=key)
-    files, listed = downloads.enter_context(snapshot(source, chosen, DOWNLOADS, patience=_patience()))
+    files, listed = downloads.enter_context(snapshot(source, chosen, store, patience=_patience()))
     digests = {file.path: file.sha256 for file in listed if file.sha256}
     return files, manifest(files, kind=kind, repo=repo, revision=revision, digests=digests)
 

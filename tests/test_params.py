@@ -205,6 +205,17 @@ def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
     assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
 
 
+def test_the_mix_reruns_neither_download_nor_format(read):
+    for change in ({"mix__strategy": "proportional"}, {"mix__stopping": "first_exhausted"}, {"datasets__sample-qa__max_rows": 100}):
+        assert changed(read(), read(**change)) == {"mix"}
+
+
+def test_a_new_data_set_downloads_and_formats_only_itself(read):
+    before, after = resolve(read()), resolve(read(datasets__mine={"kind": "beir", "path": "/"}))
+    for stage in ("download", "format"):
+        assert {name for name in after[stage] if after[stage][name] != before[stage].get(name)} == {"mine"}
+
+
 def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):
     assert resolve(read())["download_eval"]["nanobeir-no"] == {"chosen": False}
     stages = resolve(read(profile="nordic"))
