@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stages.schema import Location, Params
+from stages.schema import EvaluationSet, Location, Params
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
     "ltg/norbert3-xs",
@@ -38,9 +38,11 @@ def _check_sets(params: Params) -> Iterator[str]:
     if not params.evaluation.mteb and not any(key.startswith("evaluation.") for key in entries):
         yield "evaluation.sets: none is enabled for this profile; enable one, or name tasks in evaluation.mteb"
     for key, entry in entries.items():
-        given = [name for name in ("repo", "path", "sample") if getattr(entry, name)]
+        given = [name for name in ("repo", "path", "sample", "benchmark") if getattr(entry, name, None)]
         if len(given) != 1:
             yield f"{key}: has {' and '.join(given) or 'no place to come from'}; give one of repo (with revision), path, sample"
+        elif isinstance(entry, EvaluationSet) and entry.benchmark and (entry.kind != "nanobeir" or not entry.subset):
+            yield f"{key}: a benchmark of MTEB is of kind nanobeir and needs the subset to take (no, sv, …); give both"
         if entry.path and not Path(entry.path).exists():
             yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.enabled=false"
     if params.evaluation.mteb_path and not Path(params.evaluation.mteb_path).is_dir():

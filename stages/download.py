@@ -8,8 +8,9 @@ marked as unused: dvc.yaml lists every set.
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
     """
     if not origin["chosen"]:
         mark_unused(target)
+    elif origin.get("benchmark"):
+        fetch_benchmark(origin["benchmark"], origin["subset"], target, key)
     elif origin.get("repo"):
         with ExitStack() as downloads:
             files, about = _snapshot(downloads, origin, key, repo_type)
@@ -72,14 +75,46 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
             write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
+def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
+    """Write ``target`` in NanoBEIR's form: a split for each task of mteb's benchmark ``name``, each at the revision that mteb pins."""
+    from stages.benchmark import lay_out, matching, part_patterns, set_name
+    from stages.evaluation.mteb_tasks import benchmark_tasks, required_datasets
+    from stages.wanted import CARD
+
+    with ExitStack() as downloads:
+        snapshots = {}
+        for task, (repo, revision) in required_datasets(benchmark_tasks(name)).items():
+            origin = {"repo": repo, "revision": revision, "kind": "nanobeir"}
+            with ExitStack() as first:  # in a place of its own: it must not clear away what is there of the files
+                card, _ = _snapshot(first, origin, key, "dataset", lambda paths: {CARD} & set(paths), DOWNLOADS / "cards")
+                text = (card / CARD).read_text(encoding="utf-8", errors="replace") if (card / CARD).exists() else ""
+            patterns = part_patterns(text, subset, repo, key)
+
+            def needed(paths: Sequence[str], patterns: dict[str, list[str]] = patterns, repo: str = repo) -> set[str]:
+                if lacking := [part for part, some in patterns.items() if not matching(paths, some)]:
+                    raise UserError(f"{key}: {repo} lacks the files that its card names for {subset}-{lacking[0]}; set enabled: false")
+                return {CARD}.union(*(matching(paths, some) for some in patterns.values()))
+
+            snapshots[task] = (*_snapshot(downloads, origin, key, "dataset", needed), patterns)
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            write_manifest(folder, {task: about for task, (_, about, _) in snapshots.items()})
+            for task, (files, _, patterns) in snapshots.items():
+                lay_out(files, patterns, set_name(task), folder)
+
+
 def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
     """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins.
 
-    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows.
+    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows. So do the tasks' texts
+    (`stages.evaluation.texts`), for which each task is loaded: one that does not load stops here, not after the training.
     """
     if not tasks:
         mark_unused(target)
         return
+    from stages.evaluation.mteb_tasks import task_texts
+    from stages.evaluation.texts import TEXTS, write_texts
+
     with ExitStack() as downloads:
         snapshots = {} if path else _mteb_snapshots(downloads, tasks)
         with atomic_write(target) as folder:
@@ -94,6 +129,7 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
                 else:
                     placed[files] = Path(shutil.move(files, folder / task))
             write_manifest(folder, {task: about for task, (_, about) in snapshots.items()})
+            write_texts(folder / TEXTS, {task: task_texts(task, Path(path) / task if path else folder / task) for task in tasks})
 
 
 def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -107,14 +143,25 @@ def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tup
     return {task: snapshots[place] for task, place in required.items()}
 
 
-def _snapshot(downloads: ExitStack, origin: Mapping[str, Any], key: str, repo_type: str) -> tuple[Path, dict[str, Any]]:
-    """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest."""
+def _snapshot(
+    downloads: ExitStack,
+    origin: Mapping[str, Any],
+    key: str,
+    repo_type: str,
+    select: Callable[[Sequence[str]], set[str]] | None = None,
+    store: Path = DOWNLOADS,
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest.
+
+    ``select`` says which of the repository's files are needed; else those that the kind reads.
+    """
     from stages.hub import Source
     from stages.snapshot import snapshot
 
     repo, revision, kind = origin["repo"], origin["revision"], origin["kind"]
     source = Source(repo, revision, repo_type, key)
-    files, listed = downloads.enter_context(snapshot(source, lambda paths: _select(paths, origin, key), DOWNLOADS, patience=_patience()))
+    chosen = select or partial(_select, origin=origin, key=key)
+    files, listed = downloads.enter_context(snapshot(source, chosen, store, patience=_patience()))
     digests = {file.path: file.sha256 for file in listed if file.sha256}
     return files, manifest(files, kind=kind, repo=repo, revision=revision, digests=digests)
 

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         locale=settings["locale"],
         split=settings["split"],
         passage_words=settings["passage_words"],
+        max_tokens=settings["max_tokens"],
     )
     read = reader(settings["kind"])
     format_set(name, lambda split: read(RAW / name, split, options), FORMATTED / name)

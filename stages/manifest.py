@@ -63,22 +63,26 @@ def read_licence(folder: Path) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def header(card: str) -> dict[str, Any]:
+    """The YAML header of a card; empty where there is none, or none that can be read."""
+    match = HEADER.match(card)
+    try:
+        values = yaml.safe_load(match[1]) if match else None
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def licence(card: str) -> str | None:
     """The licence in the YAML header of a card, in lower case; several are joined by commas. ``other`` gives way to its name.
 
     >>> licence("---\\nlicense: CC-BY-NC-4.0\\n---\\n# A set")
     'cc-by-nc-4.0'
     """
-    match = HEADER.match(card)
-    try:
-        header = yaml.safe_load(match[1]) if match else None
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
-        return None
-    if not isinstance(header, dict):
-        return None
-    given = header.get("license")
-    if given == "other" and header.get("license_name"):
-        given = header["license_name"]
+    values = header(card)
+    given = values.get("license")
+    if given == "other" and values.get("license_name"):
+        given = values["license_name"]
     names = [str(name).strip().lower() for name in (given if isinstance(given, list) else [given]) if name is not None]
     return ", ".join(name for name in names if name) or None
 
@@ -92,12 +96,6 @@ def citation(card: str) -> str | None:
 def forbids_commercial_use(name: str | None) -> bool:
     """Whether a licence, by its identifier, forbids commercial use: cc-by-nc-4.0, cc-by-nc-sa, …"""
     return NON_COMMERCIAL.search((name or "").lower()) is not None
-
-
-def restricted(folders: Mapping[str, Path]) -> dict[str, str]:
-    """Key → licence of those data sets or models (by their folder) whose licence forbids commercial use."""
-    licences = {key: read_licence(folder) for key, folder in folders.items()}
-    return {key: name for key, name in licences.items() if name and forbids_commercial_use(name)}
 
 
 def sha256(path: Path) -> str:

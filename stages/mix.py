@@ -8,12 +8,13 @@ from pathlib import Path
 
 from stages.errors import run_stage
 from stages.evaluation.sets import RetrievalSet, load_sets
+from stages.evaluation.texts import TEXTS, read_texts
 from stages.files import atomic_write, write_json
 from stages.mixing import EvaluationTexts, Source, mix
 from stages.params import read_resolved
 from stages.plots import draw_data
 
-FORMATTED, EVALUATION, MIXED = Path("data/formatted"), Path("data/eval"), Path("data/mixed")
+FORMATTED, EVALUATION, MTEB, MIXED = Path("data/formatted"), Path("data/eval"), Path("data/mteb"), Path("data/mixed")
 METRICS, DATA, PICTURE = Path("metrics/mix.json"), Path("metrics/data.json"), Path("metrics/data.png")
 
 
@@ -30,7 +31,7 @@ def main() -> None:
         strategy=settings["strategy"],
         temperature=settings["temperature"],
         stopping=settings["stopping"],
-        evaluation=evaluation_texts(sets),
+        evaluation=evaluation_texts(sets, settings["mteb"]),
     )
     write_json(METRICS, report)
     formatted = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
@@ -39,9 +40,9 @@ def main() -> None:
         draw_data(formatted, report["sources"], temporary)
 
 
-def evaluation_texts(sets: list[RetrievalSet]) -> EvaluationTexts:
-    """The queries, relevant documents and other documents of all evaluation sets."""
-    queries, documents, distractors = list[str](), list[str](), list[str]()
+def evaluation_texts(sets: list[RetrievalSet], tasks: list[str]) -> EvaluationTexts:
+    """The queries, relevant documents and other documents of all evaluation sets and MTEB tasks."""
+    queries, documents, distractors = read_texts(MTEB / TEXTS, tasks).values()
     for each in sets:
         relevant = {document for judged in each.qrels.values() for document in judged}
         queries += each.queries.values()

@@ -5,7 +5,7 @@ The receipt stays when the stage runs again: by it an unchanged model is not pus
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,18 @@ EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
 
 
 class Provenance(Section):
-    """Where a training set came from."""
+    """Where a training set came from; ``license`` is that of params.yaml, which overrules the one that came with the files."""
 
     repo: str | None
     revision: str | None
     sample: bool
+    license: str | None = None
+
+    def licence(self, folder: Path) -> str | None:
+        """The licence to go by, for a set that lies in ``folder``."""
+        from stages.manifest import read_licence
+
+        return self.license.lower() if self.license else read_licence(folder)
 
 
 class PushSettings(Hub):
@@ -60,12 +67,13 @@ def main() -> None:
     print(f"pushed to {published.url} as commit {published.commit}")
 
 
-def refuse_non_commercial(datasets: Iterable[str]) -> None:
+def refuse_non_commercial(datasets: Mapping[str, Provenance]) -> None:
     """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
-    from stages.manifest import restricted
+    from stages.manifest import forbids_commercial_use, read_licence
 
-    found = restricted({f"datasets.{name}": RAW / name for name in datasets} | {"model.base_model": BASE})
-    if found:
+    licences = {f"datasets.{name}": origin.licence(RAW / name) for name, origin in datasets.items()}
+    licences["model.base_model"] = read_licence(BASE)
+    if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
         names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
         raise UserError(
             f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
@@ -77,7 +85,6 @@ def card(settings: PushSettings, model_id: str) -> str:
     """The model card, from the effective values and the scores of this run."""
     from stages.card import LOCAL, SAMPLE, TrainingSet, model_card
     from stages.experiment import commit
-    from stages.manifest import read_licence
 
     trained = read_resolved("train")
     model = trained["model"]
@@ -94,7 +101,7 @@ def card(settings: PushSettings, model_id: str) -> str:
                 name,
                 SAMPLE if origin.sample else origin.repo or LOCAL,
                 origin.revision,
-                license=read_licence(RAW / name),
+                license=origin.licence(RAW / name),
                 rows=_rows(sources, name),
             )
             for name, origin in settings.datasets.items()

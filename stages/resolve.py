@@ -13,7 +13,7 @@ from stages.checks import check
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write
 from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
-from stages.schema import Dataset, Location, Params
+from stages.schema import Dataset, EvaluationSet, Location, Params
 
 
 def main() -> None:
@@ -38,13 +38,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     remote_code = params.model.base_model in params.model.trust_remote_code
     return {
         "download": _each(params.datasets, datasets, Location.origin),
-        "download_eval": _each(params.evaluation.sets, sets, Location.origin),
+        "download_eval": _each(params.evaluation.sets, sets, EvaluationSet.origin),
         "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
         "download_base": {"base_model": params.model.base_model, "revision": params.model.revision, "trust_remote_code": remote_code},
         "format": _each(params.datasets, datasets, Dataset.form),
         "mix": {
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
+            "mteb": params.evaluation.mteb,
             "batch_size": params.training.per_device_train_batch_size,
             **params.mix.model_dump(),
             "seed": params.seed,
@@ -71,12 +72,15 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             **params.hub.model_dump(),
             "architecture": params.architecture,
             "languages": sorted({language for entry in datasets.values() for language in entry.spoken()}),
-            "datasets": {
-                name: {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
-                for name, entry in datasets.items()
-            },
+            "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
+
+
+def _provenance(entry: Dataset) -> dict[str, Any]:
+    """Where a training set came from, and its licence where params.yaml gives one."""
+    origin = {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
+    return origin | ({"license": entry.license} if entry.license else {})
 
 
 def _of_architecture(params: Params, section: str) -> dict[str, Any]:

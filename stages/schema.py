@@ -166,11 +166,13 @@ class Dataset(Location):
     locale: str | None = None
     split: str | None = None
     passage_words: Count | None = None
+    max_tokens: Count | None = None
     max_rows: Count | None = None
+    license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
         """How its rows read, as the format stage sees it."""
-        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words"})
+        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words", "max_tokens"})
 
     def spoken(self) -> list[str]:
         """The languages of its rows, as far as params.yaml says."""
@@ -178,11 +180,17 @@ class Dataset(Location):
 
 
 class EvaluationSet(Location):
-    """One evaluation set of queries, corpus and qrels."""
+    """One evaluation set of queries, corpus and qrels, or several in NanoBEIR's form."""
 
     kind: EvaluationKind
     language: Language | None = None
     split: str | None = None
+    benchmark: str | None = None
+    subset: str | None = None
+
+    def origin(self) -> dict[str, str | None]:
+        """Where it lies, as the download stage sees it."""
+        return super().origin() | ({"benchmark": self.benchmark, "subset": self.subset} if self.benchmark else {})
 
     def form(self) -> dict[str, Any]:
         """How it reads, as the mix and evaluate stages see it."""

@@ -1,6 +1,7 @@
 """Download brings what was asked for, pinned, whole or not at all; a failure is one line."""
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -8,15 +9,20 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from stages.download import fetch_mteb
+from stages.download import fetch, fetch_mteb
+from stages.errors import UserError
+from stages.evaluation.sets import load_nanobeir
+from stages.evaluation.texts import TEXTS, read_texts
 from stages.snapshot import snapshot
 from tests.hub_server import LoopbackHub
 
@@ -250,23 +256,44 @@ def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: 
     assert "datasets.x.path: nowhere does not exist" in one_line(run("dataset", "x", resolved={"x": origin(path="nowhere")}))
 
 
-def test_mteb_tasks_come_from_a_local_folder(run: Stage, tmp_path: Path) -> None:
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Stands in for the module that imports mteb, which takes ten seconds; its tests are in tests/evaluation."""
+    module = types.ModuleType("mteb_tasks")
+    vars(module)["task_texts"] = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]
+    monkeypatch.setitem(sys.modules, "stages.evaluation.mteb_tasks", module)
+    return module
+
+
+def test_mteb_tasks_come_from_a_local_folder(tasks: types.ModuleType, tmp_path: Path) -> None:
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     (tmp_path / "tasks" / "NorQuadRetrieval" / "test.parquet").write_bytes(b"rows")
-    done = run("mteb", resolved={"tasks": ["NorQuadRetrieval"], "path": str(tmp_path / "tasks")})
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/mteb/NorQuadRetrieval/test.parquet").exists()
-    assert [file["path"] for file in run.manifest("data/mteb")["NorQuadRetrieval"]["files"]] == ["test.parquet"]
+    fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
+    assert (tmp_path / "mteb/NorQuadRetrieval/test.parquet").exists()
+    about = json.loads((tmp_path / "mteb/manifest.json").read_text())
+    assert [file["path"] for file in about["NorQuadRetrieval"]["files"]] == ["test.parquet"]
+    assert read_texts(tmp_path / "mteb" / TEXTS, ["NorQuadRetrieval"])["queries"] == ["NorQuadRetrieval: 1 files"]
 
 
-def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(tasks: types.ModuleType, tmp_path: Path) -> None:
+    def broken(task: str, folder: Path) -> None:
+        raise UserError(f"{folder}: does not load")
+
+    vars(tasks)["task_texts"] = broken
+    (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
+    with pytest.raises(UserError, match="tasks/NorQuadRetrieval: does not load"):
+        fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
+    assert not (tmp_path / "mteb").exists()
+
+
+def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(
+    hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {"data/test.parquet": b"rows", "README.md": b"about", "x.png": b"picture"}
     place = "mteb/norquad_retrieval", hub.add_repo("dataset", "mteb/norquad_retrieval", files)
     other = "mteb/SwednRetrieval", hub.add_repo("dataset", "mteb/SwednRetrieval", {"test.jsonl": b"{}"}, license="cc-by-nc-4.0")
     required = {"NorQuadRetrieval": place, "SwednRetrieval": other, "NorQuadAgain": place}
-    tasks = types.ModuleType("mteb_tasks")
-    monkeypatch.setattr(tasks, "required_datasets", lambda names: {name: required[name] for name in names}, raising=False)
-    monkeypatch.setitem(sys.modules, "stages.evaluation.mteb_tasks", tasks)  # mteb takes ten seconds to import
+    vars(tasks)["required_datasets"] = lambda names: {name: required[name] for name in names}
     hub.prepare(monkeypatch, tmp_path / "home")
     monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
     monkeypatch.chdir(tmp_path)
@@ -274,11 +301,72 @@ def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(hub: LoopbackHub,
     fetch_mteb(list(required), None, tmp_path / "mteb")
     names = {path.relative_to(tmp_path / "mteb").as_posix() for path in (tmp_path / "mteb").rglob("*") if path.is_file()}
     norquad = {f"{task}/{name}" for task in ("NorQuadRetrieval", "NorQuadAgain") for name in ("README.md", "data/test.parquet")}
-    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json"}
+    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json", TEXTS}
+    assert read_texts(tmp_path / "mteb" / TEXTS, list(required))["queries"] == [f"{name}: 2 files" for name in required]
     about = json.loads((tmp_path / "mteb/manifest.json").read_text())
     assert {task: each["revision"] for task, each in about.items()} == {task: revision for task, (_, revision) in required.items()}
     assert about["SwednRetrieval"]["license"] == "cc-by-nc-4.0"
     assert not (tmp_path / ".downloads").exists()
+
+
+def nano_task(name: str, languages: Sequence[str]) -> dict[str, bytes]:
+    """A repository of mteb's multilingual NanoBEIR: a folder for each language and part, declared in the card."""
+    files: dict[str, bytes] = {}
+    configs = ""
+    for language in languages:
+        rows = {
+            "corpus": {"id": ["d1", "d2"], "title": ["", ""], "text": [f"{name} {language} en", f"{name} {language} to"]},
+            "queries": {"id": ["q1"], "text": [f"{name} {language}?"]},
+            "qrels": {"query-id": ["q1"], "corpus-id": ["d2"], "score": [1]},
+        }
+        for part, columns in rows.items():
+            sink = io.BytesIO()
+            pq.write_table(pa.table(columns), sink)
+            files[f"{language}-{part}/test-00000-of-00001.parquet"] = sink.getvalue()
+            configs += f"- config_name: {language}-{part}\n  data_files: [{{split: test, path: {language}-{part}/test-*}}]\n"
+    return files | {"README.md": f"---\nlicense: cc-by-4.0\nconfigs:\n{configs}---\n".encode()}
+
+
+@pytest.fixture
+def nano_hub(hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
+    """The loopback Hub with two tasks of a benchmark, in Norwegian, Swedish and German."""
+    repos = {f"Multilingual{name}Retrieval": f"mteb/Multilingual{name}Retrieval" for name in ("NanoNQ", "NanoQuora")}
+    pinned = {task: (repo, hub.add_repo("dataset", repo, nano_task(task, ["no", "sv", "de"]))) for task, repo in repos.items()}
+    for repo in repos.values():
+        hub.add_repo("dataset", repo, {"README.md": b"a newer one, without data"})
+    vars(tasks)["benchmark_tasks"] = {"NanoBEIR-multilingual": list(repos)}.__getitem__
+    vars(tasks)["required_datasets"] = lambda names: {name: pinned[name] for name in names}
+    hub.prepare(monkeypatch, tmp_path / "home")
+    monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
+    monkeypatch.chdir(tmp_path)
+    return hub
+
+
+def test_a_benchmark_of_many_languages_becomes_one_of_ours_in_nanobeirs_form(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    nano_hub.reset("no-corpus")
+    fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+    one, other = load_nanobeir(tmp_path / "eval", "nanobeir-no")
+    assert (one.name, other.name, one.language) == ("NanoNQ", "NanoQuora", "nb")
+    assert one.corpus["d2"] == "MultilingualNanoNQRetrieval no to" and one.qrels == {"q1": {"d2": 1.0}}
+    about = json.loads((tmp_path / "eval/manifest.json").read_text())
+    assert about["MultilingualNanoNQRetrieval"]["license"] == "cc-by-4.0"
+    assert about["MultilingualNanoNQRetrieval"]["revision"] == nano_hub.commits("dataset", "mteb/MultilingualNanoNQRetrieval")[0].oid
+    asked = {path.rpartition("/resolve/")[2].partition("/")[2] for _, path in nano_hub.requests if "/resolve/" in path}
+    assert asked == {"README.md", *(f"no-{part}/test-00000-of-00001.parquet" for part in ("corpus", "queries", "qrels"))}
+    assert not (tmp_path / ".downloads").exists()
+
+
+def test_a_language_that_a_benchmark_does_not_have_is_one_line_and_leaves_nothing(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^evaluation\.sets\.x: the card of mteb/MultilingualNanoNQRetrieval names no files of da-corpus"):
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="da"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+    assert not (tmp_path / "eval").exists()
+
+
+def test_files_that_a_card_names_and_the_repository_lacks_are_one_line(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+    repo = nano_hub.repo("dataset", "mteb/MultilingualNanoNQRetrieval")
+    del repo.commits[0].files["no-qrels/test-00000-of-00001.parquet"]
+    with pytest.raises(UserError, match="mteb/MultilingualNanoNQRetrieval lacks the files that its card names for no-qrels"):
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
 
 
 def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:

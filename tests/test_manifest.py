@@ -6,7 +6,7 @@ import pytest
 
 from stages.errors import UserError
 from stages.manifest import citation, forbids_commercial_use, licence, manifest, read_licence, write_manifest
-from stages.push import refuse_non_commercial
+from stages.push import Provenance, refuse_non_commercial
 from tests.sources.conftest import read_all
 
 
@@ -78,6 +78,20 @@ def test_a_push_names_what_is_not_for_commercial_use(tmp_path: Path, monkeypatch
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "README.md").write_text(f"---\nlicense: {name}\n---\n")
         write_manifest(tmp_path / folder, manifest(tmp_path / folder, kind=None))
-    refuse_non_commercial(["qa", "sample"])
+    refuse_non_commercial(trained("qa", "sample"))
     with pytest.raises(UserError, match=r"^hub\.allow_non_commercial: is false.*: datasets\.nli \(cc-by-nc-4\.0\); set it to true"):
-        refuse_non_commercial(["nli", "qa", "sample"])
+        refuse_non_commercial(trained("nli", "qa", "sample"))
+    refuse_non_commercial(trained("nli", "qa", license="mit"))
+    with pytest.raises(UserError, match=r": datasets\.sample \(cc-by-nc-sa-4\.0\); set it to true"):
+        refuse_non_commercial(trained("sample", license="CC-BY-NC-SA-4.0"))
+
+
+def trained(*names: str, license: str | None = None) -> dict[str, Provenance]:
+    return {name: Provenance(repo=None, revision=None, sample=False, license=license) for name in names}
+
+
+def test_the_licence_of_params_yaml_overrules_the_manifests(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    write_manifest(tmp_path, manifest(tmp_path, kind="squad"))
+    [given], [none] = trained("x", license="CC-BY-4.0").values(), trained("x").values()
+    assert (given.licence(tmp_path), none.licence(tmp_path), none.licence(tmp_path / "nowhere")) == ("cc-by-4.0", "mit", None)

@@ -137,6 +137,14 @@ def test_two_mistakes_are_two_lines(read):
             {"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
             r"evaluation\.sets\.mine\.path: .*does not exist",
         ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual"}},
+            r"evaluation\.sets\.mine: a benchmark of MTEB is of kind nanobeir and needs the subset",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
+            r"evaluation\.sets\.mine: has path and benchmark; give one of",
+        ),
         ({"model__base_model": "./nowhere"}, r"model\.base_model: \./nowhere is no folder"),
         ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
         ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
@@ -185,6 +193,42 @@ def test_a_profile_that_does_not_use_a_set_and_a_set_that_is_disabled_leave_it_o
         "sample-esci",
     }
     assert "mine" in resolve(read(datasets__mine={"kind": "beir", "path": "/"}))["mix"]["datasets"]
+
+
+def changed(before: Params, after: Params) -> set[str]:
+    """Stages that see another value."""
+    old, new = resolve(before), resolve(after)
+    return {stage for stage in old if old[stage] != new[stage]}
+
+
+def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
+    assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
+
+
+def test_the_mix_reruns_neither_download_nor_format(read):
+    for change in ({"mix__strategy": "proportional"}, {"mix__stopping": "first_exhausted"}, {"datasets__sample-qa__max_rows": 100}):
+        assert changed(read(), read(**change)) == {"mix"}
+
+
+def test_a_new_data_set_downloads_and_formats_only_itself(read):
+    before, after = resolve(read()), resolve(read(datasets__mine={"kind": "beir", "path": "/"}))
+    for stage in ("download", "format"):
+        assert {name for name in after[stage] if after[stage][name] != before[stage].get(name)} == {"mine"}
+
+
+def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):
+    assert resolve(read())["download_eval"]["nanobeir-no"] == {"chosen": False}
+    stages = resolve(read(profile="nordic"))
+    assert {name for name, entry in stages["download_eval"].items() if entry["chosen"]} == {"nanobeir-no", "nanobeir-sv"}
+    assert stages["download_eval"]["nanobeir-no"]["subset"] == "no"
+    assert stages["evaluate"]["sets"]["nanobeir-no"] == {"kind": "nanobeir", "language": "nb", "split": None}
+    assert set(stages["mix"]["evaluation_sets"]) == {"nanobeir-no", "nanobeir-sv"}
+
+
+def test_a_licence_is_for_the_push_alone(read):
+    entry = {"kind": "beir", "path": "/"}
+    assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}
+    assert resolve(read(datasets__mine={**entry, "license": "mit"}))["push"]["datasets"]["mine"]["license"] == "mit"
 
 
 def test_broken_yaml_is_one_line(tmp_path):

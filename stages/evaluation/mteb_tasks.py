@@ -8,6 +8,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from stages.evaluation.examples import candidates
 from stages.evaluation.scores import CORPUS_DIMS, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
 from stages.evaluation.sets import RetrievalSet, retrieval_set
 from stages.evaluation.summary import SetResult
+from stages.evaluation.texts import Role
 
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
 
@@ -37,6 +39,32 @@ def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """
     pinned = {name: _task(name).metadata.dataset for name in task_names}
     return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
+
+
+def benchmark_tasks(name: str) -> list[str]:
+    """The names of the tasks of one of mteb's benchmarks; `UserError` for a name that mteb does not know."""
+    try:
+        benchmark = mteb.get_benchmark(name)
+    except KeyError as error:
+        raise UserError(f"evaluation.sets: mteb has no benchmark named {name!r}; {error.args[0]}") from error
+    return [task.metadata.name for task in benchmark.tasks]
+
+
+def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
+    """Every text that the task asks and seeks in the splits that it scores, as the model is given it; a document also without its title.
+
+    ``folder`` is that of `evaluate_mteb`. A query counts whether it has a relevant document or not: mteb scores both.
+    """
+    with _own_cache(show_progress=False):
+        task = _load(task_name, folder, None)
+        pairs: list[tuple[Role, str]] = []
+        for data in (splits[split] for splits in task.dataset.values() for split in task.eval_splits):
+            relevant = {document for grades in data["relevant_docs"].values() for document, grade in grades.items() if grade > 0}
+            pairs += [("queries", text) for text in data["queries"]["text"]]
+            for identifier, title, text in _documents(data):
+                role: Role = "documents" if identifier in relevant else "distractors"
+                pairs += [(role, each) for each in dict.fromkeys((f"{title} {text}".strip(), text)) if each.strip()]
+        return pairs
 
 
 def evaluate_mteb(
@@ -146,8 +174,11 @@ def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsT
     try:
         task.load_data()
         task.convert_v1_dataset_format_to_v2(num_proc=None)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: does not load as the data set of {task_name}: {error}; download it again") from error
+    except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:  # each of them comes of other columns or fewer rows
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder}: does not load as the data set of {task_name}: {reason}; mend its files, or leave it out of evaluation.mteb"
+        ) from error
     return task
 
 
@@ -172,8 +203,14 @@ def _own_cache(show_progress: bool) -> Iterator[None]:
 
 
 def _retrieval_set(name: str, data: Any, where: str) -> RetrievalSet:
-    titles = data["corpus"]["title"] if "title" in data["corpus"].column_names else [""] * len(data["corpus"])
-    documents = zip(data["corpus"]["id"], titles, data["corpus"]["text"], strict=True)
-    corpus = {identifier: f"{title or ''} {text}".strip() for identifier, title, text in documents}
+    corpus = {identifier: f"{title} {text}".strip() for identifier, title, text in _documents(data)}
     queries = dict(zip(data["queries"]["id"], data["queries"]["text"], strict=True))
     return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where)
+
+
+def _documents(data: Any) -> Iterator[tuple[str, str, str]]:
+    """(id, title, text) of each document that mteb loaded; a title that is not there is empty."""
+    corpus = data["corpus"]
+    titles = corpus["title"] if "title" in corpus.column_names else repeat("", len(corpus))
+    for identifier, title, text in zip(corpus["id"], titles, corpus["text"], strict=True):
+        yield identifier, title or "", text

@@ -1,7 +1,8 @@
 """Retrieval sets read from disk: BEIR folders and folders in NanoBEIR's form.
 
 NanoBEIR's form is that of ``sentence-transformers/NanoBEIR-en`` on the Hub: folders corpus, queries and qrels, each
-with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split, a split being one retrieval set.
+with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split, a split being one retrieval set. Texts have an ``_id``
+(or ``id``), the documents may have a title.
 """
 
 import re
@@ -155,12 +156,14 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
 
 def _texts(paths: Iterable[Path]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for where, row in _rows(paths, ["_id", "text"]):
-        identifier = id_field(row, "_id", where)
+    for where, row in _rows(paths, ["text"], optional=["_id", "id", "title"]):
+        identifier = id_field(row, "id" if "id" in row and "_id" not in row else "_id", where)
         if identifier in texts:
             raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
         text_field(row, "text", where)
-        texts[identifier] = row["text"]  # unstripped, as sentence-transformers' own evaluator hands it to the model
+        title = text_field(row, "title", where, required=False)
+        # without a title unstripped, as sentence-transformers' own evaluator hands it to the model; with one as mteb does
+        texts[identifier] = f"{title} {row['text']}".strip() if title else row["text"]
     return texts
 
 

@@ -19,14 +19,14 @@ _COMBINE = np.array([0x9E3779B97F4A7C15 * (2 * k + 1) & (2**64 - 1) | 1 for k in
 
 def nfc(texts: pa.StringArray) -> pa.StringArray:
     """``texts`` in Unicode normalisation form C; nulls stay null."""
-    first, data = _bytes(texts)
+    first, data = utf8_bytes(texts)
     rows = _rows_marked(first, data, _may_change_in_nfc)
     return _by_python(texts, rows, lambda text: unicodedata.normalize("NFC", text))
 
 
 def normal_form(texts: pa.StringArray) -> pa.StringArray:
     """NFC, then ``str.casefold``, then white space collapsed to single blanks and stripped; nulls stay null."""
-    first, data = _bytes(texts)
+    first, data = utf8_bytes(texts)
     rows = _rows_marked(first, data, _may_fold_unlike_lower)
     lower = pc.utf8_lower(texts)
     return pc.utf8_trim(_by_python(lower, rows, fold, origin=texts), characters=" ")
@@ -92,7 +92,7 @@ class HashSet:
         return sum(map(len, self._runs))
 
 
-def _bytes(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+def utf8_bytes(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     """Where each row begins in the buffer, shape (rows + 1,), and the UTF-8 bytes of all rows."""
     _, offsets, buffer = texts.buffers()
     if buffer is None or offsets is None:

@@ -54,6 +54,7 @@ class Options:
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
         passage_words: beir: cut documents into passages of so many words; None trains on whole documents.
+        max_tokens: esci: longest product text, in tokens as `stages.sources.product` counts them; None is its own limit.
     """
 
     language: str | None = None
@@ -61,6 +62,7 @@ class Options:
     locale: str | None = None
     split: str | None = None
     passage_words: int | None = None
+    max_tokens: int | None = None
 
     def wants(self, language: str | None) -> bool:
         """Whether rows of this language are kept."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from stages.rows.normalisation import hash_texts
 from stages.rows.parquet import READ_ROWS
 from stages.sources.chunk import Chunk, Options, Split, chunk, language_codes, text
-from stages.sources.product import product_text
+from stages.sources.product import PRODUCT_TOKENS, product_text
 from stages.sources.reading import read_split
 
 POSITIVE, NEGATIVE = pa.array(["exact", "substitute"]), "irrelevant"
@@ -76,7 +76,8 @@ def _paired(rows: pa.Table, options: Options, dropped: dict[str, int]) -> Chunk:
     count = last - first
     chosen = pa.array(np.append(negative, 0)[first + turn % np.maximum(count, 1)], mask=count == 0)
 
-    product = product_text(*(text(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2])))
+    brand, title, description, bullets = (text(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2]))
+    product = product_text(brand, title, description, bullets, options.max_tokens or PRODUCT_TOKENS)
     locale = rows["product_locale"].take(positive)
     language = pc.coalesce(language_codes(text(locale)), pa.scalar(options.language, pa.string()))
     complements = int(pc.sum(pc.equal(labels, "complement")).as_py() or 0)

@@ -1,22 +1,25 @@
 """Tasks in MTEB's form from local files, with every way to the network closed."""
 
 import random
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 import datasets
+import mteb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sentence_transformers import SparseEncoder
 
+from stages.benchmark import lay_out, part_patterns
 from stages.errors import UserError
 from stages.evaluation import bm25
-from stages.evaluation.mteb_tasks import evaluate_mteb, required_datasets
+from stages.evaluation.mteb_tasks import benchmark_tasks, evaluate_mteb, required_datasets, task_texts
 from stages.evaluation.retrieval import evaluate
 from stages.evaluation.scores import score
-from stages.evaluation.sets import RetrievalSet
+from stages.evaluation.sets import RetrievalSet, load_nanobeir
 
 README = """---
 configs:
@@ -116,6 +119,87 @@ def test_task_with_a_loader_of_its_own_runs_from_its_native_rows(splade: SparseE
     assert result.metrics["recall@100"] == 1.0  # 24 documents
 
 
+def by_role(pairs: list[tuple[Any, str]]) -> dict[str, list[str]]:
+    return {role: sorted(text for each, text in pairs if each == role) for role in ("queries", "documents", "distractors")}
+
+
+def test_the_texts_of_a_task_are_those_the_model_is_given_and_documents_also_without_their_title(
+    splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = by_role(task_texts("SwednRetrieval", swedn))
+    given: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
+    for route, texts in given.items():
+        encode = getattr(splade, route)
+
+        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
+            _texts.extend(batch)
+            return _encode(batch, *args, **settings)
+
+        monkeypatch.setattr(splade, route, note)
+    evaluate_mteb(splade, "SwednRetrieval", swedn)
+    assert found["queries"] == sorted(given["encode_query"])
+    relevant = {document for documents in binary_set.qrels.values() for document in documents}
+    for role, chosen in (("documents", relevant), ("distractors", set(binary_set.corpus) - relevant)):
+        whole = [binary_set.corpus[document] for document in chosen]
+        assert set(whole) <= set(given["encode_document"])
+        assert set(found[role]) == {*whole, *(text.partition(" ")[2] for text in whole)} - {""}
+
+
+CLAIMS = {"claim": ["støttet", "afvist"], "evidence_extract": ["bevis", "modbevis"]}
+LABELS = datasets.Features(
+    {name: datasets.Value("string") for name in CLAIMS} | {"label": datasets.ClassLabel(names=["Refuted", "Supported"])}
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "split", "expected"),
+    [
+        (
+            "NorQuadRetrieval",
+            {"question": ["hva?"], "context": ["passasje"], "answers": [{"text": ["svar"], "answer_start": [0]}]},
+            "test",
+            {"queries": ["hva?"], "documents": ["passasje", "svar"], "distractors": []},
+        ),
+        (
+            "SNLRetrieval",
+            {"headline": ["Oslo", "Bodø"], "article": ["en by", "en til"]},
+            "test",
+            {"queries": ["Bodø", "Oslo"], "documents": ["en by", "en til"], "distractors": []},
+        ),
+        (
+            "DanFeverRetrieval",
+            datasets.Dataset.from_dict(CLAIMS | {"label": [1, 0]}, features=LABELS),
+            "train",
+            {"queries": ["afvist", "støttet"], "documents": ["bevis"], "distractors": ["modbevis"]},
+        ),
+        (
+            "TV2Nordretrieval",
+            {"summary": [f"kort {i}" for i in range(2048)], "text": [f"lang {i}" for i in range(2048)]},
+            "test",
+            {"queries": sorted(f"kort {i}" for i in range(2048)), "documents": sorted(f"lang {i}" for i in range(2048)), "distractors": []},
+        ),
+    ],
+)
+def test_tasks_that_make_their_sets_of_native_rows_give_their_texts(
+    tmp_path: Path, task: str, rows: Any, split: str, expected: dict[str, list[str]]
+) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / f"{split}-00000-of-00001.parquet"
+    if isinstance(rows, datasets.Dataset):
+        rows.to_parquet(path)
+    else:
+        write(path, rows)
+    if task == "SNLRetrieval":
+        write(tmp_path / "data" / "train-00000-of-00001.parquet", {"headline": ["Alta"], "article": ["not evaluated"]})
+    assert by_role(task_texts(task, tmp_path)) == expected
+
+
+def test_a_task_whose_rows_are_too_few_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "data/test-0.parquet", {"summary": ["kort"], "text": ["lang"]})
+    with pytest.raises(UserError, match=r"does not load as the data set of TV2Nordretrieval: .*; mend its files"):
+        task_texts("TV2Nordretrieval", tmp_path)
+
+
 def test_query_without_a_relevant_document_counts_zero_for_the_model_and_for_bm25(
     splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet
 ) -> None:
@@ -151,6 +235,35 @@ def test_data_sets_to_download_come_pinned_from_mtebs_metadata() -> None:
     found = required_datasets(["NorQuadRetrieval", "SwednRetrieval"])
     assert found["NorQuadRetrieval"] == ("mteb/norquad_retrieval", "9dcfcdb2aa578dd178330d49bf564248935f7fbe")
     assert found["SwednRetrieval"] == ("mteb/SwednRetrieval", "3920fa0e9ae78f6af3d8a20b33b39e1f9acdfdf9")
+
+
+def test_nanobeir_in_many_languages_comes_pinned_and_in_norwegian_and_swedish() -> None:
+    tasks = benchmark_tasks("NanoBEIR-multilingual")
+    pinned = required_datasets(tasks)
+    assert len(pinned) == 13 and all(re.fullmatch("[0-9a-f]{40}", revision) for _, revision in pinned.values())
+    assert pinned["MultilingualNanoNQRetrieval"] == ("mteb/MultilingualNanoNQRetrieval", "4104e3376fe243f0bd4845e204b01c0fc3f7d1d7")
+    subsets = [set(mteb.get_task(task).metadata.eval_langs) for task in tasks]
+    assert all({"no", "sv"} <= each and "da" not in each for each in subsets)
+    with pytest.raises(UserError, match="mteb has no benchmark named 'NanoBEIR-nordic'"):
+        benchmark_tasks("NanoBEIR-nordic")
+
+
+def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder, binary_set: RetrievalSet, tmp_path: Path) -> None:
+    files, parts = tmp_path / "files", {"corpus": binary_set.corpus, "queries": binary_set.queries}
+    for part, texts in parts.items():
+        write(files / f"no-{part}/test-00000-of-00001.parquet", {"id": list(texts), "text": list(texts.values())})
+    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
+    qrels = {"query-id": [query for query, _ in pairs], "corpus-id": [document for _, document in pairs], "score": [1] * len(pairs)}
+    write(files / "no-qrels/test-00000-of-00001.parquet", qrels)
+    names = [f"no-{part}" for part in ("corpus", "queries", "qrels")]
+    configs = "".join(f"- {{config_name: {name}, data_files: [{{split: test, path: {name}/test-*}}]}}\n" for name in names)
+    (files / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nor"])
+    (tmp_path / "nano").mkdir()
+    lay_out(files, part_patterns((files / "README.md").read_text(), "no", "mteb/x", "x"), "NanoNQ", tmp_path / "nano")
+    [read] = load_nanobeir(tmp_path / "nano", "nanobeir-no")
+    assert (read.queries, read.corpus, read.qrels) == (binary_set.queries, binary_set.corpus, binary_set.qrels)
+    assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)
 
 
 def test_unknown_task_is_answered_with_close_names() -> None:

@@ -95,6 +95,14 @@ def test_language_is_taken_from_the_entry_where_the_split_has_none(tmp_path: Pat
     assert load_nanobeir(tmp_path, entry, given)[0].language == language
 
 
+def test_ids_may_be_called_id_and_documents_may_have_a_title(tmp_path: Path) -> None:
+    write(tmp_path, "corpus", "NanoNQ", {"id": ["a", "b"], "title": ["Oslo", None], "text": ["en by", " to "]})
+    write(tmp_path, "queries", "NanoNQ", {"id": ["q"], "text": ["hva?"]})
+    write(tmp_path, "qrels", "NanoNQ", {"query-id": ["q"], "corpus-id": ["a"], "score": [1]})
+    [found] = load_nanobeir(tmp_path, "nanobeir-no")
+    assert (found.corpus, found.queries, found.language) == ({"a": "Oslo en by", "b": " to "}, {"q": "hva?"}, "nb")
+
+
 def test_sets_of_one_name_are_told_apart_by_their_entry(nano: Path) -> None:
     both = distinct([*load_nanobeir(nano, "one"), load_nanobeir(nano, "two")[0]])
     assert [each.name for each in both] == ["one/NanoSampleNb", "NanoSampleSv", "two/NanoSampleNb"]
@@ -108,6 +116,7 @@ QRELS = "qrels/NanoSampleNb-00000-of-00001.parquet"
     [
         ("corpus", {"_id": ["a", "a", "b"], "text": ["x", "y", "z"]}, "row 2 has the id 'a' a second time"),
         ("queries", {"_id": ["q1", "q1"], "text": ["x", "y"]}, "row 2 has the id 'q1' a second time"),
+        ("corpus", {"text": ["x", "y"]}, 'row 1 has no field "_id"'),
         ("corpus", {"_id": ["a", "b"]}, r'has no column "text" \(it has _id\)'),
         ("corpus", {"_id": ["a", "b"], "text": ["x", None]}, 'row 2 has no field "text"'),
         ("qrels", {"query-id": ["q1", "q9"], "corpus-id": ["a", "a"]}, "row 2 names the query 'q9'"),

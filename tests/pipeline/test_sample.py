@@ -31,11 +31,15 @@ def test_two_runs_of_one_commit_give_the_same_bytes(reproduced: Workspace, tmp_p
         assert (tmp_path / name).read_bytes() == (reproduced.folder / name).read_bytes(), name
 
 
-def test_an_mteb_task_is_scored_by_mteb_from_a_local_folder(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_mteb_task_is_kept_out_of_training_and_scored_by_mteb(workspace: Workspace, tmp_path: Path) -> None:
     task = tmp_path / "NorQuadRetrieval"
     write_norquad_retrieval(task)
     workspace.edit_params({"evaluation": {"mteb": ["NorQuadRetrieval"], "mteb_path": str(tmp_path)}})
-    workspace.run("dvc", "repro")
+    before = json.loads((workspace.folder / "metrics" / "mix.json").read_text())["evaluation"]
+    output = workspace.run("dvc", "repro")
+    assert workspace.stages_run(output) & {"download", "download-eval", "format"} == set()
+    after = json.loads((workspace.folder / "metrics" / "mix.json").read_text())["evaluation"]
+    assert (after["queries"] - before["queries"], after["documents"] - before["documents"]) == (12, 24)
     row = json.loads((workspace.folder / "metrics" / "evaluation.json").read_text())["NorQuadRetrieval"]
     assert {"ndcg@10", "bm25_ndcg@10", "query_active_dims"} <= set(row)
 

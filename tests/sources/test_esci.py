@@ -46,6 +46,12 @@ def test_no_query_is_in_both_splits_and_the_test_file_is_left_alone(tmp_path, wr
     assert 0 < len(dev) < 40
 
 
+def test_products_are_cut_at_the_given_number_of_tokens(tmp_path, write, no_dev):
+    write("train.parquet", [product(1, "Exact", "a b c d"), product(1, "Irrelevant", "e f (g)")])
+    (row,) = read_all("esci", tmp_path, max_tokens=3)[0]
+    assert (row["positive"], row["negative"]) == ("a b c", "e f")
+
+
 def test_only_the_chosen_locale_is_read(tmp_path, write, no_dev):
     write("train.parquet", [product(1, "Exact", "t", product_locale=locale) for locale in ("us", "es", "jp")])
     rows, dropped = read_all("esci", tmp_path, locale="us")
