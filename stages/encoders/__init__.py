@@ -23,6 +23,8 @@ class Options:
         hidden_dim, k, k_aux: csr: width, active dimensions kept, dead latents that the auxiliary loss revives.
         query_regularizer_weight, document_regularizer_weight: splade, inference-free-splade: FLOPS weights.
         auxiliary_weight, contrastive_weight: csr: beta and gamma of the paper.
+        distillation: none, or the loss that learns a teacher's scores: margin_mse, kl.
+        mini_batch_size: splade, inference-free-splade: texts encoded at once (GradCache); None encodes a batch whole.
     """
 
     max_seq_length: int
@@ -34,6 +36,8 @@ class Options:
     document_regularizer_weight: float = 0.0
     auxiliary_weight: float = 0.1
     contrastive_weight: float = 1.0
+    distillation: str = "none"
+    mini_batch_size: int | None = None
 
 
 @dataclass(frozen=True)

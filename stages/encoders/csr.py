@@ -11,6 +11,7 @@ from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
 from stages.encoders import Encoder, Options
+from stages.encoders.objective import ranking_loss
 
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
@@ -26,12 +27,13 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
     dimension = dense.get_embedding_dimension()
     assert dimension is not None, "a dense model knows its dimension"
     autoencoder = SparseAutoEncoder(dimension, options.hidden_dim, k=options.k, k_aux=options.k_aux)
-    return SparseEncoder(modules=[*dense, autoencoder], trust_remote_code=options.trust_remote_code)
+    prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
+    return SparseEncoder(modules=[*dense, autoencoder], prompts=prompts, trust_remote_code=options.trust_remote_code)
 
 
 def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
     """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term."""
-    return CSRLoss(model, beta=options.auxiliary_weight, gamma=options.contrastive_weight)
+    return CSRLoss(model, ranking_loss(model, options), beta=options.auxiliary_weight, gamma=options.contrastive_weight)
 
 
 ENCODER = Encoder(build, make_loss, routed=False, query_parameters=None)
