@@ -15,20 +15,20 @@ from stages.rows.parquet import SCORES
 from stages.sources.chunk import Chunk, Options, Split, chunk
 from stages.sources.reading import column_names, read_split
 
-FURTHER = re.compile(r"negative_[0-9]+")
+NEGATIVE = re.compile(r"negative(_[0-9]+)?")
 
 
 def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
     """The rows as they stand; a null negative leaves a pair."""
     names = column_names(raw)
-    further = sorted(filter(FURTHER.fullmatch, names), key=lambda name: (len(name), name))
-    optional = ["negative", *further, *([SCORES] if SCORES in names else [])]
+    negative_columns = sorted(filter(NEGATIVE.fullmatch, names), key=lambda name: (len(name), name)) or ["negative"]
+    optional = [*negative_columns, *([SCORES] if SCORES in names else [])]
     for path, table in read_split(raw, split, ["anchor", "positive"], optional, lists=[SCORES]):
         scores = None
         if SCORES in names:
             given = table[SCORES]
             scores = given if pa.types.is_list(given.type) else pa.nulls(len(table), pa.list_(pa.float64()))
-        negatives = [table[name] for name in ("negative", *further)]
+        negatives = [table[name] for name in negative_columns]
         try:
             yield chunk(table["anchor"], table["positive"], negatives, options.language, scores=scores)
         except pa.ArrowInvalid as error:
