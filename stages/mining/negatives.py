@@ -53,7 +53,8 @@ def candidates(
         verbose=False,
     )
     found: dict[tuple[str, str], list[str]] = {}
-    for anchor, positive, negative in zip(mined["anchor"], mined["positive"], mined["negative"], strict=True):
+    columns = mined[:]
+    for anchor, positive, negative in zip(columns["anchor"], columns["positive"], columns["negative"], strict=True):
         found.setdefault((anchor, positive), []).append(negative)
     return [found.get(row, []) for row in zip(anchors, positives, strict=True)]
 
