@@ -21,6 +21,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_pins(params)
     yield from _check_base(params)
     yield from _check_sizes(params)
+    yield from _check_mining(params)
     yield from _check_hub(params, environment)
 
 
@@ -53,6 +54,11 @@ def _check_pins(params: Params) -> Iterator[str]:
     unpinned = [f"{key}.revision" for key, entry in _entries(params).items() if entry.repo and not entry.revision]
     if is_hub_id(params.model.base_model) and not params.model.revision:
         unpinned.append("model.revision")
+    mining = params.mining
+    if mining.method == "model" and mining.model and is_hub_id(mining.model) and not mining.revision:
+        unpinned.append("mining.revision")
+    if mining.cross_encoder and is_hub_id(mining.cross_encoder) and not mining.cross_encoder_revision:
+        unpinned.append("mining.cross_encoder_revision")
     if unpinned:
         yield (
             f"{', '.join(unpinned)}: no revision is set, and only pinned snapshots are downloaded; "
@@ -118,8 +124,28 @@ def _check_sizes(params: Params) -> Iterator[str]:
     if training.save_steps % training.logging_steps:
         every = f"training.logging_steps ({training.logging_steps})"
         yield f"training.save_steps: is {training.save_steps}, no multiple of {every}; make it one, or a resumed run logs another curve"
+    if training.mini_batch_size and training.gradient_checkpointing:
+        yield (
+            "training.mini_batch_size: is set while training.gradient_checkpointing is true, and the cached loss does not work with it; "
+            "set one of them to null or false"
+        )
+    if training.mini_batch_size and params.architecture == "csr":
+        yield "training.mini_batch_size: is set, and csr has no cached loss; set it to null"
     if training.bf16 and training.fp16:
         yield "training.fp16: is true while training.bf16 is true too; set one of them to false"
+
+
+def _check_mining(params: Params) -> Iterator[str]:
+    mining = params.mining
+    if mining.method == "model" and not mining.model:
+        yield "mining.model: has no value while mining.method is model; name a sentence-transformers model, or use bm25"
+    for key, model in (("model", mining.model if mining.method == "model" else None), ("cross_encoder", mining.cross_encoder)):
+        if model and not is_hub_id(model) and not (Path(model) / "config.json").exists() and not (Path(model) / "modules.json").exists():
+            yield f"mining.{key}: {model} is no folder of a model and no Hub id; correct it"
+    if unknown := sorted(set(mining.datasets or ()) - set(params.datasets)):
+        yield f"mining.datasets: {', '.join(unknown)} is no data set; use names that stand under datasets"
+    if mining.range_max - mining.range_min < mining.negatives:
+        yield f"mining.range_max: leaves no room for {mining.negatives} negatives after rank {mining.range_min}; make it larger"
 
 
 def _check_hub(params: Params, environment: Mapping[str, str]) -> Iterator[str]:

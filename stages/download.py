@@ -1,8 +1,8 @@
 """Bring one data set, evaluation set, the MTEB data or the base model to where the later stages expect it.
 
-`python -m stages.download dataset|evaluation NAME` and `python -m stages.download mteb|base`. After this stage nothing needs the network.
-Beside the files lies manifest.json: where they come from, their licence, their checksums. A set that the profile does not use is only
-marked as unused: dvc.yaml lists every set.
+`python -m stages.download dataset|evaluation NAME` and `python -m stages.download mteb|base|miner|cross-encoder`. After this stage nothing
+needs the network. Beside the files lies manifest.json: where they come from, their licence, their checksums. A set that the profile does
+not use is only marked as unused: dvc.yaml lists every set.
 """
 
 import os
@@ -19,7 +19,8 @@ from stages.files import atomic_write, mark_unused
 from stages.manifest import MANIFEST, manifest, write_manifest
 from stages.params import read_resolved
 
-RAW, EVALUATION, MTEB, BASE = Path("data/raw"), Path("data/eval"), Path("data/mteb"), Path("models/base")
+RAW, EVALUATION, MTEB = Path("data/raw"), Path("data/eval"), Path("data/mteb")
+MODELS, BASE = Path("models"), Path("models/base")
 DOWNLOADS = Path(".downloads")
 """What is under way, outside DVC's outputs: a download that was killed goes on from there."""
 PATIENCE = "DOWNLOAD_PATIENCE"
@@ -37,11 +38,18 @@ def main(arguments: Sequence[str]) -> None:
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
         case ["base"]:
             settings = read_resolved("download_base")
-            base, kind = settings["base_model"], {"kind": "model", "code": settings.get("trust_remote_code", False)}
-            place = {"path": base} if Path(base).is_dir() else {"repo": base, "revision": settings["revision"]}
-            fetch({"chosen": base != "made", **kind, **place}, BASE, "model.base_model", "model")
+            fetch_model(None if settings["base_model"] == "made" else settings["base_model"], settings, BASE, "model.base_model")
+        case ["miner" | "cross-encoder" as name]:
+            settings = read_resolved("download_mining")[name]
+            fetch_model(settings.get("model"), settings, MODELS / name, f"mining.{'model' if name == 'miner' else 'cross_encoder'}")
         case _:
-            raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | base")
+            raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | base | miner | cross-encoder")
+
+
+def fetch_model(model: str | None, settings: Mapping[str, Any], target: Path, key: str) -> None:
+    """Write the folder ``target`` from a Hub id at ``settings["revision"]`` or a local folder; None marks it as unused."""
+    place = {"path": model} if model is None or Path(model).is_dir() else {"repo": model, "revision": settings["revision"]}
+    fetch({"chosen": model is not None, "kind": "model", "code": settings.get("trust_remote_code", False), **place}, target, key, "model")
 
 
 def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from stages.errors import UserError
 from stages.files import atomic_write, write_json
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, nfc, normal_form
-from stages.rows.parquet import RowGroupWriter, one_array, text_columns
+from stages.rows.parquet import SCORES, RowGroupWriter, one_array, text_columns
 from stages.rows.report import SplitReport
 from stages.sources.chunk import Chunk, Split
 
@@ -69,7 +69,8 @@ def clean(rows: pa.Table, report: SplitReport) -> pa.Table:
         "anchor equals positive": _same(anchor, positive),
         "too long": np.logical_or.reduce([_too_long(texts) for texts in columns.values()]),
     }
-    return drop(pa.table({**columns, "language": language}), reasons, report)
+    scores = {SCORES: rows[SCORES]} if SCORES in rows.column_names else {}
+    return drop(pa.table({**columns, **scores, "language": language}), reasons, report)
 
 
 def drop(rows: pa.Table, reasons: dict[str, Any], report: SplitReport) -> pa.Table:
@@ -116,7 +117,8 @@ def _cleaned(
 def _write(name: str, tables: Iterator[pa.Table], path: Path, report: SplitReport) -> None:
     first = next(tables, None)
     texts = ["anchor", "positive", "negative"] if first is None else text_columns(first.column_names)
-    schema = pa.schema([(column, pa.string()) for column in [*texts, "source", "language"]])
+    scores = [(SCORES, pa.list_(pa.float64()))] if first is not None and SCORES in first.column_names else []
+    schema = pa.schema([*((column, pa.string()) for column in texts), *scores, ("source", pa.string()), ("language", pa.string())])
     with RowGroupWriter(path, schema) as writer:
         for rows in chain([] if first is None else [first], tables):
             report.keep(rows)

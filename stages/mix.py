@@ -14,7 +14,8 @@ from stages.mixing import EvaluationTexts, Source, mix
 from stages.params import read_resolved
 from stages.plots import draw_data
 
-FORMATTED, EVALUATION, MTEB, MIXED = Path("data/formatted"), Path("data/eval"), Path("data/mteb"), Path("data/mixed")
+FORMATTED, MINED, EVALUATION, MTEB = Path("data/formatted"), Path("data/mined"), Path("data/eval"), Path("data/mteb")
+MIXED = Path("data/mixed")
 METRICS, DATA, PICTURE = Path("metrics/mix.json"), Path("metrics/data.json"), Path("metrics/data.png")
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     for name, entry in settings["evaluation_sets"].items():
         sets += load_sets(EVALUATION / name, name, **entry)
     report = mix(
-        [Source(name, FORMATTED / name / "train.parquet", entry["max_rows"]) for name, entry in settings["datasets"].items()],
+        [source(name, entry["max_rows"]) for name, entry in settings["datasets"].items()],
         MIXED,
         batch_size=settings["batch_size"],
         seed=settings["seed"],
@@ -32,12 +33,22 @@ def main() -> None:
         temperature=settings["temperature"],
         stopping=settings["stopping"],
         evaluation=evaluation_texts(sets, settings["mteb"]),
+        max_negatives=settings["max_negatives"],
+        scored=settings["scored"],
     )
     write_json(METRICS, report)
     formatted = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
     write_json(DATA, formatted)
     with atomic_write(PICTURE) as temporary:
         draw_data(formatted, report["sources"], temporary)
+
+
+def source(name: str, max_rows: int | None) -> Source:
+    """A set as mining left it, where mining had something to do for it, else as formatted."""
+    mined = MINED / name / "train.parquet"
+    if mined.exists():
+        return Source(name, mined, max_rows, mined=True)
+    return Source(name, FORMATTED / name / "train.parquet", max_rows)
 
 
 def evaluation_texts(sets: list[RetrievalSet], tasks: list[str]) -> EvaluationTexts:

@@ -42,12 +42,18 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
         "download_base": {"base_model": params.model.base_model, "revision": params.model.revision, "trust_remote_code": remote_code},
         "format": _each(params.datasets, datasets, Dataset.form),
+        "download_mining": {
+            "miner": _helper(params, params.mining.model if params.mining.method == "model" else None, params.mining.revision),
+            "cross-encoder": _helper(params, params.mining.cross_encoder, params.mining.cross_encoder_revision),
+        },
+        "mine": {name: _mining(params, name in datasets and params.mining.works_on(name)) for name in params.datasets},
         "mix": {
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
             "batch_size": params.training.per_device_train_batch_size,
             **params.mix.model_dump(),
+            "scored": params.loss.distillation != "none",
             "seed": params.seed,
         },
         "make_base": {"made": made}
@@ -88,6 +94,28 @@ def _of_architecture(params: Params, section: str) -> dict[str, Any]:
     own = ARCHITECTURE_KEYS[params.architecture].get(section, ())
     foreign = {key for sections in ARCHITECTURE_KEYS.values() for key in sections.get(section, ())} - set(own)
     values: dict[str, Any] = getattr(params, section).model_dump(exclude=foreign)
+    return values
+
+
+def _helper(params: Params, model: str | None, revision: str | None) -> dict[str, Any]:
+    """A model that mining asks for, as the download stage sees it."""
+    if model is None:
+        return {"chosen": False}
+    return {"chosen": True, "model": model, "revision": revision, "trust_remote_code": model in params.model.trust_remote_code}
+
+
+def _mining(params: Params, chosen: bool) -> dict[str, Any]:
+    """What mining does for one set, with what its method uses."""
+    if not chosen:
+        return {"chosen": False}
+    mining = params.mining
+    values: dict[str, Any] = {"chosen": True, "method": mining.method}
+    if mining.method != "none":
+        values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
+    if mining.method == "model":
+        values |= {"miner": {"trust_remote_code": mining.model in params.model.trust_remote_code}}
+    if mining.cross_encoder:
+        values |= {"cross_encoder": {"trust_remote_code": mining.cross_encoder in params.model.trust_remote_code}}
     return values
 
 

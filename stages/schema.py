@@ -64,6 +64,13 @@ class Made(Section):
     num_attention_heads: Count
 
 
+class Prompts(Section):
+    """What stands before every text of a kind, in training, in evaluation and in the saved model."""
+
+    query: str | None = None
+    document: str | None = None
+
+
 class Model(Section):
     """The base model and the size of what is built upon it."""
 
@@ -71,6 +78,7 @@ class Model(Section):
     revision: Revision | None = None
     trust_remote_code: list[str] = []
     max_seq_length: Annotated[int, Field(ge=8)]
+    prompts: Prompts = Prompts()
     made: Made | None = None
     hidden_dim: Count = 4096
     k: Count = 256
@@ -87,6 +95,7 @@ class Loss(Section):
     query_target_active_dims: Count | None = None
     auxiliary_weight: Weight = 0.1
     contrastive_weight: Weight = 1.0
+    distillation: Literal["none", "margin_mse", "kl"] = "none"
 
 
 class Training(Section):
@@ -95,6 +104,7 @@ class Training(Section):
     num_train_epochs: Annotated[float, Field(gt=0)]
     max_steps: Count | None
     per_device_train_batch_size: Annotated[int, Field(ge=2)]
+    mini_batch_size: Count | None = None
     gradient_accumulation_steps: Count
     learning_rate: Rate
     query_learning_rate: Rate = 1e-3
@@ -117,6 +127,27 @@ class Mix(Section):
     strategy: Literal["round_robin", "proportional", "temperature"]
     temperature: Annotated[float, Field(ge=0, le=1)]
     stopping: Literal["all_exhausted", "first_exhausted"]
+    max_negatives: Annotated[int, Field(ge=0)] | None = None
+
+
+class Mining(Section):
+    """Hard negatives and a teacher's scores for the training rows."""
+
+    method: Literal["none", "bm25", "model"] = "none"
+    datasets: list[str] | None = None
+    negatives: Count = 1
+    relative_margin: Share = 0.05
+    range_min: Annotated[int, Field(ge=0)] = 0
+    range_max: Count = 100
+    model: str | None = None
+    revision: Revision | None = None
+    cross_encoder: str | None = None
+    cross_encoder_revision: Revision | None = None
+
+    def works_on(self, dataset: str) -> bool:
+        """Whether there is something to do for a data set."""
+        active = self.method != "none" or self.cross_encoder is not None
+        return active and (self.datasets is None or dataset in self.datasets)
 
 
 class Location(Section):
@@ -235,6 +266,7 @@ class Params(Section):
     model: Model
     loss: Loss
     training: Training
+    mining: Mining = Mining()
     mix: Mix
     evaluation: Evaluation
     tracking: Tracking

@@ -69,7 +69,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     device = choose_device(settings.training.device)
     bf16, fp16 = choose_precision(device, bf16=settings.training.bf16, fp16=settings.training.fp16)
     print(describe(device, bf16, fp16), flush=True)
-    rows = open_rows(MIXED, folder / "rows.arrow")
+    rows = open_rows(MIXED, folder / "rows.arrow", scored=settings.loss.distillation != "none")
     if not len(rows.sources):
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
     options = Options(
@@ -78,6 +78,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         hidden_dim=settings.model.hidden_dim,
         k=settings.model.k,
         k_aux=settings.model.k_aux,
+        mini_batch_size=settings.training.mini_batch_size,
         **settings.loss.model_dump(),
     )
     encoder = get_encoder(settings.architecture)
@@ -88,6 +89,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     set_seed(settings.seed)
     positives = (text for rows in read_tables(MIXED, ["positive"]) for text in rows["positive"].to_pylist())
     model = encoder.build(base, options, positives)
+    model.prompts.update(settings.model.prompts.model_dump(exclude_none=True))
     require_sound(model, base)
     model.to(device)
     for placement in attach(model):

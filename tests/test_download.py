@@ -38,7 +38,8 @@ class Stage:
 
     def start(self, *arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> subprocess.Popen[str]:
         (self.folder / "resolved").mkdir(exist_ok=True)
-        stage = {"dataset": "download", "evaluation": "download_eval", "mteb": "download_mteb", "base": "download_base"}[arguments[0]]
+        stage = {"dataset": "download", "evaluation": "download_eval"}.get(arguments[0], f"download_{arguments[0]}")
+        stage = "download_mining" if arguments[0] in ("miner", "cross-encoder") else stage
         with (self.folder / "resolved" / f"{stage}.yaml").open("w") as file:
             YAML().dump(resolved, file)
         settings = {"PYTHONPATH": str(ROOT), "DOWNLOAD_PATIENCE": "3", **environment}
@@ -187,6 +188,22 @@ def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, tmp_path: 
         assert names == {*files, "README.md"} - (set() if trusted else {"modeling_norbert.py"})
         assert (about["kind"], about["license"]) == ("model", "apache-2.0")
     assert (tmp_path / "models/base/model.safetensors").read_bytes() == b"model.safetensors"
+
+
+def test_the_models_of_mining_come_as_the_base_does(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    revision = hub.add_repo("model", "a/ce", {"config.json": b"{}", "model.safetensors": b"weights", "code.py": b"x"}, license="mit")
+    settings = {"miner": {"chosen": False}, "cross-encoder": {"chosen": True, "model": "a/ce", "revision": revision}}
+    for name in settings:
+        assert run(name, resolved=settings).returncode == 0
+    assert [path.name for path in (tmp_path / "models/miner").iterdir()] == ["unused.txt"]
+    assert {path.name for path in (tmp_path / "models/cross-encoder").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "manifest.json",
+        "README.md",
+    }
+    missing = run("cross-encoder", resolved={"cross-encoder": {"chosen": True, "model": "a/none", "revision": revision}})
+    assert "mining.cross_encoder: the Hub has no model a/none" in one_line(missing)
 
 
 @pytest.mark.parametrize(

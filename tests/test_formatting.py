@@ -127,3 +127,13 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
 def test_the_report_on_disk_is_the_report(tmp_path):
     report, _ = run(tmp_path, [("a", "p", "n"), ("", "p")])
     assert json.loads((tmp_path / "set" / "report.json").read_text(encoding="utf-8")) == report
+
+
+def test_scores_stay_in_the_place_of_their_negative(tmp_path):
+    rows = {"anchor": ["a", "b"], "positive": ["p", "q"]}
+    negatives = [pa.array(["A", "n"]), pa.array(["m", None], pa.string())]
+    scores = pa.array([[3.0, 2.0, 1.0], [3.0, 2.5, None]])
+    chunks = {"train": [chunk(pa.array(rows["anchor"]), pa.array(rows["positive"]), negatives, "nb", scores=scores)], "dev": []}
+    format_set("set", lambda split: iter(chunks[split]), tmp_path / "set")
+    written = pq.read_table(tmp_path / "set" / "train.parquet").to_pylist()
+    assert [(row["negative"], row["negative_2"], row["scores"]) for row in written] == [(None, "m", [3, 2, 1]), ("n", None, [3, 2.5, None])]

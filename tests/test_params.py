@@ -173,6 +173,44 @@ def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_l
     assert "needs a masked-LM head" in mistake
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"mining__method": "model"}, r"mining\.model: has no value while mining\.method is model; "),
+        ({"mining__method": "model", "mining__model": "a/b"}, r"mining\.revision: no revision is set"),
+        ({"mining__method": "model", "mining__model": "./nowhere"}, r"mining\.model: \./nowhere is no folder of a model and no Hub id; "),
+        ({"mining__cross_encoder": "a/b"}, r"mining\.cross_encoder_revision: no revision is set"),
+        ({"mining__datasets": ["sample-nlj"]}, r"mining\.datasets: sample-nlj is no data set; "),
+        ({"mining__negatives": 5, "mining__range_min": 97}, r"mining\.range_max: leaves no room for 5 negatives"),
+        (
+            {"training__mini_batch_size": 4, "training__gradient_checkpointing": True},
+            r"training\.mini_batch_size: .*gradient_checkpointing",
+        ),
+        ({"training__mini_batch_size": 4, "architecture": "csr"}, r"training\.mini_batch_size: is set, and csr has no cached loss; "),
+    ],
+)
+def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, line):
+    [mistake] = check(read(**changes), {})
+    assert re.search(line, mistake) and "\n" not in mistake
+
+
+def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
+    off = resolve(read())
+    assert set(map(str, off["mine"].values())) == {"{'chosen': False}"}
+    assert off["download_mining"] == {"miner": {"chosen": False}, "cross-encoder": {"chosen": False}}
+    bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
+    assert bm25["download_mining"] == off["download_mining"]
+    assert [name for name, values in bm25["mine"].items() if values["chosen"]] == ["sample-qa"]  # norquad is not of this profile
+    assert bm25["mine"]["sample-qa"] == {
+        "chosen": True, "method": "bm25", "negatives": 1, "relative_margin": 0.05, "range_min": 0, "range_max": 100,
+    }  # fmt: skip
+    assert bm25["mix"] == off["mix"] and bm25["train"] == off["train"]
+
+
+def test_distillation_tells_mix_that_it_needs_scores(read):
+    assert [resolve(read(loss__distillation=kind))["mix"]["scored"] for kind in ("none", "margin_mse", "kl")] == [False, True, True]
+
+
 def test_a_push_is_refused_inside_dvc_exp_run(read):
     params = read(hub__push=True, hub__model_id="me/model")
     assert list(check(params, {})) == []

@@ -45,6 +45,19 @@ def test_a_second_pin_changes_nothing(params: Path) -> None:
     assert params.read_bytes() == before
 
 
+def test_the_models_of_mining_are_pinned_where_they_are_named(params: Path) -> None:
+    named = (
+        params.read_text(encoding="utf-8")
+        .replace("  cross_encoder: null ", "  cross_encoder: a/ce ")
+        .replace("  model: null  ", "  model: a/m  ")
+    )
+    params.write_text(named, encoding="utf-8")
+    assert [line.split(" ")[0] for line in pin(params, ["miner", "cross-encoder"], newest)] == ["miner", "cross-encoder"]
+    text = params.read_text(encoding="utf-8")
+    assert f"  revision: {newest('a/m', 'model', None)}\n" in text
+    assert f"  cross_encoder_revision: {newest('a/ce', 'model', None)}\n" in text
+
+
 def test_only_the_named_sets_are_pinned(params: Path) -> None:
     assert [line.split(" ")[0] for line in pin(params, ["ddsc"], newest)] == ["ddsc"]
 

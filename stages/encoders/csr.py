@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.modules import Normalize
-from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleNegativesRankingLoss
+from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
 from stages.encoders import Encoder, Options
+from stages.encoders.objective import ranking_loss
 
 SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own for them
 
@@ -33,13 +34,15 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
     Its latents start as the directions of training documents, ``hidden_dim`` of ``documents``, as far as there are so many.
     """
     dense = dense_base(base, options)
+    prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
     modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
-    sample = SentenceTransformer(modules=modules).encode(list(islice(documents, options.hidden_dim)), convert_to_tensor=True)
+    encoder = SentenceTransformer(modules=modules, prompts=prompts)
+    sample = encoder.encode_document(list(islice(documents, options.hidden_dim)), convert_to_tensor=True)
     autoencoder = SparseAutoEncoder(sample.shape[1], options.hidden_dim, k=options.k, k_aux=options.k_aux)
     start_from(autoencoder, sample.cpu())
     for module in modules:
         freeze(module)
-    return SparseEncoder(modules=[*modules, autoencoder, Normalize()], trust_remote_code=options.trust_remote_code)
+    return SparseEncoder(modules=[*modules, autoencoder, Normalize()], prompts=prompts, trust_remote_code=options.trust_remote_code)
 
 
 @torch.no_grad()
@@ -76,8 +79,7 @@ class ReconstructionLoss(CSRReconstructionLoss):
 
 def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
     """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term."""
-    contrastive = SparseMultipleNegativesRankingLoss(model, scale=SCALE)
-    loss = CSRLoss(model, contrastive, beta=options.auxiliary_weight, gamma=options.contrastive_weight)
+    loss = CSRLoss(model, ranking_loss(model, options, SCALE), beta=options.auxiliary_weight, gamma=options.contrastive_weight)
     loss.reconstruction_loss = ReconstructionLoss(model, beta=options.auxiliary_weight)
     return loss
 

@@ -13,11 +13,12 @@ from typing import cast
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router
-from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 
 from stages.encoders import Encoder, Options
+from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 
@@ -67,9 +68,9 @@ def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTo
 
 def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
     """In-batch contrastive loss plus a regulariser for documents only."""
-    return SpladeLoss(
+    return splade_loss(
         model,
-        SparseMultipleNegativesRankingLoss(model),
+        options,
         query_regularizer_weight=0.0,
         document_regularizer_weight=options.document_regularizer_weight,
         query_regularizer=make_regularizer("flops", model, None),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.encoders import Encoder, Options
+from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 
 
@@ -42,9 +43,9 @@ def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
 
     FLOPS is a sum over the batch's mean activations: its weight belongs to one batch size.
     """
-    return SpladeLoss(
+    return splade_loss(
         model,
-        SparseMultipleNegativesRankingLoss(model),
+        options,
         query_regularizer_weight=options.query_regularizer_weight,
         document_regularizer_weight=options.document_regularizer_weight,
         query_regularizer=make_regularizer(options.regularizer, model, options.query_target_active_dims),

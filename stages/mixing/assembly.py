@@ -24,11 +24,12 @@ WINDOW_ROWS, WINDOW_BYTES = 16_384, 64 * 2**20
 
 @dataclass(frozen=True)
 class Source:
-    """A formatted set: its name, its train.parquet, and how many of its rows an epoch may use at most."""
+    """A formatted set: its name, its train.parquet, how many of its rows an epoch may use at most, whether negatives were mined for it."""
 
     name: str
     path: Path
     max_rows: int | None = None
+    mined: bool = False
 
 
 def mix(
@@ -41,6 +42,8 @@ def mix(
     temperature: float = 0.5,
     stopping: Stopping = "all_exhausted",
     evaluation: EvaluationTexts | None = None,
+    max_negatives: int | None = None,
+    scored: bool = False,
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
 
@@ -55,16 +58,18 @@ def mix(
         stopping: ``all_exhausted``: a source that has run out leaves the round, so that every row is used once and none
             twice. ``first_exhausted``: the epoch ends where the first source has no batch for its turn; those without
             any are not waited for.
+        max_negatives: of a row; the first that it has are used. None: all.
+        scored: use only rows with a negative and a teacher's scores, as distillation needs them.
 
     Returns:
         The contents of metrics/mix.json: ``sources``, ``total`` and ``evaluation``.
 
     Raises:
-        UserError: there is no source, or no source fills a batch.
+        UserError: there is no source, no source fills a batch, or a source has no scores where they are needed.
     """
     if not sources:
         raise UserError("datasets: none is chosen; set enabled: true for one, or choose another profile")
-    selection = Selection(evaluation or EvaluationTexts())
+    selection = Selection(evaluation or EvaluationTexts(), max_negatives, scored)
     counts = [Counts() for _ in sources]
     with atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -72,13 +77,18 @@ def mix(
         for source, count in zip(sources, counts, strict=True):
             generator = np.random.default_rng([seed, crc32(source.name.encode())])
             scratch = temporary / f"{source.name}.scratch"
-            buckets = scatter(selection.rows(source.path, count), text_bytes(source.path), scratch, generator)
+            buckets = scatter(selection.rows(source.path, count, source.mined), text_bytes(source.path), scratch, generator)
+            if scored and count.without_scores == count.available:
+                raise UserError(
+                    f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
+                    "set mining.method and mining.cross_encoder, or leave the set out with enabled: false"
+                )
             limit = None if source.max_rows is None else source.max_rows // batch_size
             streams.append(BatchStream(buckets, batch_size, generator, limit))
         rows = [min(count.kept, source.max_rows or count.kept) for source, count in zip(sources, counts, strict=True)]
         turns = Turns(weights(rows, strategy, temperature))
         windows = _windows(streams, turns, batch_size, stopping, _window_rows(sources))
-        overlaps = _write(temporary / "train.parquet", _schema(sources), windows, batch_size, selection)
+        overlaps = _write(temporary / "train.parquet", _schema(sources, max_negatives), windows, batch_size, selection)
         for scratch in temporary.glob("*.scratch"):
             scratch.unlink()
         if not any(stream.used for stream in streams):
@@ -87,19 +97,22 @@ def mix(
                 "lower training.per_device_train_batch_size or add data"
             )
     report = {source.name: _account(count, stream, batch_size) for source, count, stream in zip(sources, counts, streams, strict=True)}
+    for source, count in zip(sources, counts, strict=True):
+        report[source.name] |= {"removed_without_scores": count.without_scores} if scored else {}
+        report[source.name] |= {"mined_negatives_barred": count.barred_negatives} if any(each.mined for each in sources) else {}
     total = {key: sum(each[key] for each in report.values()) for key in next(iter(report.values()))}
     checked = {"queries": selection.queries, "documents": selection.documents, "in_training": overlaps}
     return {"sources": report, "total": total, "evaluation": checked}
 
 
-def _schema(sources: Sequence[Source]) -> pa.Schema:
+def _schema(sources: Sequence[Source], max_negatives: int | None) -> pa.Schema:
     """The columns of all sources: texts, whatever else one has (such as scores), source, language, batch."""
     schemas = [pq.read_schema(source.path).remove_metadata() for source in sources]
     union = pa.unify_schemas(schemas)
     last = ["source", "language"]
     texts = sorted(text_columns(union.names)[2:], key=lambda name: (len(name), name))
     others = [name for name in union.names if name not in {"anchor", "positive", *texts, *last}]
-    fields = [union.field(name) for name in ["anchor", "positive", *texts, *others, *last]]
+    fields = [union.field(name) for name in ["anchor", "positive", *texts[:max_negatives], *others, *last]]
     return pa.schema([*fields, pa.field("batch", pa.int32())])
 
 

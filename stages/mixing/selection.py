@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.mixing.negatives import keep_negatives
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
-from stages.rows.parquet import one_array, read_tables, text_columns
+from stages.rows.parquet import SCORES, one_array, read_tables, text_columns
 
 TEXTS_AT_ONCE = 10_000
 HASH = "#"
@@ -42,6 +43,8 @@ class Counts:
     """What became of the rows of one source before mixing."""
 
     available: int = 0
+    without_scores: int = 0
+    barred_negatives: int = 0
     evaluation_overlap: int = 0
     duplicate_of_earlier_set: int = 0
     repeats_itself: int = 0
@@ -50,25 +53,41 @@ class Counts:
 
 
 class Selection:
-    """Selects the rows of one source after the other; remembers those before in 8 bytes a row."""
+    """Selects the rows of one source after the other; remembers those before in 8 bytes a row.
 
-    def __init__(self, evaluation: EvaluationTexts) -> None:
+    Args:
+        max_negatives: of a row; None takes all.
+        scored: only rows with a negative and a teacher's scores are usable.
+    """
+
+    def __init__(self, evaluation: EvaluationTexts, max_negatives: int | None = None, scored: bool = False) -> None:
+        self._max_negatives, self._scored = max_negatives, scored
         self._forbidden, self._distractors, self._earlier = HashSet(), HashSet(), HashSet()
         self.queries = _add(self._forbidden, evaluation.queries)
         self.documents = _add(self._forbidden, evaluation.documents)
         _add(self._distractors, evaluation.distractors)
 
-    def rows(self, path: Path, counts: Counts) -> Iterator[pa.Table]:
-        """Yield the usable rows of a formatted file, each column of texts with one of hashes; fill in ``counts``."""
+    def rows(self, path: Path, counts: Counts, mined: bool = False) -> Iterator[pa.Table]:
+        """Yield the usable rows of a formatted file, each column of texts with one of hashes; fill in ``counts``.
+
+        Where the negatives were ``mined``, one that evaluation forbids is left out of its row, not the row with it.
+        """
         own = []
         for table in read_tables(path):
             hashes = text_hashes(table)
+            counts.available += len(table)
+            barred = self._forbidden.contains(hashes[:, 2:]) if mined else None
+            counts.barred_negatives += 0 if barred is None else int(barred.sum())
+            table, hashes = keep_negatives(table, hashes, self._max_negatives, barred)
+            if self._scored:
+                usable = _scored(table, hashes)
+                counts.without_scores += int((~usable).sum())
+                table, hashes = table.filter(pa.array(usable)), hashes[usable]
             keys = combine_hashes(hashes)
             overlap = self._forbidden.contains(hashes).any(axis=1)
             earlier = ~overlap & self._earlier.contains(keys)
             repeats = ~overlap & ~earlier & _repeats(hashes)
             kept = ~(overlap | earlier | repeats)
-            counts.available += len(table)
             counts.evaluation_overlap += int(overlap.sum())
             counts.duplicate_of_earlier_set += int(earlier.sum())
             counts.repeats_itself += int(repeats.sum())
@@ -95,6 +114,14 @@ def carried_hashes(rows: pa.Table) -> np.ndarray:
     """The hashes that the rows carry, uint64, shape (rows, texts); null, where sets with fewer negatives are joined, is 0."""
     names = [name for name in rows.column_names if name.startswith(HASH)]
     return np.column_stack([pc.fill_null(rows[name], 0).to_numpy() for name in names])
+
+
+def _scored(rows: pa.Table, hashes: np.ndarray) -> np.ndarray:
+    """Which rows have a negative and scores."""
+    if SCORES not in rows.column_names:
+        return np.zeros(len(rows), dtype=bool)
+    scores: np.ndarray = pc.is_valid(rows[SCORES]).to_numpy()
+    return scores & (hashes[:, 2:] != 0).any(axis=1)
 
 
 def _repeats(hashes: np.ndarray) -> np.ndarray:

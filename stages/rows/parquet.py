@@ -12,6 +12,8 @@ ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 64 * 2**20
 READ_ROWS = 16_384
 READ_BYTES = 64 * 2**20
+SCORES = "scores"
+"""A teacher's scores of a row: one for the positive, then one for each column of negatives; null where there is none."""
 
 
 def text_columns(names: Sequence[str]) -> list[str]:

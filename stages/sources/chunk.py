@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.rows.parquet import one_array
+from stages.rows.parquet import SCORES, one_array
 
 Split = Literal["train", "dev"]
 Texts: TypeAlias = pa.StringArray
@@ -74,7 +74,7 @@ class Chunk:
     """Some rows of a split, and how many rows of the raw files gave none, by reason.
 
     ``rows`` has string columns anchor, positive, negative (null where there is none), further negatives as negative_2
-    …, and language.
+    …, language, and scores (lists of float64, see `stages.rows.parquet.SCORES`) where the set brings a teacher's.
     """
 
     rows: pa.Table
@@ -90,15 +90,18 @@ def chunk(
     negatives: list[Texts] | None = None,
     language: Texts | str | None = None,
     dropped: Mapping[str, int] | None = None,
+    scores: pa.Array | pa.ChunkedArray | None = None,
 ) -> Chunk:
     """A `Chunk` of equally long columns; ``language`` may be one code for all rows. A language that is unknown is
-    null."""
+    null. ``scores`` are lists of numbers, or of their texts."""
     columns = {"anchor": text(anchor), "positive": text(positive)}
     for number, negative in enumerate(negatives or [pa.nulls(len(anchor), pa.string())], start=1):
         columns["negative" if number == 1 else f"negative_{number}"] = text(negative)
     if language is None or isinstance(language, str):
         language = pa.array([language], pa.string()).take(pa.array(np.zeros(len(anchor), dtype=np.int64)))
     columns["language"] = text(language)
+    if scores is not None:
+        columns[SCORES] = (one_array(scores) if isinstance(scores, pa.ChunkedArray) else scores).cast(pa.list_(pa.float64()))
     return Chunk(pa.table(columns), {reason: count for reason, count in (dropped or {}).items() if count})
 
 

@@ -6,6 +6,7 @@ Parquet, JSON lines and one JSON array a file are read. What is wrong with a fil
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
@@ -36,8 +37,7 @@ def read_split(
     Raises:
         UserError: no file to train on, and as `read_columns`.
     """
-    files = sorted(path for path in raw.rglob("*") if path.suffix in SUFFIXES and not _hidden(path, raw))
-    files = [path for path in files if path.is_file() and path.name not in MANIFESTS]
+    files = _files(raw)
     split_of = {path: _split_of(path, raw) for path in files}
     if any(split_of.values()):
         files = [path for path in files if split_of[path] == split]
@@ -50,6 +50,19 @@ def read_split(
         for table in read_columns(path, required, [*optional, "split"], lists):
             field = pc.fill_null(pc.utf8_lower(text(table["split"])), "train")
             yield path, table.filter(pc.is_in(field, pa.array(sorted(SPLITS[split])))).drop_columns("split")
+
+
+def column_names(raw: Path) -> list[str]:
+    """The columns that some file of some split has, in alphabetical order; of JSON its first row tells. A broken parquet file has none."""
+    names: set[str] = set()
+    for path in _files(raw):
+        if path.suffix == ".parquet":
+            with suppress(pa.ArrowException, OSError):
+                names.update(pq.read_schema(path).names)
+        else:
+            with path.open("rb") as file:
+                names.update(next(json_rows(file, str(path)), (0, dict[str, Any]()))[1])
+    return sorted(names)
 
 
 def language_of(path: Path, raw: Path) -> str | None:
@@ -148,6 +161,9 @@ def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str) -> pa
     try:
         if lists:
             values = [value if isinstance(value, list) or value is None else [value] for value in values]
+            values = [
+                None if value is None else [str(each) if isinstance(each, int | float) else each for each in value] for value in values
+            ]
             return pa.array(values, pa.list_(pa.string()))
         return pa.array([str(value) if isinstance(value, int) else value for value in values], pa.string())
     except (pa.ArrowException, UnicodeEncodeError, TypeError):
@@ -167,6 +183,12 @@ def _check_columns(where: Path | str, required: Sequence[str], names: Sequence[s
     for name in required:
         if name not in names:
             raise UserError(f'{where}: has no column "{name}" (it has {", ".join(names)}); rename or add it')
+
+
+def _files(raw: Path) -> list[Path]:
+    """Every file of rows below ``raw``, in order."""
+    files = sorted(path for path in raw.rglob("*") if path.suffix in SUFFIXES and not _hidden(path, raw))
+    return [path for path in files if path.is_file() and path.name not in MANIFESTS]
 
 
 def _hidden(path: Path, raw: Path) -> bool:

@@ -12,7 +12,8 @@ from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.data_collator import SparseEncoderDataCollator
 
-from stages.rows.parquet import read_tables, text_columns
+from stages.errors import UserError
+from stages.rows.parquet import SCORES, read_tables, text_columns
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class TrainingRows:
     """The mixed rows.
 
     Attributes:
-        texts: columns anchor, positive, negative…; memory-mapped.
+        texts: columns anchor, positive, negative…, and scores where they are trained on; memory-mapped.
         starts: first row of each batch, shape (batches + 1,): the last is the number of rows.
         sources: source of each batch, shape (batches,).
     """
@@ -30,11 +31,22 @@ class TrainingRows:
     sources: np.ndarray
 
 
-def open_rows(mixed: Path, arrow_file: Path) -> TrainingRows:
-    """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows."""
+def open_rows(mixed: Path, arrow_file: Path, scored: bool = False) -> TrainingRows:
+    """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
+
+    Args:
+        scored: with the column ``scores``, the labels of a distillation loss; each row has one for its positive and each negative.
+
+    Raises:
+        UserError: scores are wanted and a row has none.
+    """
     with pq.ParquetFile(mixed) as file:
         schema = file.schema_arrow
     columns = text_columns(schema.names)
+    if scored:
+        if SCORES not in schema.names or pq.read_table(mixed, columns=[SCORES])[SCORES].null_count:
+            raise UserError(f"{mixed}: has rows without scores, which loss.distillation needs; run `dvc repro mix`")
+        columns = [*columns, SCORES]
     with (
         pa.OSFile(str(arrow_file), "wb") as sink,
         pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
+from stages.rows.parquet import text_columns
 from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
 
@@ -102,7 +103,9 @@ def train(
         rows=rows,
         loss=loss,
         callbacks=watchers,
-        data_collator=MixedCollator(model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names)),
+        data_collator=MixedCollator(
+            model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names), prompts=_prompts(model, rows.texts.column_names)
+        ),
     )
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -149,4 +152,10 @@ def _arguments(
 
 def _routes(encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
     """Column → route, where the encoder has routes: the anchor is a query, whatever else there is a document."""
-    return {column: "query" if column == "anchor" else "document" for column in columns} if encoder.routed else {}
+    return {column: "query" if column == "anchor" else "document" for column in text_columns(columns)} if encoder.routed else {}
+
+
+def _prompts(model: SparseEncoder, columns: Sequence[str]) -> dict[str, str]:
+    """Column → what stands before its texts: the model's own prompts, which `encode_query` and `encode_document` use."""
+    prompts = {column: model.prompts.get("query" if column == "anchor" else "document") for column in text_columns(columns)}
+    return {column: prompt for column, prompt in prompts.items() if prompt}

@@ -115,9 +115,9 @@ def test_a_forbidden_text_is_found_in_sets_of_unlike_shape(tmp_path, source, mon
 def unchecked(rows):
     """`Selection.rows` of a selection that forbids nothing."""
 
-    def all_rows(self, path, counts):
+    def all_rows(self, path, counts, mined):
         blind = selection.Selection(EvaluationTexts())
-        return rows(blind, path, counts)
+        return rows(blind, path, counts, mined)
 
     return all_rows
 

@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from stages.errors import UserError
 from tests.sources.conftest import read_all
 
 
@@ -40,3 +43,34 @@ def test_the_columns_of_eti_read_alike(tmp_path, write):
     write("train.parquet", [{"anchor": "a", "positive": "p", "negative": None, "source": "eti", "language": "x", "mode": "smpl"}])
     rows, _ = read_all("eti", tmp_path, language="nb")
     assert rows == [{"anchor": "a", "positive": "p", "negative": None, "language": "nb"}]
+
+
+def test_further_negatives_and_scores_are_read_from_parquet_and_json_lines(tmp_path, write):
+    full = {"anchor": "a", "positive": "p", "negative": "n", "negative_2": None, "negative_3": "t", "scores": [3.5, 1, -2.0, 0.5]}
+    write("train.parquet", [{**full, "negative_id": "x", "scores": [3.5, 1.0, -2.0, 0.5]}])
+    (tmp_path / "train.jsonl").write_text(json.dumps(full) + "\n" + json.dumps({"anchor": "b", "positive": "q"}) + "\n", encoding="utf-8")
+    rows, _ = read_all("triplets", tmp_path)
+    whole = full | {"scores": [3.5, 1.0, -2.0, 0.5], "language": None}
+    assert rows == [whole, dict.fromkeys(whole) | {"anchor": "b", "positive": "q"}, whole]
+    assert list(rows[0]) == ["anchor", "positive", "negative", "negative_2", "negative_3", "language", "scores"]
+
+
+def test_the_columns_that_mine_hard_negatives_writes_are_read_in_their_order(tmp_path, write):
+    write(
+        "train.parquet",
+        [{"anchor": "a", "positive": "p", **{f"negative_{i}": f"n{i}" for i in (1, 10, 2)}, "scores": [4.0, 1.0, 2.0, 10.0]}],
+    )
+    [row] = read_all("triplets", tmp_path)[0]
+    assert [row[name] for name in ("negative", "negative_2", "negative_3")] == ["n1", "n2", "n10"]
+
+
+def test_scores_that_are_no_numbers_are_one_line(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": "p", "scores": ["good", "bad"]}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r'train\.jsonl: its column "scores" holds something else than numbers') as error:
+        read_all("triplets", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_one_score_a_row_is_no_teachers_list(tmp_path, write):
+    write("train.parquet", [{"anchor": "a", "positive": "p", "scores": 0.5}])
+    assert read_all("triplets", tmp_path)[0][0]["scores"] is None

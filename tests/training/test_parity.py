@@ -24,7 +24,9 @@ from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleN
 from transformers import TrainerCallback
 
 from stages.encoders import Options, get_encoder
+from stages.encoders.csr import SCALE, ReconstructionLoss
 from stages.encoders.splade_head import attach
+from stages.evaluation.sparsifying import autoencoder_of
 from stages.training.data import open_rows
 from stages.training.trainer import Hyperparameters, train
 from tests.conftest import SENTENCES
@@ -107,7 +109,9 @@ def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]],
 def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]], folder: Path) -> Recorder:
     recorder = Recorder()
     if architecture == "csr":
-        loss: torch.nn.Module = CSRLoss(model, beta=OPTIONS.auxiliary_weight, gamma=OPTIONS.contrastive_weight)
+        contrastive = SparseMultipleNegativesRankingLoss(model, scale=SCALE)
+        loss: torch.nn.Module = CSRLoss(model, contrastive, beta=OPTIONS.auxiliary_weight, gamma=OPTIONS.contrastive_weight)
+        loss.reconstruction_loss = ReconstructionLoss(model, beta=OPTIONS.auxiliary_weight)  # ours: stock's over the vectors' variance
     else:
         query_weight = OPTIONS.query_regularizer_weight if architecture == "splade" else None
         loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), OPTIONS.document_regularizer_weight, query_weight)
@@ -136,7 +140,7 @@ def test_a_step_is_that_of_the_stock_trainer(
 ) -> None:
     model = get_encoder(architecture).build(without_dropout, OPTIONS, SENTENCES).to("cpu", dtype)
     if architecture == "csr":
-        model[-1].stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term has work
+        autoencoder_of(model).stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term has work
     columns = rows(negatives)
     reference = stock(architecture, copy.deepcopy(model), columns, tmp_path / "stock")
     same = ours(architecture, copy.deepcopy(model), columns, tmp_path / "ours")

@@ -1,0 +1,39 @@
+"""What a training step learns from: other documents of the batch, or a teacher's scores; and how much of a batch is encoded at once."""
+
+from typing import Any
+
+from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.losses import (
+    CachedSpladeLoss,
+    SparseDistillKLDivLoss,
+    SparseMarginMSELoss,
+    SparseMultipleNegativesRankingLoss,
+    SpladeLoss,
+)
+from torch import nn
+
+from stages.encoders import Options
+
+
+def ranking_loss(model: SparseEncoder, options: Options, scale: float = 1.0) -> nn.Module:
+    """The term that ranks documents, by ``options.distillation``.
+
+    none: in-batch contrast with the row's own negatives. margin_mse: the differences of a teacher's scores (Hofstätter et al. 2020,
+    arXiv 2010.02666). kl: their distribution over a row's documents (Lin et al. 2020, arXiv 2010.11386), temperature 2.
+    The last two take a batch's ``scores``, shape (rows, 1 + negatives), as labels.
+    ``scale`` multiplies the similarities that ``none`` contrasts.
+    """
+    if options.distillation == "none":
+        return SparseMultipleNegativesRankingLoss(model, scale=scale)
+    return {"margin_mse": SparseMarginMSELoss, "kl": SparseDistillKLDivLoss}[options.distillation](model)
+
+
+def splade_loss(model: SparseEncoder, options: Options, **regularizers: Any) -> SpladeLoss:
+    """`ranking_loss` with the regularisers that ``regularizers`` (SpladeLoss's arguments) describe.
+
+    With ``options.mini_batch_size`` by GradCache (Gao et al. 2021, arXiv 2101.06983): the same loss and gradients, with so many
+    texts of a column in the encoder at once; each is encoded twice.
+    """
+    if options.mini_batch_size is None:
+        return SpladeLoss(model, ranking_loss(model, options), **regularizers)
+    return CachedSpladeLoss(model, ranking_loss(model, options), **regularizers, mini_batch_size=options.mini_batch_size)

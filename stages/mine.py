@@ -1,0 +1,68 @@
+"""Make data/mined/<name> from data/formatted/<name>: `python -m stages.mine NAME`.
+
+Off by default: then the folder only says so, and mix reads the formatted rows themselves.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UserError, run_stage
+from stages.files import mark_unused
+from stages.params import read_resolved
+
+FORMATTED, MINED = Path("data/formatted"), Path("data/mined")
+MINER, CROSS_ENCODER = Path("models/miner"), Path("models/cross-encoder")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1:
+        raise UserError("usage: python -m stages.mine NAME")
+    (name,) = arguments
+    settings = read_resolved("mine")[name]
+    if not settings["chosen"]:
+        mark_unused(MINED / name)
+        return
+
+    from sentence_transformers import CrossEncoder
+
+    from stages.mining import Rules, mine
+    from stages.mining.teacher import scorer
+
+    with tempfile.TemporaryDirectory() as work:
+        model = load_miner(settings, Path(work))
+        cross_encoder = CrossEncoder(str(CROSS_ENCODER), **settings["cross_encoder"]) if "cross_encoder" in settings else None
+        report = mine(
+            FORMATTED / name / "train.parquet",
+            MINED / name,
+            name,
+            model=model,
+            rules=Rules(**{key: settings[key] for key in Rules.__annotations__}) if model is not None else None,
+            teacher=scorer(cross_encoder) if cross_encoder is not None else None,
+            cross_encoder=cross_encoder,
+        )
+    print(f"{name}: {report['negatives']} negatives mined for {report['rows']} rows, {report['without']} of which got none", flush=True)
+
+
+def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
+    """What finds negatives, as mine_hard_negatives takes it; None where none are to be found."""
+    from sentence_transformers import SentenceTransformer, SparseEncoder
+
+    from stages.encoders.norbert import prepare_base
+    from stages.mining.vectors import BM25, Encoder, RowNumbers
+
+    if settings["method"] == "none":
+        return None
+    if settings["method"] == "bm25":
+        return RowNumbers(BM25())
+    folder = prepare_base(MINER, work)
+    modules = folder / "modules.json"
+    if modules.exists() and "sparse_encoder" in modules.read_text(encoding="utf-8"):
+        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"])))
+    return SentenceTransformer(str(folder), **settings["miner"])
+
+
+if __name__ == "__main__":
+    run_stage(lambda: main(sys.argv[1:]))
