@@ -15,14 +15,19 @@ OURS, BASELINE = "#1b6ca8", "#c0c7ce"
 
 
 def draw_training_curve(curve: Path, picture: Path) -> None:
-    """The terms of the loss over the steps: the contrastive one on the left, the rest, which are far smaller, on the right."""
+    """The terms of the loss over the steps: the contrastive one on the left, the rest, which are far smaller, beside it.
+
+    Where checkpoints were scored, their nDCG@10 on the right.
+    """
     with curve.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in rows]
-    terms = [name for name in (rows[0] if rows else {}) if name.endswith("loss") or "_loss_" in name]
+    columns = list(rows[0] if rows else {})
+    scores = [name for name in columns if name.startswith("eval_") and name.endswith("ndcg@10")]
+    terms = [name for name in columns if name.endswith("loss") or "_loss_" in name]
     large = [name for name in terms if name == "base_loss"] or ["loss"]
     small = [name for name in terms if name not in (*large, "loss")]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, axes = plt.subplots(1, 3 if scores else 2, figsize=(15 if scores else 10, 4), layout="constrained")
     for axis, names, title in ((axes[0], large, "contrastive loss"), (axes[1], small, "terms beside the contrastive one")):
         for name in names:
             axis.plot(steps, [float(row[name] or "nan") for row in rows], label=name.replace("_", " "))
@@ -30,6 +35,14 @@ def draw_training_curve(curve: Path, picture: Path) -> None:
         axis.grid(alpha=0.3)
         if names:
             axis.legend(frameon=False)
+    if scores:
+        scored = [row for row in rows if row[scores[0]]]
+        for name in scores:
+            bold = {"color": OURS, "linewidth": 2.5} if "mean" in name else {"alpha": 0.5}
+            axes[2].plot([int(row["step"]) for row in scored], [float(row[name]) for row in scored], marker="o", label=name[5:], **bold)
+        axes[2].set(xlabel="step", title="nDCG@10 on the validation sets")
+        axes[2].grid(alpha=0.3)
+        axes[2].legend(frameon=False, fontsize=8)
     _save(figure, picture)
 
 
