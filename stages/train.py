@@ -34,22 +34,21 @@ class TrainSettings(Section):
 
 
 def main() -> None:
-    from stages.training.checkpoints import fingerprint, full_disk_in_one_line, remove_incomplete
-    from stages.training.checkpoints import sole_training, starting_point, unfinished
+    from stages.training import checkpoints
 
     settings = load_resolved("train", TrainSettings)
     base = MADE if settings.model.base_model == "made" else BASE
     decisive = settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {"resume", "save_total_limit"}})
-    key = fingerprint(decisive, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
+    key = checkpoints.fingerprint(decisive, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
-    with sole_training(CHECKPOINTS / "lock"), full_disk_in_one_line(folder):
+    with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
             remove(folder)
-        for other, size in unfinished(CHECKPOINTS, key).items():
+        for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
             print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
         folder.mkdir(parents=True, exist_ok=True)
-        remove_incomplete(folder)
-        resume_from = starting_point(folder, settings.training.resume, key)
+        checkpoints.remove_incomplete(folder)
+        resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
         if resume_from:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
         run(settings, base, folder, resume_from, key)
@@ -73,6 +72,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.training.device import choose_device, choose_precision, describe
     from stages.training.selection import Validation
     from stages.training.trainer import Hyperparameters, train
+    from stages.training.upload import UploadCallback
 
     _quiet_libraries()
     device = choose_device(settings.training.device)
@@ -121,6 +121,8 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         watchers = [tracker.callback()]
         if settings.tracking.tensorboard:
             watchers.append(TensorBoardCallback(RUNS / key))
+        if settings.upload:
+            watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
         trained = train(
             model, loss, encoder, rows, parameters,
             checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers,

@@ -66,7 +66,8 @@ class Trainer(SparseEncoderTrainer):
 
     def __init__(self, *, rows: TrainingRows, validation: Validation | None, key: str, **kwargs: Any) -> None:
         self._rows, self._validation, self._key = rows, validation, key
-        super().__init__(train_dataset=rows.texts, evaluator=validation.score if validation else None, **kwargs)  # type: ignore[arg-type]
+        # Empty rather than None: what evaluates is `evaluate`, below.
+        super().__init__(train_dataset=rows.texts, evaluator=[] if validation else None, **kwargs)
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
         return MixedBatchSampler(self._rows, self.args.seed)
