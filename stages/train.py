@@ -38,8 +38,7 @@ def main() -> None:
 
     settings = load_resolved("train", TrainSettings)
     base = MADE if settings.model.base_model == "made" else BASE
-    decisive = settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {"resume", "save_total_limit"}})
-    key = checkpoints.fingerprint(decisive, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
+    key = checkpoints.fingerprint(decisive(settings), [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
@@ -53,6 +52,11 @@ def main() -> None:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
         run(settings, base, folder, resume_from, key)
         remove(folder)
+
+
+def decisive(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were."""
+    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {"resume", "save_total_limit"}})
 
 
 def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str) -> None:

@@ -13,6 +13,7 @@ from stages.errors import UserError
 from stages.params import PARAMS, read_params
 from stages.resolve import resolve
 from stages.schema import Params
+from stages.train import TrainSettings, decisive
 
 ROOT = Path(__file__).parents[1]
 PROFILES = ("sample", "nordic", "ecommerce")
@@ -226,6 +227,24 @@ def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_
 def test_mistakes_about_checkpoints_are_one_line_each(read, changes: dict[str, Any], line: str) -> None:
     [mistake] = check(read(**changes), {})
     assert mistake.startswith(line) and "; " in mistake
+
+
+def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> None:
+    def settings(**changes: Any) -> dict[str, Any]:
+        return decisive(TrainSettings.model_validate(resolve(read(**changes))["train"]))
+
+    shipped = settings()
+    for changes in (
+        {"seed": 1}, {"training__learning_rate": 2e-3}, {"training__weight_decay": 0.1}, {"training__save_steps": 50},
+        {"training__gradient_accumulation_steps": 2}, {"loss__query_regularizer_weight": 0.0}, {"model__max_seq_length": 64},
+        {"training__eval_steps": 50}, {"architecture": "csr"},
+    ):  # fmt: skip
+        assert settings(**changes) != shipped, changes
+    evaluated = settings(training__eval_steps=50)
+    assert settings(training__eval_steps=50, training__early_stopping_patience=2) != evaluated
+    for changes in ({"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}):
+        assert settings(**changes) == shipped, changes
+    assert settings(hub__push=True, hub__model_id="me/model", hub__strategy="checkpoint") == shipped
 
 
 def test_resume_is_true_false_or_a_path(read) -> None:
