@@ -47,8 +47,8 @@ class Scripted(Validation):
         return line | {METRIC: self.script[self.calls - 1]}
 
 
-def scripted(*script: float, calls: int = 0, **options: Any) -> Scripted:
-    validation = Scripted([SET], eval_steps=3, batch_size=8, **options)
+def scripted(*script: float, calls: int = 0, eval_steps: int = 3, **options: Any) -> Scripted:
+    validation = Scripted([SET], eval_steps=eval_steps, batch_size=8, **options)
     validation.script, validation.calls = script, calls
     return validation
 
@@ -118,11 +118,13 @@ def test_an_interrupted_training_keeps_the_best_so_far(run: Run, tmp_path: Path)
 
 
 def test_patience_ends_the_training_and_counts_on_after_an_interruption(run: Run, tmp_path: Path) -> None:
-    early, whole = run(validation=scripted(0.9, 0.1, 0.2, 0.3, patience=2), max_steps=12)
-    assert whole.best_step == 3 and whole.log[-1]["step"] == 9
+    options = {"patience": 2, "eval_steps": 2}
+    early, whole = run(validation=scripted(0.1, 0.9, 0.2, 0.3, **options))
+    assert whole.best_step == 4 and whole.log[-1]["step"] == 8
     with pytest.raises(KeyboardInterrupt):
-        run(validation=scripted(0.9, 0.1, patience=2), callbacks=[Dies(7)])
-    model, trained = run(validation=scripted(0.9, 0.1, 0.2, calls=2, patience=2), resume_from=tmp_path / "checkpoints" / "checkpoint-6")
+        run(validation=scripted(0.1, 0.9, 0.2, **options), callbacks=[Dies(7)])
+    last = tmp_path / "checkpoints" / "checkpoint-6"
+    model, trained = run(validation=scripted(0.1, 0.9, 0.2, 0.3, calls=3, **options), resume_from=last)
     assert trained == whole
     assert saved(model, tmp_path / "a") == saved(early, tmp_path / "b")
 
@@ -138,8 +140,8 @@ def test_a_training_that_was_over_is_not_trained_further(run: Run, tmp_path: Pat
 
 
 def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, tmp_path: Path) -> None:
-    first, whole = run()
-    model, trained = run(resume_from=tmp_path / "checkpoints" / "checkpoint-12")
+    first, whole = run(max_steps=9)  # within an epoch
+    model, trained = run(max_steps=9, resume_from=tmp_path / "checkpoints" / "checkpoint-9")
     assert trained == whole
     assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
 
@@ -175,7 +177,8 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_pa
 def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> None:
     model, _ = run(max_steps=3)
     validation = Validation([SET], eval_steps=3, batch_size=8)
-    expected = validation.score(model)
+    validation.score(model)
+    expected = validation.scores
     forward = model.forward
 
     def autocast(*args: Any, **kwargs: Any) -> Any:
@@ -183,7 +186,8 @@ def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> No
             return forward(*args, **kwargs)
 
     model.__dict__["forward"] = autocast
-    assert validation.score(model) == expected
+    validation.score(model)
+    assert validation.scores == expected
     assert model.__dict__["forward"] is autocast
 
 
