@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow lint bench bench-data bench-train pin
+.PHONY: repro test test-slow survive lint bench bench-data bench-train pin
 
 repro: .venv/complete
 	dvc repro
@@ -15,6 +15,9 @@ test: .venv/complete
 
 test-slow: .venv/complete
 	python -m pytest -m slow
+
+survive: .venv/complete
+	python -m tests.pipeline.survive
 
 lint: .venv/complete
 	ruff check

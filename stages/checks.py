@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages.schema import EvaluationSet, Location, Params
+from stages.training.checkpoints import incomplete
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
     "ltg/norbert3-xs",
@@ -22,6 +23,8 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_base(params)
     yield from _check_sizes(params)
     yield from _check_mining(params)
+    yield from _check_validation(params)
+    yield from _check_resume(params)
     yield from _check_hub(params, environment)
 
 
@@ -148,9 +151,34 @@ def _check_mining(params: Params) -> Iterator[str]:
         yield f"mining.range_max: leaves no room for {mining.negatives} negatives after rank {mining.range_min}; make it larger"
 
 
+def _check_validation(params: Params) -> Iterator[str]:
+    training = params.training
+    if training.eval_steps is None:
+        if (patience := training.early_stopping_patience) is not None:
+            yield f"training.early_stopping_patience: is {patience} while nothing is evaluated; set training.eval_steps"
+        return
+    if training.eval_steps % training.logging_steps:
+        every = f"training.logging_steps ({training.logging_steps})"
+        yield f"training.eval_steps: is {training.eval_steps}, no multiple of {every}; make it one, or a resumed run logs another curve"
+    known = ["dev", *(name for name, entry in params.evaluation.sets.items() if entry.chosen(params.profile))]
+    if not training.eval_sets:
+        yield f"training.eval_sets: names no set while training.eval_steps is set; name some of {', '.join(known)}"
+    for name in training.eval_sets:
+        if name not in known:
+            yield f"training.eval_sets: {name} is no evaluation set of this profile; use {' or '.join(known)}"
+
+
+def _check_resume(params: Params) -> Iterator[str]:
+    resume = params.training.resume
+    if isinstance(resume, str) and (wrong := incomplete(Path(resume))):
+        yield f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start afresh)"
+
+
 def _check_hub(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     if params.hub.push and not params.hub.model_id:
         yield "hub.model_id: has no value while hub.push is true; set it to you/your-model"
+    if params.hub.push and params.hub.strategy == "checkpoint" and not params.hub.private:
+        yield "hub.strategy: is checkpoint while hub.private is false; half-trained models are uploaded only in private; set one of the two"
     if params.hub.push and environment.get("DVC_EXP_NAME"):
         yield (
             "hub.push: is true inside `dvc exp run`, where a push could be skipped or repeated by dvc's cache; "

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from huggingface_hub.utils import validate_repo_id
 from stages.errors import UserError
 from stages.retries import PASSING_STATUS
 
-CARD = "README.md"
+CARD, CHECKPOINT = "README.md", "last-checkpoint"
 MODEL_FILES = (
     "*.safetensors", "*.safetensors.index.json", "modules.json", "config_sentence_transformers.json", "*config.json",
     "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
@@ -40,6 +40,10 @@ FAILURES = (
     json.JSONDecodeError,
 )  # OSError: the Hub's and Xet's
 FIRST_ANSWER = 10.0  # seconds within which the Hub must answer the first request
+
+
+Files = Mapping[str, Path | bytes]
+"""What goes up, by its name in the repository."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,32 @@ def publish(
     after a commit whose answer was lost commits nothing twice. UserError, without the token, for whatever the user can
     mend.
     """
-    _check_repo_id(repo_id)
     files = model_files(folder)
     _refuse_local_paths(files)
+    return _publish({**files, CARD: card.encode()}, repo_id, private, commit_message, endpoint, patience, _is_stale)
+
+
+def publish_checkpoint(folder: Path, step: int, repo_id: str, *, endpoint: str | None = None, patience: float = 20.0) -> Published:
+    """Upload the model in a trainer's checkpoint into `CHECKPOINT` of the private repository ``repo_id``, in place of the one before.
+
+    What else a checkpoint holds (optimizer, random state, log, paths) stays at home. Otherwise as `publish`.
+    """
+    found = model_files(folder)
+    _refuse_local_paths(found)
+    files = {f"{CHECKPOINT}/{name}": path for name, path in found.items()}
+    return _publish(files, repo_id, True, f"Checkpoint of step {step}", endpoint, patience, lambda name: name.startswith(f"{CHECKPOINT}/"))
+
+
+def _publish(
+    files: Files, repo_id: str, private: bool, message: str, endpoint: str | None, patience: float, stale: Callable[[str], bool]
+) -> Published:
+    _check_repo_id(repo_id)
     token = _token()
     api = HfApi(endpoint=endpoint, token=token)
     wait, give_up = patience / 20, None
     while True:
         try:
-            return _push(api, files, card, repo_id, private, commit_message)
+            return _push(api, files, repo_id, private, message, stale)
         except FAILURES as error:
             now = time.monotonic()
             give_up = give_up or now + patience
@@ -120,7 +141,7 @@ def publish(
         wait *= 2
 
 
-def _push(api: HfApi, files: Mapping[str, Path], card: str, repo_id: str, private: bool, message: str) -> Published:
+def _push(api: HfApi, files: Files, repo_id: str, private: bool, message: str, stale: Callable[[str], bool]) -> Published:
     try:
         head = api.model_info(repo_id, timeout=FIRST_ANSWER)
     except RepositoryNotFoundError:
@@ -133,9 +154,8 @@ def _push(api: HfApi, files: Mapping[str, Path], card: str, repo_id: str, privat
         )
     remote = [sibling.rfilename for sibling in head.siblings or []]
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(name, path) for name, path in files.items()),
-        CommitOperationAdd(CARD, card.encode()),
-        *(CommitOperationDelete(name) for name in remote if name not in files and _is_stale(name)),
+        *(CommitOperationAdd(name, content) for name, content in files.items()),
+        *(CommitOperationDelete(name) for name in remote if name not in files and stale(name)),
     ]
     try:
         commit = api.create_commit(repo_id, operations, commit_message=message, parent_commit=head.sha)

@@ -106,7 +106,7 @@ def card(settings: PushSettings, model_id: str) -> str:
             )
             for name, origin in settings.datasets.items()
         ],
-        params={key: value for key, value in trained.items() if key != "tracking"},
+        params={key: value for key, value in trained.items() if key not in ("tracking", "upload") and value is not None},
         evaluation=json.loads(EVALUATION.read_text(encoding="utf-8")),
         commit=state.get("git_commit"),
         dirty=state.get("git_dirty") == "true",

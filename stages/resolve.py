@@ -35,6 +35,10 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     model.pop("made", None)
     datasets = {name: entry for name, entry in params.datasets.items() if entry.chosen(params.profile)}
     sets = {name: entry for name, entry in params.evaluation.sets.items() if entry.chosen(params.profile)}
+    languages = sorted({language for entry in datasets.values() for language in entry.spoken()})
+    validation = _validation(params, languages)
+    for key in VALIDATION:
+        training.pop(key)
     remote_code = params.model.base_model in params.model.trust_remote_code
     return {
         "download": _each(params.datasets, datasets, Location.origin),
@@ -58,6 +62,10 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         },
         "make_base": {"made": made}
         | ({"max_seq_length": model["max_seq_length"], "seed": params.seed, "dense": params.architecture == "csr"} if made else {}),
+        "validation": {
+            "dev": [*datasets] if validation and "dev" in validation["eval_sets"] else [],
+            "sets": {name: sets[name].form() for name in validation["eval_sets"] if name in sets} if validation else {},
+        },
         "train": {
             "architecture": params.architecture,
             "profile": params.profile,
@@ -65,6 +73,8 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "model": model,
             "loss": loss,
             "training": training,
+            "validation": validation,
+            "upload": {"model_id": params.hub.model_id} if params.hub.push and params.hub.strategy == "checkpoint" else None,
             "tracking": params.tracking.model_dump(),
         },
         "evaluate": {
@@ -77,7 +87,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         "push": {
             **params.hub.model_dump(),
             "architecture": params.architecture,
-            "languages": sorted({language for entry in datasets.values() for language in entry.spoken()}),
+            "languages": languages,
             "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
@@ -87,6 +97,17 @@ def _provenance(entry: Dataset) -> dict[str, Any]:
     """Where a training set came from, and its licence where params.yaml gives one."""
     origin = {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
     return origin | ({"license": entry.license} if entry.license else {})
+
+
+VALIDATION = ("eval_steps", "eval_sets", "metric_for_best_model", "early_stopping_patience")
+
+
+def _validation(params: Params, languages: list[str]) -> dict[str, Any] | None:
+    """How the best checkpoint is chosen; None where it is not, so that then none of these values re-runs anything."""
+    if params.training.eval_steps is None:
+        return None
+    batch_size = params.evaluation.per_device_eval_batch_size
+    return {**params.training.model_dump(include=set(VALIDATION)), "per_device_eval_batch_size": batch_size, "languages": languages}
 
 
 def _of_architecture(params: Params, section: str) -> dict[str, Any]:

@@ -31,6 +31,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _resume(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError(f"is {value!r}; use true, false or the path of a checkpoint-N")
+
+
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
 Revision = Annotated[str, AfterValidator(_revision)]
 Name = Annotated[str, AfterValidator(_name)]
@@ -38,6 +44,7 @@ Count = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Resume = Annotated[bool | str, BeforeValidator(_resume)]
 
 
 class Section(BaseModel):
@@ -117,8 +124,30 @@ class Training(Section):
     logging_steps: Count
     save_steps: Count
     save_total_limit: Count
-    resume: bool
+    eval_steps: Count | None = None
+    eval_sets: list[str] = ["dev"]
+    metric_for_best_model: str | None = None
+    early_stopping_patience: Count | None = None
+    resume: Resume
     device: Literal["auto", "cuda", "mps", "cpu"]
+
+
+class Upload(Section):
+    """Where checkpoints go while training, where hub.strategy is checkpoint."""
+
+    model_id: str
+
+
+class ValidationSettings(Section):
+    """How the best checkpoint is chosen, where training.eval_steps is set; as the train stage sees it."""
+
+    eval_steps: Count
+    eval_sets: list[str]
+    metric_for_best_model: str | None
+    early_stopping_patience: Count | None
+    per_device_eval_batch_size: Count
+    languages: list[str]
+    """Of the training sets, as far as params.yaml says."""
 
 
 class Mix(Section):
@@ -252,7 +281,7 @@ class Hub(Section):
     push: bool
     model_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None
     private: bool
-    strategy: Literal["end"]
+    strategy: Literal["end", "checkpoint"]
     license: str | None
     allow_non_commercial: bool = False
 

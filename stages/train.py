@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.errors import UserError, run_stage
-from stages.files import atomic_write, remove
+from stages.files import atomic_write, remove, write_json
 from stages.params import load_resolved
-from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training
+from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training, Upload, ValidationSettings
 
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path("models/training.png")
+SCORES, VALIDATION = Path("models/scores.json"), Path("data/validation")
 FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
 RUNS = Path("runs")  # TensorBoard's event files
 CODE = (Path("stages/training"), Path("stages/encoders"))
@@ -28,25 +29,34 @@ class TrainSettings(Section):
     loss: Loss
     training: Training
     tracking: Tracking
+    validation: ValidationSettings | None
+    upload: Upload | None
 
 
 def main() -> None:
-    from stages.training.checkpoints import fingerprint, last_complete, sole_training
+    from stages.training import checkpoints
 
     settings = load_resolved("train", TrainSettings)
     base = MADE if settings.model.base_model == "made" else BASE
-    decisive = settings.model_dump(exclude={"tracking": True, "profile": True, "training": {"resume", "save_total_limit"}})
-    key = fingerprint(decisive, [MIXED, base, *CODE])
-    with sole_training(CHECKPOINTS / "lock"):
-        folder = CHECKPOINTS / key
-        if not settings.training.resume:
+    key = checkpoints.fingerprint(decisive(settings), [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
+    folder = CHECKPOINTS / key
+    with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
+        if settings.training.resume is False:
             remove(folder)
+        for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
+            print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
         folder.mkdir(parents=True, exist_ok=True)
-        resume_from = last_complete(folder)
+        checkpoints.remove_incomplete(folder)
+        resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
         if resume_from:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
         run(settings, base, folder, resume_from, key)
         remove(folder)
+
+
+def decisive(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were."""
+    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {"resume", "save_total_limit"}})
 
 
 def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str) -> None:
@@ -57,13 +67,16 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound
     from stages.encoders.norbert import lift_code, prepare_base
     from stages.encoders.splade_head import attach
+    from stages.evaluation.set_files import read_sets
     from stages.experiment import open_tracker
     from stages.plots import draw_training_curve
     from stages.rows.parquet import read_tables
     from stages.tracking.callbacks import TensorBoardCallback
     from stages.training.data import open_rows
     from stages.training.device import choose_device, choose_precision, describe
+    from stages.training.selection import Validation
     from stages.training.trainer import Hyperparameters, train
+    from stages.training.upload import UploadCallback
 
     _quiet_libraries()
     device = choose_device(settings.training.device)
@@ -82,6 +95,18 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         **settings.loss.model_dump(),
     )
     encoder = get_encoder(settings.architecture)
+    validation = None
+    if settings.validation:
+        wanted = settings.validation
+        validation = Validation(
+            read_sets(VALIDATION),
+            eval_steps=wanted.eval_steps,
+            batch_size=wanted.per_device_eval_batch_size,
+            metric=wanted.metric_for_best_model,
+            patience=wanted.early_stopping_patience,
+        )
+        if warning := validation.foreign(wanted.languages):
+            print(warning, flush=True)
     base = prepare_base(base, folder)
     require_allowed_code(base, settings.model.base_model, options.trust_remote_code)
     if settings.architecture != "csr":
@@ -102,9 +127,18 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         watchers = [tracker.callback()]
         if settings.tracking.tensorboard:
             watchers.append(TensorBoardCallback(RUNS / key))
-        log = train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=resume_from, callbacks=watchers)
+        if settings.upload:
+            watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
+        trained = train(
+            model, loss, encoder, rows, parameters,
+            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers,
+        )  # fmt: skip
+    if validation and trained.best_step:
+        score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
+        print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)
+    write_json(SCORES, {"batch_size": validation.batch_size, "sets": trained.scores} if validation else {})
     with atomic_write(CURVE) as temporary:
-        write_curve(log, temporary)
+        write_curve(trained.log, temporary)
     with atomic_write(PICTURE) as temporary:
         draw_training_curve(CURVE, temporary)
     with atomic_write(FINGERPRINT) as temporary:
@@ -115,7 +149,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
 
 
 def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
-    """The training curve as CSV: step, loss and its terms, learning rate."""
+    """The training curve as CSV: step, loss and its terms, learning rate, scores on the validation sets."""
     columns = ["step", *sorted({key for entry in log for key in entry} - {"step", "epoch"})]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")

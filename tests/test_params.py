@@ -13,6 +13,7 @@ from stages.errors import UserError
 from stages.params import PARAMS, read_params
 from stages.resolve import resolve
 from stages.schema import Params
+from stages.train import TrainSettings, decisive
 
 ROOT = Path(__file__).parents[1]
 PROFILES = ("sample", "nordic", "ecommerce")
@@ -274,3 +275,71 @@ def test_broken_yaml_is_one_line(tmp_path):
     with pytest.raises(UserError, match="is not YAML") as error:
         read_params(tmp_path / "params.yaml")
     assert "\n" not in str(error.value)
+
+
+def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_on(read) -> None:
+    off = resolve(read())
+    assert off["train"]["validation"] is None and off["validation"] == {"dev": [], "sets": {}}
+    unused = resolve(read(training__eval_sets=["sample"], training__metric_for_best_model="eval_mean_ndcg@10"))
+    assert unused == off
+    on = resolve(read(training__eval_steps=50, training__eval_sets=["dev", "sample"], training__early_stopping_patience=3))
+    assert on["train"]["validation"] == {
+        "eval_steps": 50,
+        "eval_sets": ["dev", "sample"],
+        "metric_for_best_model": None,
+        "early_stopping_patience": 3,
+        "per_device_eval_batch_size": 32,
+        "languages": ["da", "nb", "nn", "sv"],
+    }
+    assert on["validation"]["dev"] == ["sample-nli", "sample-qa", "sample-ddsc", "sample-esci"]
+    assert on["validation"]["sets"] == {"sample": {"kind": "nanobeir", "language": None, "split": None}}
+    changed = {stage for stage in on if on[stage] != off[stage]}
+    assert changed == {"train", "validation"}
+
+
+@pytest.mark.parametrize(("changes", "line"), [
+    ({"training__early_stopping_patience": 3}, "training.early_stopping_patience: is 3 while nothing is evaluated; set"),
+    ({"training__eval_steps": 15}, "training.eval_steps: is 15, no multiple of training.logging_steps"),
+    ({"training__eval_steps": 50, "training__eval_sets": []}, "training.eval_sets: names no set"),
+    ({"training__eval_steps": 50, "training__eval_sets": ["nanobeir-en"]}, "training.eval_sets: nanobeir-en is no evaluation set of"),
+    ({"training__resume": "checkpoints/none/checkpoint-5"}, "training.resume: checkpoints/none/checkpoint-5 does not exist; name a"),
+    ({"training__resume": "checkpoints"}, "training.resume: checkpoints is not called checkpoint-N; name a"),
+    ({"hub__push": True, "hub__model_id": "me/m", "hub__strategy": "checkpoint", "hub__private": False}, "hub.strategy: is checkpoint"),
+])  # fmt: skip
+def test_mistakes_about_checkpoints_are_one_line_each(read, changes: dict[str, Any], line: str) -> None:
+    [mistake] = check(read(**changes), {})
+    assert mistake.startswith(line) and "; " in mistake
+
+
+def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> None:
+    def settings(**changes: Any) -> dict[str, Any]:
+        return decisive(TrainSettings.model_validate(resolve(read(**changes))["train"]))
+
+    shipped = settings()
+    for changes in (
+        {"seed": 1}, {"training__learning_rate": 2e-3}, {"training__weight_decay": 0.1}, {"training__save_steps": 50},
+        {"training__gradient_accumulation_steps": 2}, {"loss__query_regularizer_weight": 0.0}, {"model__max_seq_length": 64},
+        {"training__eval_steps": 50}, {"architecture": "csr"},
+    ):  # fmt: skip
+        assert settings(**changes) != shipped, changes
+    evaluated = settings(training__eval_steps=50)
+    assert settings(training__eval_steps=50, training__early_stopping_patience=2) != evaluated
+    for changes in ({"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}):
+        assert settings(**changes) == shipped, changes
+    assert settings(hub__push=True, hub__model_id="me/model", hub__strategy="checkpoint") == shipped
+
+
+def test_resume_is_true_false_or_a_path(read) -> None:
+    with pytest.raises(UserError, match=r"training\.resume: is 3; use true, false or the path of a checkpoint-N"):
+        read(training__resume=3)
+
+
+def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> None:
+    hub = {"hub__push": True, "hub__model_id": "me/model"}
+    assert resolve(read(**hub))["train"]["upload"] is None
+    wanted = read(**hub, hub__strategy="checkpoint")
+    assert resolve(wanted)["train"]["upload"] == {"model_id": "me/model"}
+    tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
+    assert "upload" not in tracked and "validation" in tracked
+    [mistake] = check(wanted, {"DVC_EXP_NAME": "x"})
+    assert mistake.startswith("hub.push: is true inside `dvc exp run`")

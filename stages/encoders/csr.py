@@ -37,9 +37,11 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
     prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
     modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
     encoder = SentenceTransformer(modules=modules, prompts=prompts)
-    sample = encoder.encode_document(list(islice(documents, options.hidden_dim)), convert_to_tensor=True)
-    autoencoder = SparseAutoEncoder(sample.shape[1], options.hidden_dim, k=options.k, k_aux=options.k_aux)
-    start_from(autoencoder, sample.cpu())
+    dimension = encoder.get_embedding_dimension()
+    assert dimension is not None, "a dense model knows its dimension"
+    autoencoder = SparseAutoEncoder(dimension, options.hidden_dim, k=options.k, k_aux=options.k_aux)
+    if sample := list(islice(documents, options.hidden_dim)):
+        start_from(autoencoder, encoder.encode_document(sample, convert_to_tensor=True).cpu())
     for module in modules:
         freeze(module)
     return SparseEncoder(modules=[*modules, autoencoder, Normalize()], prompts=prompts, trust_remote_code=options.trust_remote_code)

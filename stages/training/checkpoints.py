@@ -3,10 +3,12 @@
 They lie outside DVC's outputs, which DVC deletes before a stage runs.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -14,8 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from stages.errors import UserError
+from stages.files import remove
 
 LIBRARIES = ("torch", "transformers", "sentence-transformers")
+STATE = "trainer_state.json"
+OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM_SAID = (  # by safetensors and torch, whose errors are no OSError
+    "os error 28", "os error 122", "os error 27", "No space left on device", "PytorchStreamWriter failed writing", "unexpected pos",
+)  # fmt: skip
 
 
 def fingerprint(settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
@@ -55,6 +64,99 @@ def sole_training(lock_file: Path) -> Iterator[None]:
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint-N in ``folder`` that was written to its end (trainer_state.json comes last), or None."""
-    complete = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").exists() and p.name.split("-")[1].isdigit()]
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+    """The newest checkpoint-N in ``folder`` that was written to its end, or None."""
+    return max((path for path in folder.glob("checkpoint-*") if not incomplete(path)), key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The N of checkpoint-N."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def find_step(step: int, folders: Sequence[Path]) -> Path:
+    """checkpoint-``step`` in the first of ``folders`` that has it; `UserError` where none does."""
+    for folder in folders:
+        if not incomplete(folder / f"checkpoint-{step}"):
+            return folder / f"checkpoint-{step}"
+    raise UserError(f"{folders[0]}: checkpoint-{step}, the best one so far, is gone; set training.resume: false to start afresh")
+
+
+def incomplete(checkpoint: Path) -> str | None:
+    """What keeps a folder from being a checkpoint to go on from; None where nothing does.
+
+    Its trainer_state.json is written last, and is not valid JSON where a kill or a full disk cut it off.
+    """
+    if not re.fullmatch(r"checkpoint-\d+", checkpoint.name):
+        return "is not called checkpoint-N"
+    if not checkpoint.is_dir():
+        return "does not exist"
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"was not written to its end (no complete {STATE})"
+    return None if isinstance(state, dict) and state.get("global_step") == step_of(checkpoint) else f"holds the {STATE} of another step"
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Clear away what an interrupted save left: it takes room, and the trainer counts it where it keeps only the newest."""
+    for path in folder.glob("checkpoint-*"):
+        if incomplete(path):
+            remove(path)
+
+
+def starting_point(folder: Path, resume: bool | str, key: str) -> Path | None:
+    """The checkpoint to go on from: of ``resume`` true the last complete one in ``folder``, of a path that one; None to start afresh.
+
+    Args:
+        key: the fingerprint that the checkpoint must carry.
+
+    Raises:
+        UserError: the named checkpoint is incomplete, or of another training.
+    """
+    if not isinstance(resume, str):
+        return last_complete(folder) if resume else None
+    named = Path(resume)
+    if wrong := incomplete(named):
+        raise UserError(f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true or false")
+    if not (named / OWNER).is_file() or (named / OWNER).read_text(encoding="utf-8").strip() != key:
+        raise UserError(
+            f"training.resume: {resume} was made with other settings, data or code, so its outcome would be neither's; "
+            "restore those, or set training.resume to true or false"
+        )
+    return named
+
+
+def unfinished(root: Path, key: str) -> dict[Path, int]:
+    """The folders of other trainings that were never finished, with their bytes: no one but the user knows whether they are wanted."""
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name != key and any(path.glob("checkpoint-*"))]
+    return {folder: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
+
+
+@contextmanager
+def full_disk_in_one_line(folder: Path) -> Iterator[None]:
+    """Turn the many ways in which libraries say that nothing more can be written into one `UserError`.
+
+    What the failed save left is removed; the checkpoint before it is still there, since the trainer removes old ones last.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _unwritable(error)
+        if reason is None:
+            raise
+        remove_incomplete(folder)
+        last = last_complete(folder)
+        then = f"goes on from {last.name}" if last else "starts afresh"
+        raise UserError(f"{folder}: cannot be written ({reason}); make room, then `dvc repro` {then}") from error
+
+
+def _unwritable(error: BaseException) -> str | None:
+    """The reason why a write failed, where it was for want of room; None for any other error."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OSError) and chain.errno in NO_ROOM:
+            return os.strerror(chain.errno)
+        if any(mark in str(chain) for mark in NO_ROOM_SAID):
+            return "No space left on device" if "No space" in str(chain) else "the disk is full, or a file too large for it"
+        chain = chain.__cause__ or chain.__context__
+    return None

@@ -7,21 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
 from stages.rows.parquet import text_columns
+from stages.training.checkpoints import OWNER, STATE, find_step
 from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
+from stages.training.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
 
 LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves beside the model.
+
+    Attributes:
+        log: one mapping a logged step, with ``step``, the loss and its terms and, where there was an evaluation, its scores.
+        best_step: the step whose weights the model has, where they were chosen; None where they are simply the last.
+        scores: of that step, by set (`evaluation.set_files.digest`); empty where nothing was evaluated.
+    """
+
+    log: list[dict[str, float]]
+    best_step: int | None
+    scores: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,10 @@ class Trainer(SparseEncoderTrainer):
     That card holds training rows and times, and its code fails on a null negative.
     """
 
-    def __init__(self, *, rows: TrainingRows, loss: torch.nn.Module, **kwargs: Any) -> None:
-        self._rows, self._loss = rows, loss
-        super().__init__(train_dataset=rows.texts, loss=loss, **kwargs)
+    def __init__(self, *, rows: TrainingRows, loss: torch.nn.Module, validation: Validation | None, key: str, **kwargs: Any) -> None:
+        self._rows, self._loss, self._validation, self._key = rows, loss, validation, key
+        # Empty rather than None: what evaluates is `evaluate`, below.
+        super().__init__(train_dataset=rows.texts, loss=loss, evaluator=[] if validation else None, **kwargs)
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
         return MixedBatchSampler(self._rows, self.args.seed)
@@ -68,11 +87,27 @@ class Trainer(SparseEncoderTrainer):
         lift_code(folder)
         if state := loss_state(self._loss):
             save_file(state, folder / LOSS_STATE)
+        (folder / OWNER).write_text(f"{self._key}\n", encoding="utf-8")
+        if self._validation:
+            self._validation.save_scores(folder)
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:  # type: ignore[override]
         super()._load_from_checkpoint(checkpoint_path)
         if (path := Path(checkpoint_path) / LOSS_STATE).exists():
             load_loss_state(self._loss, load_file(path))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The scores of `Validation`, from the first process for all; unlike the trainer's own way, no random number is drawn."""
+        assert self._validation
+        scores = self._validation.score(self.model) if self.is_world_process_zero() else {}
+        scores = broadcast_object_list([scores])[0]
+        self.log(dict(scores))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def load(self, checkpoint: Path) -> None:
+        """Give the model the weights of ``checkpoint``; unlike `_load_best_model`, a failure is an error."""
+        self._load_from_checkpoint(str(checkpoint))
 
 
 def train(
@@ -84,31 +119,61 @@ def train(
     *,
     checkpoints: Path,
     resume_from: Path | None,
+    key: str = "",
+    validation: Validation | None = None,
     callbacks: Sequence[TrainerCallback] = (),
-) -> list[dict[str, float]]:
-    """Train ``model`` in place and return its log: one mapping a logging step, with ``step``, the loss and its terms.
+) -> Trained:
+    """Train ``model`` in place.
 
     Args:
         checkpoints: folder for checkpoint-N.
         resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
+        key: the training's fingerprint, for its checkpoints.
+        validation: chooses the checkpoint whose weights ``model`` gets in the end; None: the last ones.
         callbacks: watchers.
     """
-    arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names))
+    arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names), validation)
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
+    watchers += [SelectionCallback(validation)] if validation else []
     logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
     trainer = Trainer(
         model=model,
         args=arguments,
         rows=rows,
+        validation=validation,
+        key=key,
         loss=loss,
         callbacks=watchers,
         data_collator=MixedCollator(
             model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names), prompts=_prompts(model, rows.texts.column_names)
         ),
     )
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    places = [checkpoints, *([resume_from.parent] if resume_from else [])]
+    reached = TrainerState.load_from_json(str(resume_from / STATE)) if resume_from else None
+    if reached and validation and (so_far := validation.best_step(reached.log_history)) is not None:
+        find_step(so_far, places)  # before hours are spent on a training that cannot end with it
+    if reached and resume_from and (reached.global_step >= reached.max_steps or (validation and validation.exhausted(reached.log_history))):
+        trainer.load(resume_from)  # interrupted after its last step, before the model was written
+        trainer.state = reached
+    else:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    history = trainer.state.log_history
+    best = validation.best_step(history) if validation else None
+    if best is None:
+        return Trained(_by_step(history), None, {})
+    chosen = find_step(best, places)
+    trainer.load(chosen)
+    return Trained(_by_step(history), best, read_scores(chosen))
+
+
+def _by_step(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The log with one entry a step: its loss, its scores, or both; the trainer's last line, of times, is left out."""
+    entries: dict[int, dict[str, float]] = {}
+    for entry in history:
+        if "loss" in entry or any(name.startswith(PREFIX) for name in entry):
+            entries.setdefault(entry["step"], {}).update(entry)
+    return list(entries.values())
 
 
 def _probe(rows: TrainingRows) -> Dataset:
@@ -118,7 +183,7 @@ def _probe(rows: TrainingRows) -> Dataset:
 
 
 def _arguments(
-    encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str]
+    encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str], validation: Validation | None
 ) -> SparseEncoderTrainingArguments:
     steps_in_epoch = max(1, batches // parameters.gradient_accumulation_steps)
     total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
@@ -139,7 +204,12 @@ def _arguments(
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=parameters.save_steps,
-        save_total_limit=parameters.save_total_limit,
+        # A limit of 1 would remove the last checkpoint beside the best one before the model is written.
+        save_total_limit=max(2, parameters.save_total_limit) if validation else parameters.save_total_limit,
+        eval_strategy="steps" if validation else "no",
+        eval_steps=validation.eval_steps if validation else None,
+        metric_for_best_model=validation.decisive if validation else None,
+        greater_is_better=True if validation else None,
         seed=parameters.seed,
         data_seed=parameters.seed,
         use_cpu=parameters.device == "cpu",

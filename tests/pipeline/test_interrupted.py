@@ -16,7 +16,7 @@ from tests.pipeline.conftest import Workspace
 def digests(workspace: Workspace) -> dict[str, str]:
     """sha256 of the trained model's files, the curve and the scores."""
     folder = workspace.folder
-    files = [*(folder / "models" / "final").rglob("*"), folder / "models" / "training.csv", folder / "metrics" / "evaluation.json"]
+    files = [*(folder / "models" / "final").rglob("*"), *(folder / "models").glob("*.*"), folder / "metrics" / "evaluation.json"]
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.is_file()}
 
 

@@ -2,11 +2,31 @@
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.errors import UserError
-from stages.training.checkpoints import fingerprint, last_complete, sole_training
+from stages.training.checkpoints import (
+    OWNER,
+    find_step,
+    fingerprint,
+    incomplete,
+    last_complete,
+    remove_incomplete,
+    sole_training,
+    starting_point,
+    unfinished,
+)
+
+
+def make_checkpoint(folder: Path, step: int, state: str | None = None, key: str = "key") -> Path:
+    """A checkpoint-N as far as these functions look at it; ``state`` overrules its trainer_state.json."""
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text(f'{{"global_step": {step}}}' if state is None else state)
+    (checkpoint / OWNER).write_text(f"{key}\n")
+    return checkpoint
 
 
 def test_the_fingerprint_changes_with_settings_and_with_the_bytes_of_inputs(tmp_path: Path) -> None:
@@ -23,11 +43,48 @@ def test_the_fingerprint_changes_with_settings_and_with_the_bytes_of_inputs(tmp_
 
 def test_only_a_complete_checkpoint_counts_and_the_latest_wins(tmp_path: Path) -> None:
     assert last_complete(tmp_path) is None
-    for step, complete in ((5, True), (10, True), (100, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if complete:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    make_checkpoint(tmp_path, 5)
+    make_checkpoint(tmp_path, 10)
+    (tmp_path / "checkpoint-100").mkdir()
+    for step, cut_off in ((200, ""), (300, '{"global_step": 3'), (400, '{"global_step": 40}'), (500, "[]")):
+        make_checkpoint(tmp_path, step, cut_off)
     assert last_complete(tmp_path) == tmp_path / "checkpoint-10"
+    assert "was not written to its end" in str(incomplete(tmp_path / "checkpoint-300"))
+    remove_incomplete(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-5"]
+
+
+def test_a_named_checkpoint_is_gone_on_from_if_it_is_of_this_training(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "key", tmp_path / "copy"
+    make_checkpoint(folder, 10)
+    assert starting_point(folder, True, "key") == folder / "checkpoint-10"
+    assert starting_point(folder, False, "key") is None
+    earlier = make_checkpoint(folder, 5)
+    assert starting_point(folder, str(earlier), "key") == earlier
+    assert starting_point(folder, str(make_checkpoint(copy, 7)), "key") == copy / "checkpoint-7"
+    assert find_step(7, [folder, copy]) == copy / "checkpoint-7"
+
+
+@pytest.mark.parametrize(("make", "line"), [
+    (lambda folder: make_checkpoint(folder, 5, key="other"), "checkpoint-5 was made with other settings, data or code"),
+    (lambda folder: make_checkpoint(folder, 6, state=""), "checkpoint-6 was not written to its end"),
+    (lambda folder: folder / "checkpoint-7", "checkpoint-7 does not exist"),
+    (lambda folder: folder, "is not called checkpoint-N"),
+])  # fmt: skip
+def test_any_other_named_checkpoint_is_refused_in_one_line(tmp_path: Path, make: Any, line: str) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        starting_point(tmp_path, str(make(tmp_path)), "key")
+    assert str(caught.value).startswith("training.resume: ") and "\n" not in str(caught.value)
+
+
+def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "mine", 1)
+    other = make_checkpoint(tmp_path / "other", 1)
+    (other / "optimizer.pt").write_bytes(bytes(1000))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "lock").touch()
+    found = unfinished(tmp_path, "mine")
+    assert list(found) == [tmp_path / "other"] and found[tmp_path / "other"] > 1000
 
 
 def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:

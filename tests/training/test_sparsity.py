@@ -27,7 +27,7 @@ def run(
     model = encoder.build(base, settings, [])
     attach(model)
     loss = encoder.make_loss(model, settings)
-    return model, train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=None), loss
+    return model, train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=None).log, loss
 
 
 def active(embeddings: torch.Tensor) -> float:
@@ -95,7 +95,7 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
     attach(model)
     fresh = encoder.make_loss(model, settings)
     resumed = train(model, fresh, encoder, rows, parameters, checkpoints=tmp_path, resume_from=tmp_path / "checkpoint-20")
-    assert resumed == log
+    assert resumed.log == log
     assert all(torch.equal(value, loss_state(loss)[key]) for key, value in loss_state(fresh).items())
     assert regularizers(fresh)["document"].factor != 1
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))

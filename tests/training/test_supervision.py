@@ -56,7 +56,9 @@ def run(
         return preprocess(texts, prompt=prompt, **more)
 
     model.__dict__["preprocess"] = noting
-    log = train(model, encoder.make_loss(model, options), encoder, rows, PARAMETERS, checkpoints=folder / "checkpoints", resume_from=None)
+    log = train(
+        model, encoder.make_loss(model, options), encoder, rows, PARAMETERS, checkpoints=folder / "checkpoints", resume_from=None
+    ).log
     del model.__dict__["preprocess"]
     return model, (log, seen)
 

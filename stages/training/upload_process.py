@@ -1,0 +1,15 @@
+"""Upload the model of one checkpoint: ``python -m stages.training.upload_process FOLDER STEP REPOSITORY``."""
+
+import sys
+from pathlib import Path
+
+from stages.errors import run_stage
+from stages.publish import publish_checkpoint
+
+
+def main(folder: str, step: str, repo_id: str) -> None:
+    publish_checkpoint(Path(folder), int(step), repo_id)
+
+
+if __name__ == "__main__":
+    run_stage(lambda: main(*sys.argv[1:]))

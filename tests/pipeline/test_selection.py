@@ -1,0 +1,40 @@
+"""Choosing the best checkpoint as a user asks for it; dvc knows what it depends on."""
+
+import csv
+import json
+from typing import Any
+
+import pytest
+
+from tests.pipeline.conftest import Workspace
+
+
+def one_language(workspace: Workspace, split: str | None) -> None:
+    """Change what the evaluation set `sample` holds."""
+    workspace.edit_params({"evaluation": {"sets": {"sample": {"split": split}}}})
+
+
+@pytest.mark.slow
+def test_the_best_checkpoint_becomes_the_model_and_only_its_sets_rerun_the_training(workspace: Workspace) -> None:
+    one_language(workspace, "NanoSampleNb")
+    assert "train" not in workspace.stages_run(workspace.run("dvc", "repro"))  # nothing is evaluated while training
+    one_language(workspace, None)
+    wanted: dict[str, Any] = {"eval_steps": 2, "eval_sets": ["sample"], "early_stopping_patience": 4}
+    workspace.edit_params({"training": wanted})
+    output = workspace.run("dvc", "repro")
+    assert {"validation", "train", "evaluate"} <= workspace.stages_run(output)
+    with (workspace.folder / "models" / "training.csv").open() as file:
+        rows = {int(row["step"]): row for row in csv.DictReader(file)}
+    scores = {step: float(row["eval_NanoBEIR_mean_dot_ndcg@10"]) for step, row in rows.items()}
+    best = max(scores, key=lambda step: (scores[step], -step))
+    assert f"the model is that of step {best}, the best by eval_NanoBEIR_mean_dot_ndcg@10" in output
+    path = workspace.folder / "metrics" / "evaluation.json"
+    reused = path.read_bytes()
+    assert json.loads(reused)["NanoBEIR_mean_dot_ndcg@10"] == pytest.approx(scores[best], abs=1e-12)
+
+    (workspace.folder / "models" / "scores.json").write_text("{}")
+    workspace.run("python", "-m", "stages.evaluate")
+    assert path.read_bytes() == reused  # scored anew, from the saved model
+
+    one_language(workspace, "NanoSampleNb")
+    assert {"validation", "train"} <= workspace.stages_run(workspace.run("dvc", "repro"))
