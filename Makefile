@@ -10,11 +10,12 @@ repro: .venv/complete
 	dvc repro
 	@python -m stages.report
 
+# Two tests at a time, each on one core: two that share the cores wait for each other.
 test: .venv/complete
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/complete
-	python -m pytest -m slow
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
 	python -m tests.pipeline.survive

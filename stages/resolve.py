@@ -60,8 +60,12 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "scored": params.loss.distillation != "none",
             "seed": params.seed,
         },
-        "make_base": {"made": made}
-        | ({"max_seq_length": model["max_seq_length"], "seed": params.seed, "dense": params.architecture == "csr"} if made else {}),
+        "make_base": {
+            "made": made,
+            "max_seq_length": model["max_seq_length"] if made else None,
+            "seed": params.seed if made else None,
+            "dense": params.architecture == "csr" if made else None,
+        },
         "validation": {
             "dev": [*datasets] if validation and "dev" in validation["eval_sets"] else [],
             "sets": {name: sets[name].form() for name in validation["eval_sets"] if name in sets} if validation else {},

@@ -343,3 +343,15 @@ def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> N
     assert "upload" not in tracked and "validation" in tracked
     [mistake] = check(wanted, {"DVC_EXP_NAME": "x"})
     assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+
+
+@pytest.mark.parametrize("base", ["made", "a/model"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_value_that_dvc_watches_is_written_whatever_the_choice(read, architecture, base):
+    resolved = resolve(read(architecture=architecture, model__base_model=base))
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    for stage in (stage.get("do", stage) for stage in stages):
+        for watched in stage.get("params", []):
+            for file, keys in watched.items():
+                missing = [key for key in keys if "$" not in key and key not in resolved[Path(file).stem]]
+                assert not missing, f"{stage['cmd']}: {missing}"
