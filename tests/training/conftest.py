@@ -11,6 +11,7 @@ from transformers import TrainerCallback, set_seed
 
 from stages import sample
 from stages.encoders import Options, get_encoder
+from stages.files import remove
 from stages.sample.base import make_base
 from stages.training.data import TrainingRows, open_rows
 from stages.training.selection import Validation
@@ -46,6 +47,8 @@ def run(base: Path, tmp_path: Path) -> Run:
         **changes: object,
     ) -> tuple[SparseEncoder, Trained]:
         folder = tmp_path / "checkpoints"
+        if resume_from is None:
+            remove(folder)  # what an earlier training left there would count as newer
         folder.mkdir(exist_ok=True)
         set_seed(1)
         encoder = get_encoder("splade")
