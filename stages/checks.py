@@ -116,6 +116,8 @@ def _check_sizes(params: Params) -> Iterator[str]:
         yield f"training.save_steps: is {training.save_steps}, no multiple of {every}; make it one, or a resumed run logs another curve"
     if training.bf16 and training.fp16:
         yield "training.fp16: is true while training.bf16 is true too; set one of them to false"
+    if training.num_processes > 1 and training.launcher == "none":
+        yield f"training.launcher: is none, which starts one process, not {training.num_processes}; set it to torchrun"
 
 
 def _check_hub(params: Params, environment: Mapping[str, str]) -> Iterator[str]:

@@ -30,6 +30,7 @@ def main() -> None:
         strategy=settings["strategy"],
         temperature=settings["temperature"],
         stopping=settings["stopping"],
+        length_window=settings["length_window"],
         evaluation=evaluation_texts(sets),
     )
     write_json(METRICS, report)

@@ -71,6 +71,7 @@ class Model(Section):
     revision: Revision | None = None
     trust_remote_code: list[str] = []
     max_seq_length: Annotated[int, Field(ge=8)]
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made | None = None
     hidden_dim: Count = 4096
     k: Count = 256
@@ -106,6 +107,19 @@ class Training(Section):
     save_total_limit: Count
     resume: bool
     device: Literal["auto", "cuda", "mps", "cpu"]
+    tf32: bool | None = None
+    optim: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] | None = None
+    dataloader_num_workers: Annotated[int, Field(ge=0)] | None = None
+    dataloader_pin_memory: bool | None = None
+    torch_compile: bool = False
+    num_threads: Count | None = None
+    launcher: Literal["none", "torchrun"] = "none"
+    num_processes: Count = 1
+    gather_negatives: bool = False
+
+    def rows_of_a_step(self) -> int:
+        """Rows that one contrastive step sees: of a process, times the processes where their texts are gathered."""
+        return self.per_device_train_batch_size * (self.num_processes if self.gather_negatives else 1)
 
 
 class Mix(Section):
@@ -114,6 +128,7 @@ class Mix(Section):
     strategy: Literal["round_robin", "proportional", "temperature"]
     temperature: Annotated[float, Field(ge=0, le=1)]
     stopping: Literal["all_exhausted", "first_exhausted"]
+    length_window: Count | None = None
 
 
 class Location(Section):

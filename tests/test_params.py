@@ -192,3 +192,15 @@ def test_broken_yaml_is_one_line(tmp_path):
     with pytest.raises(UserError, match="is not YAML") as error:
         read_params(tmp_path / "params.yaml")
     assert "\n" not in str(error.value)
+
+
+def test_a_batch_grows_with_the_processes_only_where_they_gather(read):
+    processes = {"training__launcher": "torchrun", "training__num_processes": 4}
+    assert resolve(read(**processes))["mix"]["batch_size"] == 32
+    assert resolve(read(**processes, training__gather_negatives=True))["mix"]["batch_size"] == 128
+
+
+def test_several_processes_need_a_launcher(read):
+    params = read(training__num_processes=2)
+    assert any(line.startswith("training.launcher: is none") for line in check(params, {}))
+    assert not any("launcher" in line for line in check(read(training__num_processes=2, training__launcher="torchrun"), {}))

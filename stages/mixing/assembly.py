@@ -41,6 +41,7 @@ def mix(
     temperature: float = 0.5,
     stopping: Stopping = "all_exhausted",
     evaluation: EvaluationTexts | None = None,
+    length_window: int | None = None,
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
 
@@ -55,6 +56,8 @@ def mix(
         stopping: ``all_exhausted``: a source that has run out leaves the round, so that every row is used once and none
             twice. ``first_exhausted``: the epoch ends where the first source has no batch for its turn; those without
             any are not waited for.
+        length_window: batches of like lengths, sorted within so many; None: of any lengths. Less padding, and negatives whose
+            length tells less.
 
     Returns:
         The contents of metrics/mix.json: ``sources``, ``total`` and ``evaluation``.
@@ -74,7 +77,7 @@ def mix(
             scratch = temporary / f"{source.name}.scratch"
             buckets = scatter(selection.rows(source.path, count), text_bytes(source.path), scratch, generator)
             limit = None if source.max_rows is None else source.max_rows // batch_size
-            streams.append(BatchStream(buckets, batch_size, generator, limit))
+            streams.append(BatchStream(buckets, batch_size, generator, limit, length_window))
         rows = [min(count.kept, source.max_rows or count.kept) for source, count in zip(sources, counts, strict=True)]
         turns = Turns(weights(rows, strategy, temperature))
         windows = _windows(streams, turns, batch_size, stopping, _window_rows(sources))
