@@ -10,12 +10,12 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
-from stages.encoders import Encoder, Options
+from stages.encoders import Encoder, Options, attention
 
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
-    model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code)
+    model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code, model_kwargs=attention(options))
     model.max_seq_length = options.max_seq_length
     return model
 
