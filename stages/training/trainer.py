@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
-from transformers import TrainerCallback
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, set_seed
 
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
-from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
+from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
+from stages.training.oom import Attempt, in_one_line
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Hyperparameters:
     device: str
     bf16: bool
     fp16: bool
+    tf32: bool | None = None
+    optim: str = "adamw_torch_fused"
+    dataloader_num_workers: int = 0
+    dataloader_pin_memory: bool = False
+    torch_compile: bool = False
 
 
 class Trainer(SparseEncoderTrainer):
@@ -46,12 +54,28 @@ class Trainer(SparseEncoderTrainer):
     That card holds training rows and times, and its code fails on a null negative.
     """
 
-    def __init__(self, *, rows: TrainingRows, **kwargs: Any) -> None:
-        self._rows = rows
+    def __init__(self, *, rows: TrainingRows, share: Share, **kwargs: Any) -> None:
+        self._rows, self._share = rows, share
         super().__init__(train_dataset=rows.texts, **kwargs)
+        self.attempt = Attempt(
+            self.args.device.type, bool(self.args.activation_checkpointing), dimensions=self.model.get_embedding_dimension()
+        )
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
-        return MixedBatchSampler(self._rows, self.args.seed)
+        return MixedBatchSampler(self._rows, self.args.seed, self._share)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        if self._share.count == 1:
+            return super().get_train_dataloader()
+        # The sampler has shared the batches out; accelerate would do it once more.
+        loader = self._build_dataloader(self.train_dataset, self.args.train_batch_size, dataset_kind="train")
+        self._train_dataloader: DataLoader[Any] = prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=True)
+        return self._train_dataloader
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+        features, labels = super().collect_features(inputs)
+        self.attempt.see(features)
+        return features, labels
 
     def add_model_card_callback(self, default_args_dict: Mapping[str, Any]) -> None:
         pass
@@ -60,6 +84,27 @@ class Trainer(SparseEncoderTrainer):
         folder = Path(str(output_dir or self.args.output_dir))
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)
+
+
+def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
+    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
+
+    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
+    """
+    model.eval()
+    for column in columns:
+        model(column)["sentence_embedding"].sum().backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
+    model.zero_grad()
+    model.train()
+
+
+class OwnDropout(TrainerCallback):
+    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        set_seed(args.seed + args.process_index)
 
 
 def train(
@@ -72,6 +117,7 @@ def train(
     checkpoints: Path,
     resume_from: Path | None,
     callbacks: Sequence[TrainerCallback] = (),
+    share: Share = WHOLE,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place and return its log: one mapping a logging step, with ``step``, the loss and its terms.
 
@@ -79,9 +125,17 @@ def train(
         checkpoints: folder for checkpoint-N.
         resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
         callbacks: watchers.
+        share: this process's, where several train together.
+
+    Raises:
+        UserError: memory ran out.
     """
-    arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names))
+    batches = len(MixedBatchSampler(rows, parameters.seed, share))
+    arguments = _arguments(encoder, parameters, checkpoints, batches, list(rows.texts.column_names))
+    arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
     watchers = list(callbacks)
+    if share.index:
+        watchers.append(OwnDropout())
     if isinstance(loss, SpladeLoss):
         watchers.insert(0, SpladeRegularizerWeightSchedulerCallback(loss))
     logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
@@ -89,11 +143,16 @@ def train(
         model=model,
         args=arguments,
         rows=rows,
+        share=share,
         loss=loss,
         callbacks=watchers,
         data_collator=MixedCollator(model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names)),
     )
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    if torch.distributed.is_initialized():
+        two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
+        freeze_unused(model, trainer.collect_features(two)[0])
+    with in_one_line(trainer.attempt):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
@@ -102,7 +161,7 @@ def _arguments(
 ) -> SparseEncoderTrainingArguments:
     steps_in_epoch = max(1, batches // parameters.gradient_accumulation_steps)
     total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
-    return SparseEncoderTrainingArguments(
+    arguments = SparseEncoderTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=parameters.num_train_epochs,
         max_steps=parameters.max_steps or -1,
@@ -125,9 +184,17 @@ def _arguments(
         use_cpu=parameters.device == "cpu",
         bf16=parameters.bf16,
         fp16=parameters.fp16,
+        tf32=parameters.tf32,
+        optim=parameters.optim,
+        dataloader_num_workers=parameters.dataloader_num_workers,
+        dataloader_pin_memory=parameters.dataloader_pin_memory,
+        torch_compile=parameters.torch_compile,
+        ddp_find_unused_parameters=False,  # a search after each forward pass would miss what another one of the step uses
         report_to="none",
         dataloader_drop_last=False,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # or one process would use all GPUs by nn.DataParallel, which splits the batches of `mix`
+    return arguments
 
 
 def _routes(encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
