@@ -19,7 +19,7 @@ def member() -> None:
     if WHAT == "bug" and os.environ["RANK"] == "1":
         sys.exit(3)
     if WHAT in ("wait", "bug"):
-        time.sleep(60)
+        time.sleep(300)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def test_every_process_knows_its_place_and_has_its_share_of_the_cores(launched: 
     assert sorted(file.read_text() for file in launched.iterdir()) == ["0 2 0 3", "1 2 1 3"]
 
 
+@pytest.mark.slow
 def test_machines_meet_by_torchruns_variables(launched: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -39,7 +40,7 @@ def test_machines_meet_by_torchruns_variables(launched: Path) -> None:
     meeting = {**os.environ, "NNODES": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     command = [sys.executable, "-m", "tests.training.launched"]
     machines = [subprocess.Popen(command, env={**meeting, "NODE_RANK": str(rank)}) for rank in range(2)]
-    assert [machine.wait(120) for machine in machines] == [0, 0]
+    assert [machine.wait(240) for machine in machines] == [0, 0]
     assert sorted(file.read_text() for file in launched.iterdir()) == ["0 2 0 6", "1 2 0 6"]
 
 
@@ -57,7 +58,7 @@ def test_a_bug_in_one_process_ends_the_others_with_its_status(launched: Path, mo
     with pytest.raises(SystemExit) as ended:
         launch("tests.training.launched", 2, gpus=0, cores=2)
     assert ended.value.code == 3
-    assert time.monotonic() - started < 55
+    assert time.monotonic() - started < 240
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent on request")
@@ -76,7 +77,7 @@ def running(process: int) -> bool:
 
 
 def wait_for(look: Callable[[], list[Path]], count: int) -> list[Path]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len(found := look()) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
