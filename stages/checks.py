@@ -134,8 +134,15 @@ def _check_sizes(params: Params) -> Iterator[str]:
         )
     if training.mini_batch_size and params.architecture == "csr":
         yield "training.mini_batch_size: is set, and csr has no cached loss; set it to null"
+    if training.mini_batch_size and training.num_processes > 1 and not training.gather_negatives:
+        yield (
+            "training.mini_batch_size: is set while each process has batches of its own (training.gather_negatives: false), which may "
+            "take different numbers of mini-batches; set gather_negatives to true, or mini_batch_size to null"
+        )
     if training.bf16 and training.fp16:
         yield "training.fp16: is true while training.bf16 is true too; set one of them to false"
+    if training.num_processes > 1 and training.launcher == "none":
+        yield f"training.launcher: is none, which starts one process, not {training.num_processes}; set it to torchrun"
 
 
 def _check_mining(params: Params) -> Iterator[str]:

@@ -55,7 +55,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
-            "batch_size": params.training.per_device_train_batch_size,
+            "batch_size": params.training.rows_of_a_step(),
             **params.mix.model_dump(),
             "scored": params.loss.distillation != "none",
             "seed": params.seed,

@@ -86,6 +86,7 @@ class Model(Section):
     trust_remote_code: list[str] = []
     max_seq_length: Annotated[int, Field(ge=8)]
     prompts: Prompts = Prompts()
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made | None = None
     hidden_dim: Count = 4096
     k: Count = 256
@@ -130,6 +131,19 @@ class Training(Section):
     early_stopping_patience: Count | None = None
     resume: Resume
     device: Literal["auto", "cuda", "mps", "cpu"]
+    tf32: bool | None = None
+    optim: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] | None = None
+    dataloader_num_workers: Annotated[int, Field(ge=0)] | None = None
+    dataloader_pin_memory: bool | None = None
+    torch_compile: bool = False
+    num_threads: Count | None = None
+    launcher: Literal["none", "torchrun"] = "none"
+    num_processes: Count = 1
+    gather_negatives: bool = False
+
+    def rows_of_a_step(self) -> int:
+        """Rows that one contrastive step sees: of a process, times the processes where their texts are gathered."""
+        return self.per_device_train_batch_size * (self.num_processes if self.gather_negatives else 1)
 
 
 class Upload(Section):
@@ -157,6 +171,7 @@ class Mix(Section):
     temperature: Annotated[float, Field(ge=0, le=1)]
     stopping: Literal["all_exhausted", "first_exhausted"]
     max_negatives: Annotated[int, Field(ge=0)] | None = None
+    length_window: Count | None = None
 
 
 class Mining(Section):

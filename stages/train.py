@@ -2,20 +2,26 @@
 
 import csv
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write, remove, write_json
 from stages.params import load_resolved
 from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training, Upload, ValidationSettings
 
+if TYPE_CHECKING:
+    from stages.training.distributed import Processes
+
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path("models/training.png")
 SCORES, VALIDATION = Path("models/scores.json"), Path("data/validation")
 FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
 RUNS = Path("runs")  # TensorBoard's event files
+ENGINE = {"bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "num_threads"}
+INDIFFERENT = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}  # to the result
 CODE = (Path("stages/training"), Path("stages/encoders"))
 
 
@@ -34,9 +40,31 @@ class TrainSettings(Section):
 
 
 def main() -> None:
-    from stages.training import checkpoints
+    from stages.training.launch import as_worker, is_worker, launch
 
     settings = load_resolved("train", TrainSettings)
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read by torch's import: what MPS lacks runs on CPU, and torch names it
+    from stages.training.device import choose_device, cores, gpus
+
+    device = choose_device(settings.training.device)
+    if settings.training.launcher == "torchrun" and not is_worker():
+        launch("stages.train", settings.training.num_processes, gpus(device), cores())
+        return
+    with as_worker():
+        from stages.training.distributed import joined
+
+        with joined(settings.training.num_processes, device) as processes:
+            if processes.first:
+                lead(settings, processes)
+            else:
+                told: tuple[Path, Path, Path | None, str] = processes.from_first()
+                run(settings, *told, processes)
+
+
+def lead(settings: TrainSettings, processes: "Processes") -> None:
+    """Train as the first process, or the only one: the one that holds the lock, and writes."""
+    from stages.training import checkpoints
+
     base = MADE if settings.model.base_model == "made" else BASE
     key = checkpoints.fingerprint(decisive(settings), [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
@@ -50,16 +78,17 @@ def main() -> None:
         resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
         if resume_from:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
-        run(settings, base, folder, resume_from, key)
+        processes.from_first((base, folder, resume_from, key))
+        run(settings, base, folder, resume_from, key, processes)
         remove(folder)
 
 
 def decisive(settings: TrainSettings) -> dict[str, Any]:
     """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were."""
-    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {"resume", "save_total_limit"}})
+    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": INDIFFERENT})
 
 
-def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str) -> None:
+def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str, processes: "Processes") -> None:
     """Train with checkpoints in ``folder`` and write the model and its training curve."""
     from transformers import set_seed
 
@@ -72,22 +101,25 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.plots import draw_training_curve
     from stages.rows.parquet import read_tables
     from stages.tracking.callbacks import TensorBoardCallback
-    from stages.training.data import open_rows
-    from stages.training.device import choose_device, choose_precision, describe
+    from stages.training.data import Share, open_rows
+    from stages.training.device import attention_in_one_line, choose_device, choose_engine
+    from stages.training.distributed import gather_negatives
     from stages.training.selection import Validation
     from stages.training.trainer import Hyperparameters, train
     from stages.training.upload import UploadCallback
 
     _quiet_libraries()
     device = choose_device(settings.training.device)
-    bf16, fp16 = choose_precision(device, bf16=settings.training.bf16, fp16=settings.training.fp16)
-    print(describe(device, bf16, fp16), flush=True)
-    rows = open_rows(MIXED, folder / "rows.arrow", scored=settings.loss.distillation != "none")
+    engine = choose_engine(device, processes.count, **settings.training.model_dump(include=ENGINE))
+    print(engine, flush=True)
+    scored = settings.loss.distillation != "none"
+    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
     if not len(rows.sources):
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
     options = Options(
         max_seq_length=settings.model.max_seq_length,
         trust_remote_code=settings.model.base_model in settings.model.trust_remote_code,
+        attn_implementation=settings.model.attn_implementation,
         hidden_dim=settings.model.hidden_dim,
         k=settings.model.k,
         k_aux=settings.model.k_aux,
@@ -107,22 +139,27 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         )
         if warning := validation.foreign(wanted.languages):
             print(warning, flush=True)
-    base = prepare_base(base, folder)
+    base = processes.from_first(prepare_base(base, folder) if processes.first else None)
     require_allowed_code(base, settings.model.base_model, options.trust_remote_code)
     if settings.architecture != "csr":
         require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
     set_seed(settings.seed)
     positives = (text for rows in read_tables(MIXED, ["positive"]) for text in rows["positive"].to_pylist())
-    model = encoder.build(base, options, positives)
+    with attention_in_one_line(options.attn_implementation):
+        model = encoder.build(base, options, positives)
     model.prompts.update(settings.model.prompts.model_dump(exclude_none=True))
     require_sound(model, base)
     model.to(device)
     for placement in attach(model):
         if not placement.fused:
             print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
-    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {"bf16", "fp16", "device"})
-    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, bf16=bf16, fp16=fp16)
+    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device"})
+    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, **engine.arguments())
     loss = encoder.make_loss(model, options)
+    gather = settings.training.gather_negatives and processes.count > 1
+    if gather:
+        gather_negatives(loss)
+    share = Share(processes.index, processes.count, of_each_batch=gather)
     with open_tracker(key) as tracker:
         watchers = [tracker.callback()]
         if settings.tracking.tensorboard:
@@ -131,8 +168,11 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
             watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
         trained = train(
             model, loss, encoder, rows, parameters,
-            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers,
+            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers, share=share,
         )  # fmt: skip
+    processes.wait()
+    if not processes.first:
+        return
     if validation and trained.best_step:
         score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
         print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)

@@ -324,7 +324,10 @@ def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> No
         assert settings(**changes) != shipped, changes
     evaluated = settings(training__eval_steps=50)
     assert settings(training__eval_steps=50, training__early_stopping_patience=2) != evaluated
-    for changes in ({"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}):
+    for changes in (
+        {"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}, {"training__launcher": "torchrun"},
+        {"training__dataloader_num_workers": 2}, {"training__dataloader_pin_memory": False},
+    ):  # fmt: skip
         assert settings(**changes) == shipped, changes
     assert settings(hub__push=True, hub__model_id="me/model", hub__strategy="checkpoint") == shipped
 
@@ -355,3 +358,22 @@ def test_every_value_that_dvc_watches_is_written_whatever_the_choice(read, archi
             for file, keys in watched.items():
                 missing = [key for key in keys if "$" not in key and key not in resolved[Path(file).stem]]
                 assert not missing, f"{stage['cmd']}: {missing}"
+
+
+def test_a_batch_grows_with_the_processes_only_where_they_gather(read) -> None:
+    processes = {"training__launcher": "torchrun", "training__num_processes": 4}
+    assert resolve(read(**processes))["mix"]["batch_size"] == 32
+    assert resolve(read(**processes, training__gather_negatives=True))["mix"]["batch_size"] == 128
+
+
+def test_several_processes_need_a_launcher(read) -> None:
+    params = read(training__num_processes=2)
+    assert any(line.startswith("training.launcher: is none") for line in check(params, {}))
+    assert not any("launcher" in line for line in check(read(training__num_processes=2, training__launcher="torchrun"), {}))
+
+
+def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None:
+    processes = {"training__launcher": "torchrun", "training__num_processes": 2, "training__mini_batch_size": 8}
+    [mistake] = check(read(**processes), {})
+    assert mistake.startswith("training.mini_batch_size: is set while each process has batches of its own")
+    assert not [*check(read(**processes, training__gather_negatives=True), {})]

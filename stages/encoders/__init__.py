@@ -22,6 +22,7 @@ class Options:
     Attributes:
         max_seq_length: tokens a text is cut to.
         trust_remote_code: whether the base model's own code may run.
+        attn_implementation: of transformers; None is its own choice. With flash_attention_2 sentence-transformers leaves padding out.
         hidden_dim, k, k_aux: csr: width, active dimensions kept, dead latents that the auxiliary loss revives.
         query_regularizer_weight, document_regularizer_weight: splade, inference-free-splade: FLOPS weights.
         regularizer: splade, inference-free-splade: flops, l1 or df_flops.
@@ -34,6 +35,7 @@ class Options:
 
     max_seq_length: int
     trust_remote_code: bool = False
+    attn_implementation: str | None = None
     hidden_dim: int = 4096
     k: int = 256
     k_aux: int = 512
@@ -63,6 +65,11 @@ class Encoder:
     make_loss: Callable[["SparseEncoder", Options], "torch.nn.Module"]
     routed: bool
     query_parameters: str | None
+
+
+def attention(options: Options) -> dict[str, str]:
+    """The attention asked for, as an argument of transformers' ``from_pretrained``; nothing where it is left to that."""
+    return {"attn_implementation": options.attn_implementation} if options.attn_implementation else {}
 
 
 def get_encoder(architecture: str) -> Encoder:

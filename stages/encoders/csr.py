@@ -15,7 +15,7 @@ from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
-from stages.encoders import Encoder, Options
+from stages.encoders import Encoder, Options, attention
 from stages.encoders.objective import ranking_loss
 
 SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own for them
@@ -23,7 +23,7 @@ SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own f
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
-    model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code)
+    model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code, model_kwargs=attention(options))
     model.max_seq_length = options.max_seq_length
     return model
 

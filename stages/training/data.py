@@ -31,11 +31,30 @@ class TrainingRows:
     sources: np.ndarray
 
 
-def open_rows(mixed: Path, arrow_file: Path, scored: bool = False) -> TrainingRows:
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes takes.
+
+    Attributes:
+        index: of the process, from 0.
+        count: of processes.
+        of_each_batch: of every batch an equal part, where the processes' texts are gathered; else every ``count``-th batch.
+    """
+
+    index: int = 0
+    count: int = 1
+    of_each_batch: bool = False
+
+
+WHOLE = Share()
+
+
+def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool = True) -> TrainingRows:
     """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
 
     Args:
         scored: with the column ``scores``, the labels of a distillation loss; each row has one for its positive and each negative.
+        write: make the copy; without, it is there already, made by another process.
 
     Raises:
         UserError: scores are wanted and a row has none.
@@ -47,12 +66,13 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False) -> TrainingRo
         if SCORES not in schema.names or pq.read_table(mixed, columns=[SCORES])[SCORES].null_count:
             raise UserError(f"{mixed}: has rows without scores, which loss.distillation needs; run `dvc repro mix`")
         columns = [*columns, SCORES]
-    with (
-        pa.OSFile(str(arrow_file), "wb") as sink,
-        pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,
-    ):
-        for rows in read_tables(mixed, columns):
-            writer.write_table(rows.select(columns))
+    if write:
+        with (
+            pa.OSFile(str(arrow_file), "wb") as sink,
+            pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,
+        ):
+            for rows in read_tables(mixed, columns):
+                writer.write_table(rows.select(columns))
     batch_of_row = pq.read_table(mixed, columns=["batch"])["batch"].to_numpy()
     starts = np.flatnonzero(np.diff(batch_of_row, prepend=-1))
     source = pq.read_table(mixed, columns=["source"])["source"].combine_chunks().dictionary_encode()
@@ -64,18 +84,23 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False) -> TrainingRo
 
 
 class MixedBatchSampler(DefaultBatchSampler):
-    """The batches of `mix`, in its order in the first epoch.
+    """The batches of `mix`, in its order in the first epoch, or one process's share of them.
 
-    In later epochs each source's batches are permuted among themselves, by seed and epoch.
+    In later epochs each source's batches are permuted among themselves, by seed and epoch. Where processes take whole
+    batches, those that are left over for fewer than all of them at the end of an epoch are not used: each process must
+    make as many steps as the others. Where they take parts of a batch, each takes every ``count``-th row of it, so that
+    a batch sorted by length is shared evenly.
     """
 
-    def __init__(self, rows: TrainingRows, seed: int) -> None:
-        super().__init__(rows.texts, batch_size=int(rows.starts[1] - rows.starts[0]), drop_last=True, seed=seed)
+    def __init__(self, rows: TrainingRows, seed: int, share: Share = WHOLE) -> None:
         self._rows = rows
+        self._share = share
+        size = int(rows.starts[1] - rows.starts[0])
+        super().__init__(rows.texts, batch_size=size // share.count if share.of_each_batch else size, drop_last=True, seed=seed)
 
     def order(self, epoch: int) -> np.ndarray:
         """Batch numbers in the order of one epoch, shape (batches,)."""
-        order = np.arange(len(self))
+        order = np.arange(len(self._rows.sources))
         if epoch == 0:
             return order
         generator = np.random.default_rng([self.seed, epoch])
@@ -85,11 +110,17 @@ class MixedBatchSampler(DefaultBatchSampler):
         return order
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.order(self.epoch):
-            yield list(range(int(self._rows.starts[batch]), int(self._rows.starts[batch + 1])))
+        share, starts = self._share, self._rows.starts
+        order = self.order(self.epoch)
+        if not share.of_each_batch:
+            order = order[share.index : len(self) * share.count : share.count]
+        first, step = (share.index, share.count) if share.of_each_batch else (0, 1)
+        for batch in order:
+            yield list(range(int(starts[batch]) + first, int(starts[batch + 1]), step))
 
     def __len__(self) -> int:
-        return len(self._rows.sources)
+        batches = len(self._rows.sources)
+        return batches if self._share.of_each_batch else batches // self._share.count
 
 
 class MixedCollator(SparseEncoderDataCollator):

@@ -1,8 +1,18 @@
-"""Which device trains, and at which precision it can."""
+"""Which device trains, and what of it is used: precision, workers, pinned memory, optimiser, threads. Each can be overruled."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from stages.errors import UserError
+
+WORKERS = 4  # that make batches for a GPU, at most
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def choose_device(wanted: str) -> str:
@@ -19,14 +29,129 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_precision(device: str, *, bf16: bool, fp16: bool) -> tuple[bool, bool]:
-    """(bf16, fp16) as ``device`` can have them: mixed precision is for CUDA; elsewhere float32."""
-    if device != "cuda":
-        return False, False
-    return bf16 and torch.cuda.is_bf16_supported(), fp16
+@dataclass(frozen=True)
+class Engine:
+    """What a device trains with; as a string, one line that says so.
+
+    Attributes:
+        name: of the device, for people.
+        bf16, fp16, tf32, optim, dataloader_num_workers, dataloader_pin_memory, torch_compile: as in transformers' TrainingArguments;
+            tf32 None where the device has no such thing.
+        fallbacks: what was asked for and could not be had.
+    """
+
+    name: str
+    bf16: bool = False
+    fp16: bool = False
+    tf32: bool | None = None
+    optim: str = "adamw_torch_fused"
+    dataloader_num_workers: int = 0
+    dataloader_pin_memory: bool = False
+    torch_compile: bool = False
+    fallbacks: Sequence[str] = field(default=())
+
+    def arguments(self) -> dict[str, Any]:
+        """The attributes that TrainingArguments has too."""
+        return {name: value for name, value in vars(self).items() if name not in ("name", "fallbacks")}
+
+    def __str__(self) -> str:
+        parts = ["bf16" if self.bf16 else "fp16" if self.fp16 else "float32"]
+        parts += ["TF32"] if self.tf32 else []
+        parts += [self.optim]
+        parts += [f"{self.dataloader_num_workers} workers"] if self.dataloader_num_workers else []
+        parts += ["pinned memory"] if self.dataloader_pin_memory else []
+        parts += ["torch.compile"] if self.torch_compile else []
+        return "; ".join([f"training on {self.name}: {', '.join(parts)}", *self.fallbacks])
 
 
-def describe(device: str, bf16: bool, fp16: bool) -> str:
-    """One line on what was chosen."""
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads" if device == "cpu" else "Apple GPU"
-    return f"training on {device} ({name}), {'bf16' if bf16 else 'fp16' if fp16 else 'float32'}"
+def choose_engine(
+    device: str,
+    processes: int,
+    *,
+    bf16: bool,
+    fp16: bool,
+    tf32: bool | None = None,
+    optim: str | None = None,
+    dataloader_num_workers: int | None = None,
+    dataloader_pin_memory: bool | None = None,
+    torch_compile: bool = False,
+    num_threads: int | None = None,
+) -> Engine:
+    """What ``device`` (cuda, mps or cpu) trains with, None meaning its own choice; sets the number of threads.
+
+    CUDA: the precision asked for, TF32 for what is left in float32 (Ampere and later), workers, pinned memory.
+    MPS: bf16 from macOS 14 on, no workers and no pinning: memory is shared already. CPU: float32.
+    AdamW is fused everywhere. ``processes``: of all machines, for the line that is printed.
+    """
+    fallbacks = []
+    if bf16 and not _has_bf16(device):
+        needs = {"cuda": "an Ampere GPU or later", "mps": "macOS 14"}.get(device, "a GPU")
+        fallbacks.append(f"no bf16, which needs {needs}")
+        bf16 = False
+    if fp16 and device != "cuda":
+        fallbacks.append("no fp16, which needs a CUDA GPU")
+        fp16 = False
+    has_tf32 = device == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+    if tf32 and not has_tf32:
+        fallbacks.append("no TF32, which needs an Ampere GPU or later")
+    if num_threads is not None or (device == "cpu" and "OMP_NUM_THREADS" not in os.environ):
+        torch.set_num_threads(num_threads or min(torch.get_num_threads(), cores()))
+    on_cuda = device == "cuda"
+    share = max(1, cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    name = {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU", "cpu": lambda: f"{torch.get_num_threads()} threads"}[device]()
+    engine = Engine(
+        name=f"{device} ({name}{f', {processes} processes' if processes > 1 else ''})",
+        bf16=bf16,
+        fp16=fp16,
+        tf32=(tf32 is not False) if has_tf32 else None,
+        optim=optim or "adamw_torch_fused",
+        dataloader_num_workers=(min(WORKERS, share) if on_cuda else 0) if dataloader_num_workers is None else dataloader_num_workers,
+        dataloader_pin_memory=on_cuda and dataloader_pin_memory is not False,
+        torch_compile=torch_compile,
+        fallbacks=fallbacks,
+    )
+    if engine.dataloader_num_workers:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are the parallelism, and tokenizers warns of forks
+    return engine
+
+
+def _has_bf16(device: str) -> bool:
+    if device == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def attention_in_one_line(implementation: str | None) -> Iterator[None]:
+    """While a model is loaded: what it or this machine cannot do of the attention asked for is the user's to change.
+
+    Raises:
+        UserError: the model has no such attention, or its package is missing.
+    """
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        if implementation is None:
+            raise
+        raise UserError(
+            f"params.yaml: model.attn_implementation: {implementation} is not possible here ({error}); set it to null"
+        ) from error
+
+
+def gpus(device: str) -> int:
+    """GPUs of this machine; 0 where training is not on CUDA."""
+    return torch.cuda.device_count() if device == "cuda" else 0
+
+
+def cores(cgroup: Path = CGROUP) -> int:
+    """Processor cores that this process may use; a container's quota counts, which torch does not see."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        allowed = int(quota) / int(period)
+    except (OSError, ValueError):  # no quota: no such file, or "max"
+        return here
+    return max(1, min(here, round(allowed))) if allowed > 0 else here

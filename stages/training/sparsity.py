@@ -25,6 +25,7 @@ class SparsityCallback(TrainerCallback):
 
     Before each step, once ``scheduler`` has brought the weights to their full value, each regulariser that has a target is steered.
     Dropout activates dimensions of its own: at each logging step the texts of ``probe`` are encoded without it, to correct for that.
+    Where several processes train, each having measured batches of its own, all go on with the mean after each step.
 
     Raises:
         UserError: at a logging step, where the loss is not finite, most rows are all zero, or rows are dense and stay so. This is before a
@@ -43,12 +44,26 @@ class SparsityCallback(TrainerCallback):
             for regularizer in self._regularizers.values():
                 regularizer.steer(rate=RESPONSE / state.max_steps)
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if torch.distributed.is_initialized():
+            for buffer in loss_state(self._loss).values():
+                if buffer.is_floating_point():
+                    torch.distributed.all_reduce(buffer)
+                    buffer /= torch.distributed.get_world_size()
+
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        model: SparseEncoder | None = None,
+        **kwargs: Any,
     ) -> None:
         if logs is None or "loss" not in logs:
             return
-        self._calibrate()
+        assert model is not None, "the trainer gives it, without what wraps it in several processes"
+        self._calibrate(model)
         measured = self._measured()
         logs.update(measured)  # for the watchers after this one
         state.log_history[-1].update(measured)  # for the training curve
@@ -56,9 +71,7 @@ class SparsityCallback(TrainerCallback):
         for name, regularizer in self._regularizers.items():
             self._require_sparse(name, regularizer, state.global_step)
 
-    def _calibrate(self) -> None:
-        model = self._loss.model
-        assert isinstance(model, SparseEncoder)
+    def _calibrate(self, model: SparseEncoder) -> None:
         for name, regularizer in self._regularizers.items():
             if regularizer.target is not None and not regularizer.active_dims.isnan():
                 columns = [column for column in self._probe.column_names if (column == "anchor") == (name == "query")]

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
-from sentence_transformers.sparse_encoder.losses import SpladeLoss
-from transformers import TrainerCallback, TrainerState
+from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SpladeLoss
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerState, set_seed
 
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
 from stages.rows.parquet import text_columns
 from stages.training.checkpoints import OWNER, STATE, find_step
-from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
+from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
+from stages.training.oom import Attempt, in_one_line
 from stages.training.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
 
@@ -62,6 +65,11 @@ class Hyperparameters:
     device: str
     bf16: bool
     fp16: bool
+    tf32: bool | None = None
+    optim: str = "adamw_torch_fused"
+    dataloader_num_workers: int = 0
+    dataloader_pin_memory: bool = False
+    torch_compile: bool = False
 
 
 class Trainer(SparseEncoderTrainer):
@@ -70,13 +78,34 @@ class Trainer(SparseEncoderTrainer):
     That card holds training rows and times, and its code fails on a null negative.
     """
 
-    def __init__(self, *, rows: TrainingRows, loss: torch.nn.Module, validation: Validation | None, key: str, **kwargs: Any) -> None:
-        self._rows, self._loss, self._validation, self._key = rows, loss, validation, key
+    def __init__(
+        self, *, rows: TrainingRows, share: Share, loss: torch.nn.Module, validation: Validation | None, key: str, **kwargs: Any
+    ) -> None:
+        self._rows, self._share, self._loss, self._validation, self._key = rows, share, loss, validation, key
         # Empty rather than None: what evaluates is `evaluate`, below.
         super().__init__(train_dataset=rows.texts, loss=loss, evaluator=[] if validation else None, **kwargs)
+        self.attempt = Attempt(
+            self.args.device.type,
+            bool(self.args.activation_checkpointing),
+            mini_batches=isinstance(loss, CachedSpladeLoss),
+            dimensions=self.model.get_embedding_dimension(),
+        )
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
-        return MixedBatchSampler(self._rows, self.args.seed)
+        return MixedBatchSampler(self._rows, self.args.seed, self._share)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        if self._share.count == 1:
+            return super().get_train_dataloader()
+        # The sampler has shared the batches out; accelerate would do it once more.
+        loader = self._build_dataloader(self.train_dataset, self.args.train_batch_size, dataset_kind="train")
+        self._train_dataloader: DataLoader[Any] = prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=True)
+        return self._train_dataloader
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+        features, labels = super().collect_features(inputs)
+        self.attempt.see(features)
+        return features, labels
 
     def add_model_card_callback(self, default_args_dict: Mapping[str, Any]) -> None:
         pass
@@ -110,6 +139,27 @@ class Trainer(SparseEncoderTrainer):
         self._load_from_checkpoint(str(checkpoint))
 
 
+def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
+    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
+
+    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
+    """
+    model.eval()
+    for column in columns:
+        model(column)["sentence_embedding"].sum().backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
+    model.zero_grad()
+    model.train()
+
+
+class OwnDropout(TrainerCallback):
+    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        set_seed(args.seed + args.process_index)
+
+
 def train(
     model: SparseEncoder,
     loss: torch.nn.Module,
@@ -122,8 +172,9 @@ def train(
     key: str = "",
     validation: Validation | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    share: Share = WHOLE,
 ) -> Trained:
-    """Train ``model`` in place.
+    """Train ``model`` in place; where its weights are those of a chosen step, in the first process only.
 
     Args:
         checkpoints: folder for checkpoint-N.
@@ -131,16 +182,24 @@ def train(
         key: the training's fingerprint, for its checkpoints.
         validation: chooses the checkpoint whose weights ``model`` gets in the end; None: the last ones.
         callbacks: watchers.
+        share: this process's, where several train together.
+
+    Raises:
+        UserError: memory ran out.
     """
-    arguments = _arguments(encoder, parameters, checkpoints, len(rows.sources), list(rows.texts.column_names), validation)
+    batches = len(MixedBatchSampler(rows, parameters.seed, share))
+    arguments = _arguments(encoder, parameters, checkpoints, batches, list(rows.texts.column_names), validation)
+    arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
     watchers += [SelectionCallback(validation)] if validation else []
+    watchers += [OwnDropout()] if share.index else []
     logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
     trainer = Trainer(
         model=model,
         args=arguments,
         rows=rows,
+        share=share,
         validation=validation,
         key=key,
         loss=loss,
@@ -157,11 +216,15 @@ def train(
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
         trainer.state = reached
     else:
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if torch.distributed.is_initialized():
+            two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
+            freeze_unused(model, trainer.collect_features(two)[0])
+        with in_one_line(trainer.attempt):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     history = trainer.state.log_history
     best = validation.best_step(history) if validation else None
-    if best is None:
-        return Trained(_by_step(history), None, {})
+    if best is None or share.index:
+        return Trained(_by_step(history), best, {})
     chosen = find_step(best, places)
     trainer.load(chosen)
     return Trained(_by_step(history), best, read_scores(chosen))
@@ -187,7 +250,7 @@ def _arguments(
 ) -> SparseEncoderTrainingArguments:
     steps_in_epoch = max(1, batches // parameters.gradient_accumulation_steps)
     total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
-    return SparseEncoderTrainingArguments(
+    arguments = SparseEncoderTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=parameters.num_train_epochs,
         max_steps=parameters.max_steps or -1,
@@ -215,9 +278,17 @@ def _arguments(
         use_cpu=parameters.device == "cpu",
         bf16=parameters.bf16,
         fp16=parameters.fp16,
+        tf32=parameters.tf32,
+        optim=parameters.optim,
+        dataloader_num_workers=parameters.dataloader_num_workers,
+        dataloader_pin_memory=parameters.dataloader_pin_memory,
+        torch_compile=parameters.torch_compile,
+        ddp_find_unused_parameters=False,  # a search after each forward pass would miss what another one of the step uses
         report_to="none",
         dataloader_drop_last=False,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # or one process would use all GPUs by nn.DataParallel, which splits the batches of `mix`
+    return arguments
 
 
 def _routes(encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.rows.parquet import text_columns
-from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows, open_rows
+from stages.training.data import MixedBatchSampler, MixedCollator, Share, TrainingRows, open_rows
 
 SOURCES = ["a", "b", "a", "b", "a"]  # of five batches of three rows
 
@@ -63,3 +63,21 @@ def test_a_batch_without_negatives_has_no_negative_column(rows: TrainingRows) ->
     pairs, triplets = (collate([rows.texts[i] for i in batch]) for batch in ([0, 1, 2], [3, 4, 5]))
     assert set(pairs) == {"anchor_input_ids", "positive_input_ids"}
     assert triplets["negative_input_ids"] == ["n1.0", "n1.1", "n1.2"]
+
+
+def test_processes_that_gather_share_every_batch(rows: TrainingRows) -> None:
+    parts = [list(MixedBatchSampler(rows, 0, Share(index, 3, of_each_batch=True))) for index in range(3)]
+    assert [len(part) for part in parts] == [5, 5, 5]
+    for batch, shares in enumerate(zip(*parts, strict=True)):
+        assert sorted(row for share in shares for row in share) == [3 * batch, 3 * batch + 1, 3 * batch + 2]
+        assert [len(share) for share in shares] == [1, 1, 1]
+
+
+def test_processes_that_do_not_gather_make_equally_many_steps_with_whole_batches_of_their_own(rows: TrainingRows) -> None:
+    samplers = [MixedBatchSampler(rows, 0, Share(index, 2)) for index in range(2)]
+    assert [len(sampler) for sampler in samplers] == [2, 2]
+    assert [list(sampler) for sampler in samplers] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    for sampler in samplers:
+        sampler.set_epoch(3)
+    later = [batch[0] // 3 for pair in zip(*samplers, strict=True) for batch in pair]
+    assert later == list(MixedBatchSampler(rows, 0).order(3))[:4]

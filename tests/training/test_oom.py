@@ -1,0 +1,78 @@
+"""Out of memory is one line that says what was tried and what to turn; other errors stay what they are."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.encoders import Options, get_encoder
+from stages.errors import UserError
+from stages.training.data import open_rows
+from stages.training.oom import Attempt, in_one_line
+from stages.training.trainer import train
+from tests import tiny_models
+from tests.training.team import parameters
+
+
+def attempt(checkpointing: bool = False) -> Attempt:
+    made = Attempt("cpu", checkpointing, dimensions=50_000)
+    made.see([{"attention_mask": torch.ones(16, 20)}, {"attention_mask": torch.ones(16, 256)}])
+    return made
+
+
+def test_a_tensor_that_no_memory_holds_is_named_by_the_step_that_wanted_it() -> None:
+    with pytest.raises(UserError) as error, in_one_line(attempt()):
+        torch.empty(2**60)
+    assert str(error.value) == (
+        "training: out of memory with 16 rows of 20 + 256 tokens, vocabulary 50000 on cpu; "
+        "set training.gradient_checkpointing=true, then halve training.per_device_train_batch_size"
+    )
+
+
+def test_the_knobs_are_those_that_are_left() -> None:
+    with (
+        pytest.raises(UserError, match=r"halve training\.per_device_train_batch_size, then model\.max_seq_length"),
+        in_one_line(attempt(True)),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_with_gradcache_its_mini_batches_come_first() -> None:
+    cached = Attempt("cpu", False, mini_batches=True)
+    with pytest.raises(UserError, match=r"halve training\.mini_batch_size, then training\.per_device_"), in_one_line(cached):
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB, other allocations: 1 GB, max allowed: 9.07 GB)"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        ),
+        MemoryError(),
+    ],
+)
+def test_every_device_says_it_in_its_own_words(error: Exception) -> None:
+    with pytest.raises(UserError, match="out of memory before the first step, on mps"), in_one_line(Attempt("mps", False)):
+        raise error
+
+
+def test_another_error_stays_a_traceback() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), in_one_line(attempt()):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_a_training_names_the_step_it_died_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"anchor": ["a b", "c"], "positive": ["a b c d", "e"], "source": ["x", "x"], "batch": pa.array([0, 0], pa.int32())}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
+    model = SparseEncoder(str(tiny_models.save(tmp_path / "model", "splade")), device="cpu")
+    encoder = get_encoder("splade")
+    loss = encoder.make_loss(model, Options(max_seq_length=32))
+    monkeypatch.setattr(type(loss), "forward", lambda *_: torch.empty(2**60))
+    with pytest.raises(UserError, match=r"out of memory with 2 rows of 4 \+ 6 tokens, vocabulary \d+ on cpu; set training\.gradient_chec"):
+        train(model, loss, encoder, rows, parameters(1), checkpoints=tmp_path, resume_from=None)
