@@ -46,10 +46,10 @@ def main() -> None:
 
 def source(name: str, max_rows: int | None) -> Source:
     """A set as mining left it, where mining had something to do for it, else as formatted."""
-    mined = MINED / name / "train.parquet"
+    mined, dev = MINED / name / "train.parquet", FORMATTED / name / "dev.parquet"
     if mined.exists():
-        return Source(name, mined, max_rows, mined=True)
-    return Source(name, FORMATTED / name / "train.parquet", max_rows)
+        return Source(name, mined, max_rows, mined=True, dev=dev)
+    return Source(name, FORMATTED / name / "train.parquet", max_rows, dev=dev)
 
 
 def evaluation_texts(sets: list[RetrievalSet], tasks: list[str]) -> EvaluationTexts:

@@ -24,12 +24,20 @@ WINDOW_ROWS, WINDOW_BYTES = 16_384, 64 * 2**20
 
 @dataclass(frozen=True)
 class Source:
-    """A formatted set: its name, its train.parquet, how many of its rows an epoch may use at most, whether negatives were mined for it."""
+    """A formatted set.
+
+    Attributes:
+        path: its train.parquet.
+        max_rows: how many of its rows an epoch may use at most.
+        mined: whether negatives were mined for it.
+        dev: its dev.parquet, whose rows no set may train on.
+    """
 
     name: str
     path: Path
     max_rows: int | None = None
     mined: bool = False
+    dev: Path | None = None
 
 
 def mix(
@@ -72,7 +80,8 @@ def mix(
     """
     if not sources:
         raise UserError("datasets: none is chosen; set enabled: true for one, or choose another profile")
-    selection = Selection(evaluation or EvaluationTexts(), max_negatives, scored)
+    dev = [source.dev for source in sources if source.dev]
+    selection = Selection(evaluation or EvaluationTexts(), dev, max_negatives, scored)
     counts = [Counts() for _ in sources]
     with atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -180,6 +189,7 @@ def _account(count: Counts, stream: BatchStream, batch_size: int) -> dict[str, i
     return {
         "rows": count.available,
         "removed_evaluation_overlap": count.evaluation_overlap,
+        "removed_dev_overlap": count.dev_overlap,
         "removed_duplicate_of_earlier_set": count.duplicate_of_earlier_set,
         "removed_repeats_itself": count.repeats_itself,
         "tail_dropped": left if stream.exhausted else 0,

@@ -3,6 +3,8 @@
 Two texts are the same here when their normal forms are (NFC, casefold, white space collapsed; see `stages.rows.normalisation`). A row is
 removed for an evaluation query or a document that is relevant for one. Other documents of an evaluation corpus may be trained on: a BEIR
 folder shares one corpus between train and test, and what is nobody's answer gives nothing away. Rows with such a text are counted.
+
+A row is removed too if a dev row of any set has its anchor or its positive: dev is held out from all of the training.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,6 +48,7 @@ class Counts:
     without_scores: int = 0
     barred_negatives: int = 0
     evaluation_overlap: int = 0
+    dev_overlap: int = 0
     duplicate_of_earlier_set: int = 0
     repeats_itself: int = 0
     shared_distractors: int = 0
@@ -56,13 +59,21 @@ class Selection:
     """Selects the rows of one source after the other; remembers those before in 8 bytes a row.
 
     Args:
+        dev: the dev.parquet of every source.
         max_negatives: of a row; None takes all.
         scored: only rows with a negative and a teacher's scores are usable.
     """
 
-    def __init__(self, evaluation: EvaluationTexts, max_negatives: int | None = None, scored: bool = False) -> None:
+    def __init__(
+        self, evaluation: EvaluationTexts, dev: Iterable[Path] = (), max_negatives: int | None = None, scored: bool = False
+    ) -> None:
         self._max_negatives, self._scored = max_negatives, scored
         self._forbidden, self._distractors, self._earlier = HashSet(), HashSet(), HashSet()
+        self._held_out = {"anchor": HashSet(), "positive": HashSet()}
+        for path in dev:
+            for table in read_tables(path, list(self._held_out)):
+                for name, texts in self._held_out.items():
+                    texts.add(hash_texts(normal_form(one_array(table[name]))))
         self.queries = _add(self._forbidden, evaluation.queries)
         self.documents = _add(self._forbidden, evaluation.documents)
         _add(self._distractors, evaluation.distractors)
@@ -85,10 +96,12 @@ class Selection:
                 table, hashes = table.filter(pa.array(usable)), hashes[usable]
             keys = combine_hashes(hashes)
             overlap = self._forbidden.contains(hashes).any(axis=1)
-            earlier = ~overlap & self._earlier.contains(keys)
-            repeats = ~overlap & ~earlier & _repeats(hashes)
-            kept = ~(overlap | earlier | repeats)
+            held_out = ~overlap & (self._held_out["anchor"].contains(hashes[:, 0]) | self._held_out["positive"].contains(hashes[:, 1]))
+            earlier = ~overlap & ~held_out & self._earlier.contains(keys)
+            repeats = ~overlap & ~held_out & ~earlier & _repeats(hashes)
+            kept = ~(overlap | held_out | earlier | repeats)
             counts.evaluation_overlap += int(overlap.sum())
+            counts.dev_overlap += int(held_out.sum())
             counts.duplicate_of_earlier_set += int(earlier.sum())
             counts.repeats_itself += int(repeats.sum())
             counts.shared_distractors += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())

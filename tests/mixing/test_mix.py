@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +67,7 @@ def test_batches_go_round_the_sources_and_each_row_is_used_once(tmp_path, source
     assert report["sources"]["y"] | {} == {
         "rows": 22,
         "removed_evaluation_overlap": 0,
+        "removed_dev_overlap": 0,
         "removed_duplicate_of_earlier_set": 0,
         "removed_repeats_itself": 0,
         "tail_dropped": 2,
@@ -146,6 +148,16 @@ def test_rows_that_evaluation_asks_or_seeks_are_removed(tmp_path, source):
     assert report["sources"]["x"]["removed_evaluation_overlap"] == 3
     assert report["sources"]["x"]["shared_distractors"] == 1
     assert report["evaluation"] == {"queries": 1, "documents": 1, "in_training": 0}
+
+
+def test_a_row_whose_anchor_or_positive_is_in_the_dev_rows_of_any_set_is_removed(tmp_path, source):
+    other = source("y", pairs("y", 8))
+    held_out = [("x a0", "something", None), ("a question", "X  p1", None)]
+    dev = replace(other, dev=source("dev", held_out).path)
+    report, used = run(tmp_path, [source("x", triplets("x", 10)), dev], batch_size=1)
+    assert {row["anchor"] for row in used if row["source"] == "x"} == {f"x a{i}" for i in range(2, 10)}
+    assert report["sources"]["x"]["removed_dev_overlap"] == 2
+    assert report["sources"]["y"]["removed_dev_overlap"] == 0
 
 
 def test_a_decomposed_evaluation_query_is_found(tmp_path, source):
