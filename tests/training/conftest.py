@@ -47,9 +47,9 @@ def run(base: Path, tmp_path: Path) -> Run:
         **changes: object,
     ) -> tuple[SparseEncoder, Trained]:
         folder = tmp_path / "checkpoints"
-        if resume_from is None:
-            remove(folder)  # what an earlier training left there would count as newer
         folder.mkdir(exist_ok=True)
+        for stale in [] if resume_from else folder.glob("checkpoint-*"):
+            remove(stale)  # it would count as newer
         set_seed(1)
         encoder = get_encoder("splade")
         model = encoder.build(base, options, [])
