@@ -221,6 +221,7 @@ def train(
             freeze_unused(model, trainer.collect_features(two)[0])
         with in_one_line(trainer.attempt):
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    settle(model)
     history = trainer.state.log_history
     best = validation.best_step(history) if validation else None
     if best is None or share.index:
@@ -228,6 +229,14 @@ def train(
     chosen = find_step(best, places)
     trainer.load(chosen)
     return Trained(_by_step(history), best, read_scores(chosen))
+
+
+def settle(model: SparseEncoder) -> None:
+    """Bring what a model notes at its first use, and saves (how it cuts and pads, its width, its similarity), to one state.
+
+    A run that was interrupted after its last step saves a model that it has not used.
+    """
+    model.similarity(model.encode_query(["a"]), model.encode_document(["a"]))
 
 
 def _by_step(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
