@@ -1,10 +1,14 @@
 """What several test modules build on: a real, small base model made from a few sentences."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from stages.sample.base import make_base
+
+# A shell's background job, and so a CI's, is started deaf to Ctrl-C, and what it starts inherits that: here Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SENTENCES = [
     "Biblioteket i Bodø har åpent til klokka åtte på torsdager.",
