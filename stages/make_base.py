@@ -1,6 +1,6 @@
 """Make the base model from the mixed training texts, where params.yaml asks for `model.base_model: made`: lexical, for csr dense."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,19 +26,16 @@ def main() -> None:
         make_base(lambda: texts(MIXED), lexical, max_seq_length=length, seed=seed, **settings["made"])
         if settings["dense"]:
             from stages.sample.dense import make_dense
-            from stages.training.data import open_rows
 
-            print("making a dense base, one epoch", flush=True)
-            rows = open_rows(MIXED, Path(working) / "rows.arrow")
-            make_dense(lexical, rows, folder, max_seq_length=length, seed=seed, working=Path(working) / "trainer")
+            make_dense(lexical, texts(MIXED, ["positive"]), folder, seed=seed)
 
 
-def texts(mixed: Path) -> Iterator[str]:
-    """Every anchor, positive and negative of the mixed training rows, in order."""
+def texts(mixed: Path, columns: Sequence[str] | None = None) -> Iterator[str]:
+    """Every text of ``columns``, by default anchor, positive and negatives, of the mixed training rows, in order."""
     from stages.rows.parquet import read_tables, text_columns
 
     for rows in read_tables(mixed):
-        for column in text_columns(rows.column_names):
+        for column in columns or text_columns(rows.column_names):
             yield from (text for text in rows[column].to_pylist() if text)
 
 

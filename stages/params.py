@@ -31,7 +31,7 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "csr": {
         "model": ("hidden_dim", "k", "k_aux"),
-        "loss": ("auxiliary_weight", "contrastive_weight"),
+        "loss": ("auxiliary_weight", "contrastive_weight", "similarity_weight"),
         "evaluation": ("active_dims",),
     },
 }

@@ -103,6 +103,7 @@ class Loss(Section):
     query_target_active_dims: Count | None = None
     auxiliary_weight: Weight = 0.1
     contrastive_weight: Weight = 1.0
+    similarity_weight: Weight = 0.0
     distillation: Literal["none", "margin_mse", "kl"] = "none"
 
 

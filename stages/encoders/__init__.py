@@ -29,6 +29,7 @@ class Options:
         target_active_dims, query_target_active_dims: splade, inference-free-splade: dimensions that a document or a query shall have;
             the regulariser is steered to them from its weight. None: the weight alone decides.
         auxiliary_weight, contrastive_weight: csr: beta and gamma of the paper.
+        similarity_weight: csr: of the term that keeps the dense base's similarities.
         distillation: none, or the loss that learns a teacher's scores: margin_mse, kl.
         mini_batch_size: splade, inference-free-splade: texts encoded at once (GradCache); None encodes a batch whole.
     """
@@ -46,6 +47,7 @@ class Options:
     query_target_active_dims: int | None = None
     auxiliary_weight: float = 0.1
     contrastive_weight: float = 1.0
+    similarity_weight: float = 0.0
     distillation: str = "none"
     mini_batch_size: int | None = None
 

@@ -4,6 +4,7 @@ Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Repre
 stays as it is and only the autoencoder learns. Vectors and codes have unit length, so that every dot product is a cosine.
 """
 
+import math
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -24,14 +25,15 @@ SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own f
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
     model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code, model_kwargs=attention(options))
-    model.max_seq_length = options.max_seq_length
+    if model.max_seq_length != math.inf:  # a static model has no limit and takes none
+        model.max_seq_length = options.max_seq_length
     return model
 
 
 def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
     """A sparse autoencoder on the frozen dense model in the folder ``base``.
 
-    Its latents start as the directions of training documents, ``hidden_dim`` of ``documents``, as far as there are so many.
+    Its latents start as the base's own dimensions, one a sign, and the directions of the first of ``documents``: see `start_from`.
     """
     dense = dense_base(base, options)
     prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
@@ -49,14 +51,22 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
 
 @torch.no_grad()
 def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor) -> None:
-    """Let latents start as directions of ``vectors``, shape (rows, dimensions), seen from their mean, the rest as random directions."""
+    """Let latents start as each dimension and its negative, then as directions of ``vectors``, the rest as random directions.
+
+    All are seen from the vectors' mean. The dimensions alone give back nearly the base's similarities where many latents are active;
+    the documents' directions, of which a text has few that are near, make up for it where few are.
+
+    Args:
+        vectors: shape (rows, dimensions).
+    """
     mean = vectors.mean(dim=0)
     autoencoder.pre_bias.copy_(mean)
     weight = autoencoder.encoder.weight
     assert isinstance(weight, torch.Tensor)
     weight.normal_()
-    rows = min(len(vectors), len(weight))
-    weight[:rows] = vectors[:rows] - mean
+    axes = torch.eye(len(mean))
+    start = torch.cat([axes, -axes, vectors - mean])[: len(weight)]
+    weight[: len(start)] = start
     weight.copy_(torch.nn.functional.normalize(weight, dim=1))
 
 
@@ -71,18 +81,48 @@ def _to_eval(module: torch.nn.Module, _: object) -> None:
 
 
 class ReconstructionLoss(CSRReconstructionLoss):
-    """The paper's reconstruction terms as shares of the vectors' variance: unit vectors alone would make them vanish beside the others."""
+    """The paper's reconstruction terms as shares of the vectors' variance: unit vectors alone would make them vanish beside the others.
+
+    With a ``similarity_weight`` also a term of its own, ``similarity_loss``: see `similarity_loss`.
+    """
+
+    def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0) -> None:
+        super().__init__(model, beta)
+        self.similarity_weight = similarity_weight
 
     def compute_loss_from_embeddings(self, outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         terms: dict[str, torch.Tensor] = super().compute_loss_from_embeddings(outputs)
-        variance = torch.cat([output["sentence_embedding_backbone"] for output in outputs]).var(dim=0).mean().detach()
-        return {name: term if name == "reconstruction_loss_aux" else term / variance for name, term in terms.items()}
+        vectors = torch.cat([output["sentence_embedding_backbone"] for output in outputs]).detach()
+        variance = vectors.var(dim=0).mean()
+        terms = {name: term if name == "reconstruction_loss_aux" else term / variance for name, term in terms.items()}
+        if self.similarity_weight:
+            codes = torch.cat([output["sentence_embedding"] for output in outputs])
+            terms["similarity_loss"] = self.similarity_weight * similarity_loss(codes, vectors)
+        return terms
+
+
+def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """How far the codes' similarities in a batch are from those of the vectors they stand for, seen from the batch's mean.
+
+    The Kullback–Leibler divergence of a text's similarities to all others, as in Fang et al. 2021, "SEED" (arXiv 2101.04731).
+
+    Args:
+        codes: unit vectors, shape (texts, latents).
+        vectors: shape (texts, dimensions).
+    """
+    centred = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
+    others = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    ours, base = ((SCALE * rows @ rows.T)[others].view(len(rows), -1) for rows in (codes, centred))
+    return torch.nn.functional.kl_div(ours.log_softmax(dim=1), base.softmax(dim=1), reduction="batchmean")
 
 
 def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
-    """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term."""
+    """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term.
+
+    To these the paper's terms ``similarity_weight`` adds one that keeps the base's similarities.
+    """
     loss = CSRLoss(model, ranking_loss(model, options, SCALE), beta=options.auxiliary_weight, gamma=options.contrastive_weight)
-    loss.reconstruction_loss = ReconstructionLoss(model, beta=options.auxiliary_weight)
+    loss.reconstruction_loss = ReconstructionLoss(model, options.auxiliary_weight, options.similarity_weight)
     return loss
 
 

@@ -1,62 +1,40 @@
-"""A dense base made from nothing but training texts, for csr: the made masked language model, mean-pooled and trained contrastively."""
+"""A dense base made from nothing but training texts, for csr: latent semantic analysis as a sentence-transformers model.
 
+Deerwester et al. 1990, "Indexing by Latent Semantic Analysis". A text's vector is the mean of its word pieces' vectors, each as long as
+the piece is rare. It is not trained on pairs: a small base learns those by heart, and then says little of new texts.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.base.sampler import BatchSampler
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
-from transformers import set_seed
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch.nn.functional import normalize
+from transformers import PreTrainedTokenizerFast
 
-from stages.training.data import MixedBatchSampler, MixedCollator, TrainingRows
-
-
-class _Trainer(SentenceTransformerTrainer):
-    """sentence-transformers' trainer on ready-made batches, without its automatic model card."""
-
-    def __init__(self, *, rows: TrainingRows, **kwargs: Any) -> None:
-        self._rows = rows
-        super().__init__(train_dataset=rows.texts, **kwargs)
-
-    def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
-        return MixedBatchSampler(self._rows, self.args.seed)
-
-    def add_model_card_callback(self, default_args_dict: Any) -> None:
-        pass
+DIMENSION = 384  # as the smaller dense models have
 
 
-def make_dense(base: Path, rows: TrainingRows, folder: Path, *, max_seq_length: int, seed: int, working: Path) -> None:
-    """Write to ``folder`` a sentence-transformers model: ``base``, mean pooling, unit length, one epoch of in-batch contrastive training.
+def make_dense(base: Path, documents: Iterable[str], folder: Path, *, seed: int, dimension: int = DIMENSION) -> None:
+    """Write to ``folder`` a dense model over the word pieces of the tokenizer in ``base``.
 
     Args:
-        base: folder of a made masked language model.
-        working: an empty folder for the trainer; nothing is left there that is needed.
+        documents: the texts to learn from; each counts once. A piece that none of them holds gets a random direction.
     """
-    set_seed(seed)
-    transformer = Transformer(str(base), max_seq_length=max_seq_length)
-    width = transformer.get_embedding_dimension()
-    assert width is not None, "a transformer knows its width"
-    model = SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()], device="cpu")
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(working),
-        num_train_epochs=1,
-        learning_rate=1e-3,
-        warmup_steps=len(rows.sources) // 10,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=True,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-    )
-    trainer = _Trainer(
-        model=model,
-        args=arguments,
-        rows=rows,
-        loss=MultipleNegativesRankingLoss(model),
-        data_collator=MixedCollator(model.preprocess),
-    )
-    trainer.train()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(base))
+    vectorizer = TfidfVectorizer(analyzer=tokenizer.tokenize, sublinear_tf=True)
+    counts = vectorizer.fit_transform(list(dict.fromkeys(documents)))
+    analysis = TruncatedSVD(min(dimension, *counts.shape), random_state=seed).fit(counts)
+    pieces = tokenizer.convert_tokens_to_ids(list(vectorizer.get_feature_names_out()))
+    directions = np.random.default_rng(seed).standard_normal((len(tokenizer), dimension))
+    directions[pieces] = 0
+    directions[pieces, : analysis.n_components] = (analysis.components_ * analysis.singular_values_[:, None]).T
+    rarity = np.full(len(tokenizer), vectorizer.idf_.max())
+    rarity[pieces] = vectorizer.idf_
+    weights = normalize(torch.from_numpy(directions), dim=1) * torch.from_numpy(rarity)[:, None]
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights.float()), Normalize()], device="cpu")
     model.save_pretrained(str(folder), create_model_card=False)

@@ -1,5 +1,6 @@
 """Each encoder trains a step, and what it saves is a stock sentence-transformers model with the same embeddings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import AutoTokenizer, BertForMaskedLM
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.csr import dense_base
+from stages.encoders.csr import dense_base, similarity_loss
 from stages.encoders.inference_free import idf
+from stages.sample.dense import make_dense
 from tests.conftest import SENTENCES
 
 OPTIONS = Options(max_seq_length=32, hidden_dim=128, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
@@ -123,9 +125,24 @@ def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
     assert not model[0].training  # no dropout in the vectors that the autoencoder learns from
 
 
-def test_the_latents_of_csr_start_as_directions_of_documents(base: Path) -> None:
-    model = get_encoder("csr").build(base, OPTIONS, SENTENCES)
+def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_of_documents(base: Path) -> None:
+    model = get_encoder("csr").build(base, replace(OPTIONS, hidden_dim=256), SENTENCES)
     autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
-    vectors = dense_base(base, OPTIONS).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True)
-    directions = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
-    assert torch.allclose(autoencoder.encoder.weight[: len(SENTENCES)].cpu(), directions.cpu(), atol=1e-5)
+    vectors = dense_base(base, OPTIONS).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
+    axes, directions = torch.eye(64), torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
+    expected = torch.cat([axes, -axes, directions])
+    assert torch.allclose(autoencoder.encoder.weight[: len(expected)].cpu(), expected, atol=1e-5)
+
+
+def test_csr_learns_the_similarities_of_its_base() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    same = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
+    assert similarity_loss(same, vectors).item() == pytest.approx(0, abs=1e-6)
+    assert similarity_loss(same.roll(1, dims=0), vectors) > 1
+
+
+def test_csr_builds_on_a_static_model(base: Path, tmp_path: Path) -> None:
+    make_dense(base, SENTENCES, tmp_path, dimension=32, seed=1)
+    model = get_encoder("csr").build(tmp_path, OPTIONS, SENTENCES)
+    assert model.get_embedding_dimension() == OPTIONS.hidden_dim
+    assert (model.encode_query(SENTENCES, convert_to_sparse_tensor=False).count_nonzero(dim=1) <= OPTIONS.k).all()
