@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -14,7 +15,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzæøåäö0123456789?."
 
 
 def save(folder: Path, architecture: str) -> Path:
-    """Save a model of that architecture in ``folder``, its base beside it; return ``folder``."""
+    """Save a model of that architecture in ``folder``, its base beside it, always the same weights; return ``folder``."""
+    torch.manual_seed(0)
     base = str(folder.with_name(f"{folder.name}-base"))
     vocabulary = [*SPECIAL.values(), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     pieces = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(vocabulary)}, unk_token="[UNK]"))

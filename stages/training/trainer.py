@@ -111,6 +111,8 @@ class Trainer(SparseEncoderTrainer):
         pass
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.args.should_save:  # every process is asked; only the first writes
+            return
         folder = Path(str(output_dir or self.args.output_dir))
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)

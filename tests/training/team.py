@@ -78,6 +78,9 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
     loss = encoder.make_loss(model, Options(max_seq_length=32, document_regularizer_weight=0.1, query_regularizer_weight=0.1, **options))
     if gather:
         gather_negatives(loss)
+    saved: list[str] = []
+    save = model.save_pretrained
+    model.save_pretrained = lambda path, **options: (saved.append(path), save(path, **options))
     folder = data / f"{run}-{kind}-checkpoints"
     folder.mkdir(exist_ok=True)
     rows = open_rows(data / "train.parquet", folder / f"rows-{processes.index}.arrow")
@@ -85,6 +88,7 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
         model, loss, encoder, rows, parameters(accumulation), checkpoints=folder, resume_from=None,
         share=Share(processes.index, processes.count, of_each_batch=gather),
     )  # fmt: skip
+    assert bool(saved) == processes.first, "the first process alone writes checkpoints"
     if processes.first:
         weights = {name: value.tolist() for name, value in model.state_dict().items()}
         (data / f"{run}-{kind}.json").write_text(json.dumps({"log": trained.log, "weights": weights}))
