@@ -8,7 +8,6 @@ another README) stays at home.
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -21,7 +20,7 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, OIDC
 from huggingface_hub.utils import validate_repo_id
 
 from stages.errors import UserError
-from stages.retries import PASSING_STATUS
+from stages.retries import Patience, passes, status
 
 CARD, CHECKPOINT = "README.md", "last-checkpoint"
 MODEL_FILES = (
@@ -31,7 +30,6 @@ MODEL_FILES = (
 )  # fmt: skip
 OLD_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 MODULE_FOLDER = re.compile(r"(\w+_)?\d+_\w+")  # 1_SpladePooling, query_0_SparseStaticEmbedding
-PASSING_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, json.JSONDecodeError)
 FAILURES = (
     OSError,
     RuntimeError,
@@ -101,10 +99,10 @@ def publish(
 
     The repository is made where there is none, private unless told otherwise; model files of an earlier version that
     this one no longer has go in the same commit. The token comes from the environment or from `hf auth login`, the
-    endpoint from HF_ENDPOINT unless given. What passes (the network, 429, 5xx) is tried again until ``patience``
-    seconds after it first failed, on top of the half minute that huggingface_hub gives a single upload. A repetition
-    after a commit whose answer was lost commits nothing twice. UserError, without the token, for whatever the user can
-    mend.
+    endpoint from HF_ENDPOINT unless given. What passes (the network, 429, 5xx) is tried again while ``patience``
+    seconds of waiting last (see `Patience`), on top of the half minute that huggingface_hub gives a single upload. A
+    repetition after a commit whose answer was lost commits nothing twice. UserError, without the token, for whatever
+    the user can mend.
     """
     files = model_files(folder)
     _refuse_local_paths(files)
@@ -128,17 +126,16 @@ def _publish(
     _check_repo_id(repo_id)
     token = _token()
     api = HfApi(endpoint=endpoint, token=token)
-    wait, give_up = patience / 20, None
+    patient = Patience(patience, "hub.push")
     while True:
         try:
             return _push(api, files, repo_id, private, message, stale)
         except FAILURES as error:
-            now = time.monotonic()
-            give_up = give_up or now + patience
-            if not _passes(error) or now + wait > give_up:
-                raise _explain(error, repo_id, api.endpoint, token) from error
-        time.sleep(wait)
-        wait *= 2
+            cause = _cause(error)
+            try:
+                patient.endure(cause)
+            except type(cause):
+                raise _explain(cause, repo_id, api.endpoint, token) from error
 
 
 def _push(api: HfApi, files: Files, repo_id: str, private: bool, message: str, stale: Callable[[str], bool]) -> Published:
@@ -226,40 +223,27 @@ def _token() -> str:
     return token
 
 
-def _status(error: BaseException) -> int | None:
-    response = getattr(error, "response", None)
-    return None if response is None else response.status_code
-
-
-def _cause(error: BaseException) -> BaseException:
+def _cause(error: Exception) -> Exception:
     """The failure itself where huggingface_hub wraps it, as it does in the threads that upload."""
-    return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error
-
-
-def _passes(error: BaseException) -> bool:
-    error = _cause(error)
-    return _status(error) in PASSING_STATUS or isinstance(error, PASSING_ERRORS)
+    return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception) else error
 
 
 def _explain(error: BaseException, repo_id: str, endpoint: str, token: str) -> UserError:
-    error = _cause(error)
-    status = _status(error)
+    code = status(error)
     again = "run `dvc repro push` again"
     if isinstance(error, OfflineModeIsEnabled):
         return UserError("hub.push: HF_HUB_OFFLINE is set, so nothing can be pushed; unset it or set hub.push: false")
     if isinstance(error, httpx2.TransportError | httpx2.InvalidURL):
         return UserError(f"hub.push: {endpoint} cannot be reached; check the network and HF_ENDPOINT, then {again}")
-    if status == 401:
+    if code == 401:
         return UserError("hub.push: the Hub does not accept the token (401); run `hf auth login` or set HF_TOKEN to a valid one")
-    if status in (403, 404):
+    if code in (403, 404):
         remedy = "use a token with write access (`hf auth login` or HF_TOKEN) or a namespace of your own"
-        return UserError(f"hub.model_id: the token may not write to {repo_id} ({status}); {remedy}")
-    if status in (409, 412):
-        return UserError(f"hub.model_id: {repo_id} was changed by somebody else during the push ({status}); {again}")
-    if status in PASSING_STATUS or isinstance(error, json.JSONDecodeError):
-        code = status or "its answer was no JSON"
-        return UserError(f"hub.push: the Hub at {endpoint} is not available ({code}); {again} later")
+        return UserError(f"hub.model_id: the token may not write to {repo_id} ({code}); {remedy}")
+    if code in (409, 412):
+        return UserError(f"hub.model_id: {repo_id} was changed by somebody else during the push ({code}); {again}")
+    if passes(error):
+        return UserError(f"hub.push: the Hub at {endpoint} is not available ({code or 'its answer was no JSON'}); {again} later")
     reason = getattr(error, "server_message", None) or str(error) or type(error).__name__
     reason = reason.replace(token, "<token>").strip().splitlines()[0][:300]
-    code = f"{status}: " if status else ""
-    return UserError(f"hub.push: the upload to {repo_id} failed ({code}{reason}); mend that and {again}")
+    return UserError(f"hub.push: the upload to {repo_id} failed ({f'{code}: ' if code else ''}{reason}); mend that and {again}")

@@ -22,10 +22,11 @@ PASSING_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemotePro
 
 
 class Patience:
-    """Bears with a server that fails for ``seconds`` since it first did; `renew` when it got on in the meantime.
+    """Bears with a server that fails: pauses, each twice the last, of ``seconds`` together; `renew` when it got on in the meantime.
 
-    Where the server itself asks for a pause (Retry-After, or the Hub's ratelimit header) it is granted, as long as all
-    pauses together stay below `ASKED` times ``seconds``.
+    What the requests themselves take is not counted, so that a slow connection has as many tries as a fast one. Where
+    the server itself asks for a pause (Retry-After, or the Hub's ratelimit header) it is granted, as long as all pauses
+    together stay below `ASKED` times ``seconds``.
     """
 
     def __init__(self, seconds: float, about: str) -> None:
@@ -34,21 +35,20 @@ class Patience:
 
     def renew(self) -> None:
         """Forget the failures so far: there was progress."""
-        self._failing_since: float | None = None
+        self._waited = 0.0
         self._pause = min(1.0, self.seconds / 20)
 
     def endure(self, error: Exception) -> None:
         """Wait until the next try is due, or raise ``error``: it does not pass by itself, or patience is at its end."""
         if not passes(error):
             raise error
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
         asked = requested_pause(error)
         pause = self._pause if asked is None else max(asked, self._pause)
-        if now + pause > self._failing_since + self.seconds * (1 if asked is None else ASKED):
+        if self._waited + pause > self.seconds * (1 if asked is None else ASKED):
             raise error
         logger.warning("%s: %s; trying again in %.2g s", self.about, reason(error), pause)
         time.sleep(pause)
+        self._waited += pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 

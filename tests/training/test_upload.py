@@ -66,11 +66,11 @@ def test_a_hub_that_fails_is_said_once_and_the_run_ends_as_without(run: Run, hub
 
 
 def test_a_hub_that_hangs_holds_nothing_up(run: Run, hub: LoopbackHub, tmp_path: Path, capsys: Any) -> None:
-    hub.delay(".", 60.0, times=math.inf)
+    hub.delay(".", 600.0, times=math.inf)
     upload = UploadCallback(REPO, tmp_path / "checkpoints" / "upload", last_wait=0.5)
     start = time.monotonic()
     run(callbacks=[upload], save_steps=3)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 300
     assert "was not done 0 s after the last step" in capsys.readouterr().err
     assert not (tmp_path / "checkpoints" / "upload").exists()
 
