@@ -54,7 +54,7 @@ class Stage:
 
     def __call__(self, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, **settings)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def manifest(self, folder: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_a_download_that_is_killed_again_and_again_is_whole_in_the_end(run: Stag
 
 def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requests: int) -> None:
     """SIGKILL as soon as the Hub was asked so many times for what ``name`` is in."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len([each for each in hub.log if name in f"{each.path}/"]) < requests:
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline

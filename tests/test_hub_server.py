@@ -239,10 +239,10 @@ def test_a_failure_strikes_as_often_as_asked_and_only_what_matches(hub: Loopback
 
 def test_a_slow_answer_runs_into_the_clients_timeout(hub: LoopbackHub) -> None:
     hub.add_repo("dataset", DATA, {"a.txt": b"a"})
-    hub.delay("a.txt", 5.0, times=2)
+    hub.delay("a.txt", 10.0, times=2)
     with pytest.raises(httpx2.ReadTimeout):
-        httpx2.get(url(hub), timeout=0.1)
-    assert fetch(hub, etag_timeout=0.1) == b"a"  # huggingface_hub asks again
+        httpx2.get(url(hub), timeout=1.0)
+    assert fetch(hub, etag_timeout=1.0) == b"a"  # huggingface_hub asks again
 
 
 def test_a_closed_hub_is_gone_for_connections_that_were_kept_alive(tmp_path: Path) -> None:

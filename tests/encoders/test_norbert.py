@@ -251,7 +251,7 @@ def test_a_saved_model_is_the_same_for_stock_sentence_transformers_without_this_
         cwd=root,
         env=kept | {"HF_MODULES_CACHE": str(root / "fresh"), "HF_HUB_OFFLINE": "1"},
         check=False,
-        timeout=120,
+        timeout=300,
         capture_output=True,
         text=True,
     )

@@ -90,7 +90,7 @@ def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None
 def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:
     with sole_training(Path(lock)):
         held.set()
-        release.wait(30)
+        release.wait(120)
 
 
 def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_its_death(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_i
     first = context.Process(target=_hold, args=(str(tmp_path / "lock"), held, release))
     first.start()
     try:
-        assert held.wait(30)
+        assert held.wait(120)
         with pytest.raises(UserError, match=f"as process {first.pid}; "), sole_training(tmp_path / "lock"):
             pass
     finally:

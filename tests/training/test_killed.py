@@ -10,12 +10,14 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
+from tqdm import tqdm
 
 from stages.errors import UserError
 from stages.files import remove
@@ -38,6 +40,7 @@ class Wavering(Validation):
 def stage(run: Run, folder: Path) -> None:
     """What the train stage does with its checkpoints; leaves the model and the log in ``folder``/final."""
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # forks share tqdm's own lock: the next one would wait for ever for what a killed one held
     with sole_training(folder / "lock"):
         checkpoints = folder / "checkpoints"
         checkpoints.mkdir(exist_ok=True)
@@ -78,7 +81,9 @@ def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path)
         before = reached(tmp_path)
         process = start(run, tmp_path)
         at, pause = before + chance.randint(1, 4), chance.uniform(0, 0.2)
+        deadline = time.monotonic() + 300
         while process.is_alive() and not (kills < KILLS and reached(tmp_path) >= at):
+            assert time.monotonic() < deadline
             time.sleep(0.002)
         time.sleep(pause)
         if process.is_alive():

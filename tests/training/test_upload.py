@@ -34,7 +34,7 @@ class Patient(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.upload._process, "the upload did not start; what stderr says tells why"
-        self.upload._process.wait(60)
+        self.upload._process.wait(300)
 
 
 def test_each_checkpoints_model_goes_up_and_nothing_else(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
