@@ -4,11 +4,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock
 
 from stages.sample.base import make_base
 
 # A shell's background job, and so a CI's, is started deaf to Ctrl-C, and what it starts inherits that: here Ctrl-C is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A progress bar shares its lock with forks, and one that is killed takes it along: every later bar, in any process, would wait for ever.
+TqdmDefaultWriteLock.mp_lock = None
+tqdm.monitor_interval = 0  # no thread that could hold the lock between threads while a test forks
 
 SENTENCES = [
     "Biblioteket i Bodø har åpent til klokka åtte på torsdager.",

@@ -10,14 +10,12 @@ import multiprocessing
 import os
 import random
 import signal
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
-from tqdm import tqdm
 
 from stages.errors import UserError
 from stages.files import remove
@@ -40,7 +38,6 @@ class Wavering(Validation):
 def stage(run: Run, folder: Path) -> None:
     """What the train stage does with its checkpoints; leaves the model and the log in ``folder``/final."""
     torch.set_num_threads(1)
-    tqdm.set_lock(threading.RLock())  # forks share tqdm's own lock: the next one would wait for ever for what a killed one held
     with sole_training(folder / "lock"):
         checkpoints = folder / "checkpoints"
         checkpoints.mkdir(exist_ok=True)
