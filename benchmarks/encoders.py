@@ -64,13 +64,13 @@ def run(name: str, seed: int, epochs: float, rows: Any, retrieval_set: Any, dens
 
     architecture, _, k = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name).replace("csr-", "csr ").partition(" ")
     options = Options(
-        max_seq_length=LENGTH, hidden_dim=4096, k=int(k or 64), k_aux=256, contrastive_weight=3.0, similarity_weight=1.0,
+        max_seq_length=LENGTH, hidden_dim=4096, k=int(k or 64), k_aux=256, whitening=0.5, contrastive_weight=3.0, similarity_weight=3.0,
         query_regularizer_weight=1e-3, document_regularizer_weight=3e-5 if name == "naive" else 1e-3,
     )  # fmt: skip
     encoder = get_encoder(architecture)
     set_seed(seed)
-    documents = (row["positive"] for row in rows.texts)
-    model = encoder.build(dense if architecture == "csr" else work / "lexical", options, documents)
+    documents, queries = ((row[column] for row in rows.texts) for column in ("positive", "anchor"))
+    model = encoder.build(dense if architecture == "csr" else work / "lexical", options, documents, queries)
     attach(model)
     loss = encoder.make_loss(model, options)
     if name == "naive":

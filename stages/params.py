@@ -30,7 +30,7 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
         "training": ("query_learning_rate",),
     },
     "csr": {
-        "model": ("hidden_dim", "k", "k_aux"),
+        "model": ("hidden_dim", "k", "k_aux", "whitening"),
         "loss": ("auxiliary_weight", "contrastive_weight", "similarity_weight"),
         "evaluation": ("active_dims",),
     },

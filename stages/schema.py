@@ -91,6 +91,7 @@ class Model(Section):
     hidden_dim: Count = 4096
     k: Count = 256
     k_aux: Count = 512
+    whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
 
 class Loss(Section):

@@ -3,7 +3,7 @@
 import csv
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,6 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.evaluation.set_files import read_sets
     from stages.experiment import open_tracker
     from stages.plots import draw_training_curve
-    from stages.rows.parquet import read_tables
     from stages.tracking.callbacks import TensorBoardCallback
     from stages.training.data import Share, open_rows
     from stages.training.device import attention_in_one_line, choose_device, choose_engine
@@ -123,6 +122,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         hidden_dim=settings.model.hidden_dim,
         k=settings.model.k,
         k_aux=settings.model.k_aux,
+        whitening=settings.model.whitening,
         mini_batch_size=settings.training.mini_batch_size,
         **settings.loss.model_dump(),
     )
@@ -144,9 +144,8 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     if settings.architecture != "csr":
         require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
     set_seed(settings.seed)
-    positives = (text for rows in read_tables(MIXED, ["positive"]) for text in rows["positive"].to_pylist())
     with attention_in_one_line(options.attn_implementation):
-        model = encoder.build(base, options, positives)
+        model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
     model.prompts.update(settings.model.prompts.model_dump(exclude_none=True))
     require_sound(model, base)
     model.to(device)
@@ -186,6 +185,12 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     with atomic_write(FINAL) as temporary:
         model.save_pretrained(str(temporary), create_model_card=False)
         lift_code(temporary)
+
+
+def _texts(column: str) -> Iterator[str]:
+    from stages.rows.parquet import read_tables
+
+    return (text for rows in read_tables(MIXED, [column]) for text in rows[column].to_pylist())
 
 
 def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:

@@ -1,12 +1,12 @@
 """The three encoders, one module each: how its model is built on a base, and its loss.
 
-Each module has ``build(base, options, documents) -> SparseEncoder`` and ``make_loss(model, options) -> torch.nn.Module``.
+Each module has ``build(base, options, documents, queries) -> SparseEncoder`` and ``make_loss(model, options) -> torch.nn.Module``.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,7 @@ class Options:
         regularizer: splade, inference-free-splade: flops, l1 or df_flops.
         target_active_dims, query_target_active_dims: splade, inference-free-splade: dimensions that a document or a query shall have;
             the regulariser is steered to them from its weight. None: the weight alone decides.
+        whitening: csr: how far the variances of the base's vectors are levelled, 0 (not at all) to 1.
         auxiliary_weight, contrastive_weight: csr: beta and gamma of the paper.
         similarity_weight: csr: of the term that keeps the dense base's similarities.
         distillation: none, or the loss that learns a teacher's scores: margin_mse, kl.
@@ -45,6 +46,7 @@ class Options:
     regularizer: "RegularizerName" = "flops"
     target_active_dims: int | None = None
     query_target_active_dims: int | None = None
+    whitening: float = 0.0
     auxiliary_weight: float = 0.1
     contrastive_weight: float = 1.0
     similarity_weight: float = 0.0
@@ -52,18 +54,24 @@ class Options:
     mini_batch_size: int | None = None
 
 
+class Build(Protocol):
+    """Base model folder, options, training documents and queries (each read at most once) → model to train."""
+
+    def __call__(self, base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> "SparseEncoder": ...
+
+
 @dataclass(frozen=True)
 class Encoder:
     """One architecture.
 
     Attributes:
-        build: base model folder, options, training documents (an iterable that is read at most once) → model to train.
+        build: see `Build`.
         make_loss: model, options → loss over the columns anchor, positive, negative….
         routed: whether queries take another way through the model than documents.
         query_parameters: regular expression of the parameters that have a learning rate of their own, or None.
     """
 
-    build: Callable[[Path, Options, Iterable[str]], "SparseEncoder"]
+    build: Build
     make_loss: Callable[["SparseEncoder", Options], "torch.nn.Module"]
     routed: bool
     query_parameters: str | None

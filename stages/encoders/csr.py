@@ -5,6 +5,7 @@ stays as it is and only the autoencoder learns. Vectors and codes have unit leng
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -18,8 +19,10 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
 from stages.encoders import Encoder, Options, attention
 from stages.encoders.objective import ranking_loss
+from stages.encoders.whitening import NAME, whitening
 
-SCALE = 20.0  # of cosines in the contrastive term, sentence-transformers' own for them
+SCALE = 30.0  # of cosines in the contrastive term
+SIMILARITY_SCALE = 60.0  # of cosines in the similarity term: whitened, those of a batch lie near zero
 
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
@@ -30,10 +33,10 @@ def dense_base(base: Path, options: Options) -> SentenceTransformer:
     return model
 
 
-def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
-    """A sparse autoencoder on the frozen dense model in the folder ``base``.
+def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
+    """A sparse autoencoder on the frozen dense model in the folder ``base``, whose vectors are whitened (`whitening`) if asked for.
 
-    Its latents start as the base's own dimensions, one a sign, and the directions of the first of ``documents``: see `start_from`.
+    The first of ``documents`` and ``queries``, as many as there are latents, tell how the vectors lie: see `start_from`.
     """
     dense = dense_base(base, options)
     prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
@@ -41,25 +44,38 @@ def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncod
     encoder = SentenceTransformer(modules=modules, prompts=prompts)
     dimension = encoder.get_embedding_dimension()
     assert dimension is not None, "a dense model knows its dimension"
+    named = OrderedDict((str(place), module) for place, module in enumerate(modules))
     autoencoder = SparseAutoEncoder(dimension, options.hidden_dim, k=options.k, k_aux=options.k_aux)
-    if sample := list(islice(documents, options.hidden_dim)):
-        start_from(autoencoder, encoder.encode_document(sample, convert_to_tensor=True).cpu())
-    for module in modules:
+    samples = [list(islice(texts, options.hidden_dim)) for texts in (documents, queries)]
+    kinds = [
+        encode(texts, convert_to_tensor=True).cpu()
+        for encode, texts in zip((encoder.encode_document, encoder.encode_query), samples, strict=True)
+        if texts
+    ]
+    if kinds and options.whitening:
+        whiten = whitening(kinds, options.whitening)
+        with torch.no_grad():
+            kinds = [torch.nn.functional.normalize(whiten.linear(vectors.float()), dim=1) for vectors in kinds]
+        named |= {NAME: whiten, str(len(named) + 1): Normalize()}
+    if kinds:
+        start_from(autoencoder, kinds[0], torch.stack([vectors.mean(dim=0) for vectors in kinds]).mean(dim=0))
+    for module in named.values():
         freeze(module)
-    return SparseEncoder(modules=[*modules, autoencoder, Normalize()], prompts=prompts, trust_remote_code=options.trust_remote_code)
+    named |= {str(len(named)): autoencoder, str(len(named) + 1): Normalize()}
+    return SparseEncoder(modules=named, prompts=prompts, trust_remote_code=options.trust_remote_code)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
-def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor) -> None:
+def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torch.Tensor) -> None:
     """Let latents start as each dimension and its negative, then as directions of ``vectors``, the rest as random directions.
 
-    All are seen from the vectors' mean. The dimensions alone give back nearly the base's similarities where many latents are active;
+    All are seen from ``mean``. The dimensions alone give back nearly the base's similarities where many latents are active;
     the documents' directions, of which a text has few that are near, make up for it where few are.
 
     Args:
-        vectors: shape (rows, dimensions).
+        vectors: of documents, shape (rows, dimensions).
+        mean: of documents and queries, shape (dimensions,).
     """
-    mean = vectors.mean(dim=0)
     autoencoder.pre_bias.copy_(mean)
     weight = autoencoder.encoder.weight
     assert isinstance(weight, torch.Tensor)
@@ -112,7 +128,7 @@ def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """
     centred = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
     others = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    ours, base = ((SCALE * rows @ rows.T)[others].view(len(rows), -1) for rows in (codes, centred))
+    ours, base = ((SIMILARITY_SCALE * rows @ rows.T)[others].view(len(rows), -1) for rows in (codes, centred))
     return torch.nn.functional.kl_div(ours.log_softmax(dim=1), base.softmax(dim=1), reduction="batchmean")
 
 

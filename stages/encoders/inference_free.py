@@ -23,7 +23,7 @@ from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 
 
-def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
+def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
     """A router: queries through static token weights, documents through the masked language model in the folder ``base``."""
     transformer = masked_language_model(base, options)
     tokenizer = transformer.tokenizer

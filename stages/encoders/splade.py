@@ -30,7 +30,7 @@ def masked_language_model(base: Path, options: Options) -> Transformer:
     )
 
 
-def build(base: Path, options: Options, documents: Iterable[str]) -> SparseEncoder:
+def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
     """A SPLADE model on the masked language model in the folder ``base``; ``documents`` are not needed."""
     return SparseEncoder(
         modules=[masked_language_model(base, options), SpladePooling("max")],

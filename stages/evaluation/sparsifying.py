@@ -7,6 +7,7 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import Tensor
 
+from stages.encoders.whitening import NAME as WHITENING
 from stages.evaluation.scores import DEAD, DENSE_NDCG, NDCG, RECALL_CUT, Run, score
 from stages.evaluation.sets import RetrievalSet
 
@@ -34,18 +35,19 @@ def sparsifying_cost(
     """
     autoencoder = autoencoder_of(model)
     assert autoencoder is not None, "only a CSR model has a dense base"
-    place = [*model].index(autoencoder)
-    before, after = [*model][:place], [*model][place + 1 :]
-    dense = SentenceTransformer(modules=before, device=str(model.device))
+    names, modules = zip(*model.named_children(), strict=True)
+    place = names.index(WHITENING) if WHITENING in names else modules.index(autoencoder)
+    base, rest = modules[:place], modules[place:]
+    dense = SentenceTransformer(modules=list(base), device=str(model.device))
     queries, documents = (
         dense.encode(list(texts.values()), batch_size=batch_size, convert_to_tensor=True)
         for texts in (retrieval_set.queries, retrieval_set.corpus)
     )
 
     def codes(vectors: Tensor, number: int) -> Tensor:
-        features = autoencoder({"sentence_embedding": vectors}, max_active_dims=number)
-        for module in after:
-            features = module(features)
+        features = {"sentence_embedding": vectors}
+        for module in rest:
+            features = module(features, max_active_dims=number) if module is autoencoder else module(features)
         code: Tensor = features["sentence_embedding"]
         return code
 

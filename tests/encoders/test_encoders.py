@@ -134,6 +134,24 @@ def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_o
     assert torch.allclose(autoencoder.encoder.weight[: len(expected)].cpu(), expected, atol=1e-5)
 
 
+def test_csr_whitens_its_bases_vectors_where_asked_and_the_saved_model_does_too(base: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, hidden_dim=256, whitening=1.0)
+    documents, queries = SENTENCES[:4], SENTENCES[4:]
+    model = get_encoder("csr").build(base, options, documents, queries)
+    dense = dense_base(base, OPTIONS).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
+    whitened = dict(model.named_children())["whitening"]({"sentence_embedding": dense})["sentence_embedding"]
+    kinds = whitened[:4], whitened[4:]
+    assert torch.allclose(sum(kind.mean(dim=0) for kind in kinds), torch.zeros(64), atol=1e-4)  # between the two
+    deviations = torch.cat([kind - kind.mean(dim=0) for kind in kinds]).std(dim=0)
+    assert deviations.topk(6).values.min() > 0.8 * deviations.max()  # 4 + 4 vectors span six axes
+    spread = torch.cat([kind - kind.mean(dim=0) for kind in (dense[:4], dense[4:])])
+    assert torch.linalg.svdvals(spread)[5] < 0.8 * torch.linalg.svdvals(spread)[0]
+    model.save_pretrained(str(tmp_path))
+    assert torch.equal(
+        SparseEncoder(str(tmp_path), device="cpu").encode_query(SENTENCES).to_dense(), model.to("cpu").encode_query(SENTENCES).to_dense()
+    )
+
+
 def test_csr_learns_the_similarities_of_its_base() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     same = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
