@@ -69,7 +69,7 @@ def run(name: str, seed: int, epochs: float, rows: Any, retrieval_set: Any, dens
     )  # fmt: skip
     encoder = get_encoder(architecture)
     set_seed(seed)
-    documents, queries = ((row[column] for row in rows.texts) for column in ("positive", "anchor"))
+    documents, queries = (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)
     model = encoder.build(dense if architecture == "csr" else work / "lexical", options, documents, queries)
     attach(model)
     loss = encoder.make_loss(model, options)
