@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow survive lint bench bench-data bench-train pin
+.PHONY: repro test test-slow survive lint bench bench-data bench-train bench-gpu pin
 
 repro: .venv/complete
 	dvc repro
@@ -14,7 +14,7 @@ repro: .venv/complete
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/complete
+test-slow: .venv/complete .venv/triton
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
@@ -36,6 +36,18 @@ bench-data: .venv/complete
 bench-train: .venv/complete
 	python benchmarks/splade_head.py
 	python benchmarks/training_step.py
+
+bench-gpu: .venv/complete
+	python benchmarks/splade_head.py --device cuda --autocast
+	python benchmarks/splade_head.py --device cuda --autocast --triton
+	python benchmarks/training_step.py --device cuda --autocast
+	python benchmarks/training_step.py --device cuda --autocast --triton
+	python benchmarks/largest_batch.py --device cuda --autocast
+
+# Only for its own tests where there is no CUDA: torch for CUDA brings it along, in this version.
+.venv/triton: .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
+	@touch $@
 
 .venv/complete: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "make: $(PYTHON) is Python %d.%d; name another with make PYTHON=python3.11 (3.11 to 3.13)" % sys.version_info[:2])'

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 SIZES = ["32x256x768x50000", "32x160x128x8000"]  # batch × length × hidden × vocabulary
 
 
-def measure(kind: str, size: str, bias: float, device: str) -> dict[str, float]:
+def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> dict[str, float]:
     """Wall and processor seconds of the second of two steps, MB at the peak, share of active terms."""
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
@@ -29,6 +30,7 @@ def measure(kind: str, size: str, bias: float, device: str) -> dict[str, float]:
     from stages.encoders.masked_lm_head import LinearHead
     from stages.encoders.splade_head import FusedPooling
 
+    device = options.device
     batch, length, hidden, vocabulary = map(int, size.split("x"))
     torch.manual_seed(0)
     lengths = torch.randint(length // 4, length + 1, (batch,))
@@ -42,11 +44,12 @@ def measure(kind: str, size: str, bias: float, device: str) -> dict[str, float]:
     pooling = SpladePooling("max").train()
 
     def step(states: torch.Tensor, mask: torch.Tensor, decoder: torch.nn.Linear) -> torch.Tensor:
-        if kind == "ours":
-            head, logits = FusedPooling(pooling, LinearHead(decoder)), states
-        else:
-            head, logits = pooling, decoder(states)
-        embeddings: torch.Tensor = head({"token_embeddings": logits, "attention_mask": mask})["sentence_embedding"]
+        with torch.autocast(device, torch.bfloat16, enabled=options.autocast):
+            if kind == "ours":
+                head, logits = FusedPooling(pooling, LinearHead(decoder), maxima(options.triton)), states
+            else:
+                head, logits = pooling, decoder(states)
+            embeddings: torch.Tensor = head({"token_embeddings": logits, "attention_mask": mask})["sentence_embedding"]
         (embeddings * weights[: len(embeddings), : decoder.out_features]).sum().backward()
         states.grad = decoder.weight.grad = decoder.bias.grad = None
         return embeddings.detach()
@@ -64,6 +67,15 @@ def measure(kind: str, size: str, bias: float, device: str) -> dict[str, float]:
     return result | {"megabytes": peak_megabytes(device) - before, "active": (embeddings > 0).float().mean().item()}
 
 
+def maxima(triton: bool) -> Any:
+    """The kernel, or None: torch's own operations."""
+    if not triton:
+        return None
+    from stages.encoders.triton_maxima import triton_maxima
+
+    return triton_maxima
+
+
 def peak_megabytes(device: str) -> float:
     """The most memory that this process has held so far."""
     if device == "cuda":
@@ -78,13 +90,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    add_ways(parser)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.measure:
-        print(json.dumps(measure(options.measure, options.size[0], options.bias[0], options.device)))
+        print(json.dumps(measure(options.measure, options.size[0], options.bias[0], options)))
         return
-    print(f"{hardware(options.device)}\n")
+    print(f"{hardware(options.device)}{' '.join(['', *ways(options)])}\n")
     columns = ["batch x length x hidden x vocabulary", "active", "stock s", "ours s", "faster"]
     columns += ["stock core s", "ours core s", "stock MB", "ours MB", "less"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
@@ -94,7 +107,7 @@ def main() -> None:
             for _ in range(options.repeats):
                 for kind, results in runs.items():
                     command = [sys.executable, __file__, "--measure", kind, "--size", size, f"--bias={bias}"]
-                    command += ["--device", options.device, "--threads", str(options.threads)]
+                    command += ["--device", options.device, "--threads", str(options.threads), *ways(options)]
                     output = subprocess.run(command, check=True, capture_output=True, text=True)
                     results.append(json.loads(output.stdout.splitlines()[-1]))
             best = {k: {key: min(r[key] for r in results) for key in results[0]} for k, results in runs.items()}
@@ -105,6 +118,16 @@ def main() -> None:
                 f"| {stock['megabytes']:.0f} | {ours['megabytes']:.0f} | {stock['megabytes'] / ours['megabytes']:.1f}x |",
                 flush=True,
             )
+
+
+def add_ways(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--autocast", action="store_true", help="in bf16, where autocast takes it")
+    parser.add_argument("--triton", action="store_true", help="ours makes its maxima in the Triton kernel")
+
+
+def ways(options: argparse.Namespace) -> list[str]:
+    """The flags of `add_ways` that are set."""
+    return [f"--{name}" for name in ("autocast", "triton") if getattr(options, name)]
 
 
 def hardware(device: str) -> str:

@@ -19,23 +19,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from splade_head import hardware, peak_megabytes
+from splade_head import add_ways, hardware, maxima, peak_megabytes, ways
 
 SIZES = ["2x128x8000x16x64", "12x768x50000x32x256", "12x768x250000x16x128"]  # layers × hidden × vocabulary × batch × length
 STEPS = {"2x128x8000x16x64": 100}
 
 
-def measure(kind: str, size: str, steps: int, device: str) -> dict[str, Any]:
+def measure(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of the fastest step, peak MB and the losses of every step."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
 
     from stages.encoders.splade_head import attach
 
+    device = options.device
     layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
     model = build(layers, hidden, vocabulary, length).to(device)
+    if options.gradient_checkpointing:
+        model[0].model.gradient_checkpointing_enable()
     if kind == "ours":
-        [placement] = attach(model)
+        [placement] = attach(model, maxima(options.triton))
         assert placement.fused, placement.reason
     loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
@@ -46,8 +49,9 @@ def measure(kind: str, size: str, steps: int, device: str) -> dict[str, Any]:
     for _ in range(steps):
         columns = [{k: v.to(device) for k, v in column(batch, length, vocabulary, generator).items()} for _ in range(2)]
         wall, cores = time.perf_counter(), time.process_time()
-        terms = loss(columns, None)
-        total = torch.stack(list(terms.values())).sum()
+        with torch.autocast(device, torch.bfloat16, enabled=options.autocast):
+            terms = loss(columns, None)
+            total = torch.stack(list(terms.values())).sum()
         total.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -98,13 +102,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="default: 100 for the smallest size, else 3")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    add_ways(parser)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.measure:
-        print(json.dumps(measure(options.measure, options.size[0], options.steps, options.device)))
+        print(json.dumps(measure(options.measure, options.size[0], options.steps, options)))
         return
-    print(f"{hardware(options.device)}\n")
+    print(f"{hardware(options.device)}{' '.join(['', *ways(options)])}\n")
     columns = ["layers x hidden x vocabulary x batch x length"]
     columns += [f"{kind} {what}" for what in ("s", "texts/s", "core s", "MB") for kind in ("stock", "ours")]
     columns += ["faster", "steps", "first loss", "largest loss difference"]
@@ -118,7 +124,8 @@ def main() -> None:
 def in_own_process(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any] | None:
     """What `measure` returns there; None if the process was killed, which is how Linux ends one that takes too much memory."""
     command = [sys.executable, __file__, "--measure", kind, "--size", size, "--steps", str(steps)]
-    command += ["--device", options.device, "--threads", str(options.threads)]
+    command += ["--device", options.device, "--threads", str(options.threads), *ways(options)]
+    command += ["--gradient-checkpointing"] if options.gradient_checkpointing else []
     process = run(command, stdout=PIPE, text=True)
     if process.returncode == -SIGKILL:
         return None

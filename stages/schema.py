@@ -138,6 +138,7 @@ class Training(Section):
     dataloader_num_workers: Annotated[int, Field(ge=0)] | None = None
     dataloader_pin_memory: bool | None = None
     torch_compile: bool = False
+    triton: bool = False
     num_threads: Count | None = None
     launcher: Literal["none", "torchrun"] = "none"
     num_processes: Count = 1

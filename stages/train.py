@@ -13,6 +13,7 @@ from stages.params import load_resolved
 from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training, Upload, ValidationSettings
 
 if TYPE_CHECKING:
+    from stages.encoders.max_pooled_linear import Maxima
     from stages.training.distributed import Processes
 
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
@@ -20,7 +21,7 @@ FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path(
 SCORES, VALIDATION = Path("models/scores.json"), Path("data/validation")
 FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
 RUNS = Path("runs")  # TensorBoard's event files
-ENGINE = {"bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "num_threads"}
+ENGINE = {"bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "num_threads"}
 INDIFFERENT = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}  # to the result
 CODE = (Path("stages/training"), Path("stages/encoders"))
 
@@ -149,7 +150,7 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     model.prompts.update(settings.model.prompts.model_dump(exclude_none=True))
     require_sound(model, base)
     model.to(device)
-    for placement in attach(model):
+    for placement in attach(model, _maxima(engine.triton)):
         if not placement.fused:
             print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
     shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device"})
@@ -185,6 +186,15 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     with atomic_write(FINAL) as temporary:
         model.save_pretrained(str(temporary), create_model_card=False)
         lift_code(temporary)
+
+
+def _maxima(triton: bool) -> "Maxima | None":
+    """What makes the maxima of the SPLADE head; None: torch's own operations."""
+    if not triton:
+        return None
+    from stages.encoders.triton_maxima import triton_maxima
+
+    return triton_maxima
 
 
 def _texts(column: str) -> Iterator[str]:

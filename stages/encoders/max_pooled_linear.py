@@ -3,13 +3,14 @@
 The SPLADE head's logits take batch × length × vocabulary numbers, twice, and only one token in each text and term
 counts. Here the map is made in blocks of terms, each block is reduced to its maxima at once, and the backward pass goes
 through the winning tokens only: a weighted sum of rows, once of the weight (for the hidden states) and once of the
-hidden states (for the weight). Only operations that CPU, CUDA and MPS all have.
+hidden states (for the weight). Only operations that CPU, CUDA and MPS all have; the maxima can be made by other means
+(`Maxima`, such as `triton_maxima`).
 
 On CPU, float32, 32 texts of 64 to 256 tokens, 50,000 terms, hidden size 768: the matrix product takes 3.1 core seconds,
 the maxima 0.4, the backward pass 0.9 if every term is active and 0.2 if 3% are; stock takes 22.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,42 +22,50 @@ BLOCK = {"cpu": 1 << 23, "cuda": 1 << 26}  # logits alive at a time; on CPU 2^22
 PAIRS = 1 << 20  # (text, term) pairs that the backward pass takes at a time: a few vectors of this size
 RUN = 8  # tokens in a run of the two-step maximum: 8 took 0.39 s where 4 took 0.43, 16 took 0.52 and one step 0.56
 
+Maxima = Callable[[Tensor, Tensor, Sequence[int], Tensor | None], Tensor]  # as `in_blocks`
 
-def max_pooled_linear(tokens: Tensor, weight: Tensor, lengths: Sequence[int]) -> Tensor:
+
+def max_pooled_linear(tokens: Tensor, weight: Tensor, lengths: Sequence[int], maxima: Maxima | None = None) -> Tensor:
     """The largest ``tokens @ weight.T`` of each text, for each output.
 
     Args:
         tokens: (sum of lengths, hidden), the texts one after the other; its dtype is that of the product.
         weight: (outputs, hidden), of any floating dtype.
         lengths: tokens of each text; 0 is allowed.
+        maxima: makes the maxima; None: `in_blocks`.
 
     Returns:
         (texts, outputs), in the dtype of ``tokens``; −inf for a text of no tokens. Differentiable once in both tensors;
         among equal maxima one token gets the gradient.
     """
     if torch.is_grad_enabled() and (tokens.requires_grad or weight.requires_grad):
-        pooled: Tensor = _MaxPooledLinear.apply(tokens, weight, lengths)
+        pooled: Tensor = _MaxPooledLinear.apply(tokens, weight, lengths, maxima or in_blocks)
         return pooled
-    return _forward(tokens, weight, lengths, None)
+    return (maxima or in_blocks)(tokens, weight, lengths, None)
 
 
 class _MaxPooledLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, weight: Tensor, lengths: Sequence[int]) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, weight: Tensor, lengths: Sequence[int], maxima: Maxima) -> Tensor:
         winners = torch.zeros(len(lengths), weight.shape[0], dtype=torch.int32, device=tokens.device)
-        pooled = _forward(tokens, weight, lengths, winners)
+        pooled = maxima(tokens, weight, lengths, winners)
         ctx.save_for_backward(tokens, weight, winners)
         return pooled
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         tokens, weight, winners = ctx.saved_tensors
-        return *_backward(gradient, tokens, weight, winners, ctx.needs_input_grad[:2]), None
+        return *_backward(gradient, tokens, weight, winners, ctx.needs_input_grad[:2]), None, None
 
 
-def _forward(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
-    """The maxima; row numbers in ``tokens`` of those that made them go to ``winners``, where given."""
+def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
+    """The maxima, a block of terms at a time; the rows of ``tokens`` that made them go to ``winners``, where given.
+
+    Args:
+        tokens, weight, lengths: as `max_pooled_linear`.
+        winners: int32, zeros, shape (texts, outputs).
+    """
     outputs = weight.shape[0]
     pooled = tokens.new_full((len(lengths), outputs), float("-inf"))
     if not len(tokens):

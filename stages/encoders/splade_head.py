@@ -21,7 +21,7 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 from torch import Tensor, nn
 
 from stages.encoders.masked_lm_head import Head, Unsuitable, find_head
-from stages.encoders.max_pooled_linear import max_pooled_linear
+from stages.encoders.max_pooled_linear import Maxima, max_pooled_linear
 
 PROBE = ("og", "Hva er hovedstaden i Norge? Oslo, og det har den vært siden 1814.", "En god bok")
 TOLERANCE = {torch.bfloat16: 5e-2, torch.float16: 1e-2}  # of the largest logit; 1e-3 in other dtypes: TF32 may be on
@@ -36,10 +36,11 @@ class Placement:
     reason: str = ""
 
 
-def attach(model: SparseEncoder) -> list[Placement]:
+def attach(model: SparseEncoder, maxima: Maxima | None = None) -> list[Placement]:
     """Fuse head and pooling on every path of ``model``, routes included, where max SpladePooling follows a masked LM.
 
-    Each is tried on three short texts, and left stock where values differ. Attaching twice is the same as once.
+    Each is tried on three short texts, and left stock where values differ. Attaching twice is the same as once. ``maxima``: as
+    `max_pooled_linear`.
 
     Returns:
         one entry a SpladePooling, in the model's order; none for a model that has none, such as CSR.
@@ -51,7 +52,7 @@ def attach(model: SparseEncoder) -> list[Placement]:
         if isinstance(pooling, SpladePooling) and pooling not in reasons:
             try:
                 transformer = _transformer_of(before, pooling, neighbours)
-                _fuse(transformer, pooling, find_head(transformer))
+                _fuse(transformer, FusedPooling(pooling, find_head(transformer), maxima))
                 reasons[pooling] = ""
             except Unsuitable as error:
                 reasons[pooling] = str(error)
@@ -75,6 +76,7 @@ class FusedPooling:
 
     pooling: SpladePooling
     head: Head
+    maxima: Maxima | None = None
 
     def __call__(self, features: dict[str, Any]) -> dict[str, Any]:
         """As SpladePooling: (batch, vocabulary) ``sentence_embedding``; float32 under autocast, as stock on CUDA."""
@@ -84,7 +86,7 @@ class FusedPooling:
         autocast = torch.is_autocast_enabled(device) and tokens.dtype != torch.float64
         if autocast:
             tokens = tokens.to(torch.get_autocast_dtype(device))
-        pooled = max_pooled_linear(tokens, weight, lengths)
+        pooled = max_pooled_linear(tokens, weight, lengths, self.maxima)
         if autocast:
             pooled = pooled.float()
         if bias is not None:
@@ -140,9 +142,9 @@ def _transformer_of(
     return before
 
 
-def _fuse(transformer: Transformer, pooling: SpladePooling, head: Head) -> None:
+def _fuse(transformer: Transformer, fused: FusedPooling) -> None:
     """Install the fused pooling if it gives what stock gives on a few texts; else leave everything as it was."""
-    fused = FusedPooling(pooling, head)
+    pooling, head = fused.pooling, fused.head
     features = {
         key: value.to(transformer.model.device) if isinstance(value, Tensor) else value
         for key, value in transformer.preprocess(list(PROBE)).items()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Engine:
         name: of the device, for people.
         bf16, fp16, tf32, optim, dataloader_num_workers, dataloader_pin_memory, torch_compile: as in transformers' TrainingArguments;
             tf32 None where the device has no such thing.
+        triton: the SPLADE head makes its maxima in a Triton kernel.
         fallbacks: what was asked for and could not be had.
     """
 
@@ -48,11 +50,12 @@ class Engine:
     dataloader_num_workers: int = 0
     dataloader_pin_memory: bool = False
     torch_compile: bool = False
+    triton: bool = False
     fallbacks: Sequence[str] = field(default=())
 
     def arguments(self) -> dict[str, Any]:
         """The attributes that TrainingArguments has too."""
-        return {name: value for name, value in vars(self).items() if name not in ("name", "fallbacks")}
+        return {name: value for name, value in vars(self).items() if name not in ("name", "triton", "fallbacks")}
 
     def __str__(self) -> str:
         parts = ["bf16" if self.bf16 else "fp16" if self.fp16 else "float32"]
@@ -61,6 +64,7 @@ class Engine:
         parts += [f"{self.dataloader_num_workers} workers"] if self.dataloader_num_workers else []
         parts += ["pinned memory"] if self.dataloader_pin_memory else []
         parts += ["torch.compile"] if self.torch_compile else []
+        parts += ["Triton head"] if self.triton else []
         return "; ".join([f"training on {self.name}: {', '.join(parts)}", *self.fallbacks])
 
 
@@ -75,6 +79,7 @@ def choose_engine(
     dataloader_num_workers: int | None = None,
     dataloader_pin_memory: bool | None = None,
     torch_compile: bool = False,
+    triton: bool = False,
     num_threads: int | None = None,
 ) -> Engine:
     """What ``device`` (cuda, mps or cpu) trains with, None meaning its own choice; sets the number of threads.
@@ -94,6 +99,9 @@ def choose_engine(
     has_tf32 = device == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     if tf32 and not has_tf32:
         fallbacks.append("no TF32, which needs an Ampere GPU or later")
+    if triton and not (device == "cuda" and find_spec("triton")):
+        fallbacks.append("no Triton head, which needs a CUDA GPU and the package triton")
+        triton = False
     if num_threads is not None or (device == "cpu" and "OMP_NUM_THREADS" not in os.environ):
         torch.set_num_threads(num_threads or min(torch.get_num_threads(), cores()))
     on_cuda = device == "cuda"
@@ -108,6 +116,7 @@ def choose_engine(
         dataloader_num_workers=(min(WORKERS, share) if on_cuda else 0) if dataloader_num_workers is None else dataloader_num_workers,
         dataloader_pin_memory=on_cuda and dataloader_pin_memory is not False,
         torch_compile=torch_compile,
+        triton=triton,
         fallbacks=fallbacks,
     )
     if engine.dataloader_num_workers:

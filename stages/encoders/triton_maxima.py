@@ -1,0 +1,75 @@
+"""The maxima of `max_pooled_linear` as one Triton kernel: logits live in registers only and never go through the GPU's memory.
+
+A program takes one text and a block of terms, goes through the text's tokens in blocks, and keeps the largest logit and its
+row. Programs of the same terms follow each other, so that these are read from memory once.
+
+Never run on a GPU yet: see README. `tests/encoders/test_triton_maxima.py` runs it in Triton's interpreter and compiles it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+TOKENS, TERMS = 64, 128  # logits of a program
+OPTIONS = {"num_warps": 8, "num_stages": 3}
+
+
+@triton.jit
+def kernel(  # type: ignore[no-untyped-def]
+    tokens, weight, starts, pooled, winners, outputs, hidden,
+    TOKENS: tl.constexpr, TERMS: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr, WINNERS: tl.constexpr,
+):  # fmt: skip
+    """Maxima over one text's tokens, for one block of terms, and with ``WINNERS`` the rows that made them."""
+    text = tl.program_id(0)
+    start, end = tl.load(starts + text), tl.load(starts + text + 1)
+    terms = tl.program_id(1) * TERMS + tl.arange(0, TERMS)
+    parts = tl.arange(0, WIDTH)
+    largest = tl.full([TERMS], float("-inf"), tl.float32)
+    nan = tl.zeros([TERMS], tl.int32)
+    winner = tl.zeros([TERMS], tl.int32)
+    for first in range(start, end, TOKENS):
+        rows = first + tl.arange(0, TOKENS)
+        logits = tl.zeros([TOKENS, TERMS], tl.float32)
+        for part in range(0, hidden, WIDTH):
+            inside = part + parts < hidden
+            left = tl.load(
+                tokens + rows.to(tl.int64)[:, None] * hidden + part + parts[None, :], (rows < end)[:, None] & inside[None, :], 0.0
+            )
+            right = tl.load(
+                weight + terms.to(tl.int64)[None, :] * hidden + part + parts[:, None], (terms < outputs)[None, :] & inside[:, None], 0.0
+            )
+            logits = tl.dot(left, right, logits, input_precision=PRECISION)
+        nan |= tl.max((logits != logits).to(tl.int32), 0)
+        logits = tl.where((rows < end)[:, None], logits, float("-inf"))
+        values, places = tl.max(logits, 0, return_indices=True)
+        winner = tl.where(values > largest, first + places, winner)
+        largest = tl.maximum(values, largest)
+    largest = tl.where(nan > 0, float("nan"), largest)
+    place = text.to(tl.int64) * outputs + terms
+    tl.store(pooled + place, largest.to(pooled.dtype.element_ty), terms < outputs)
+    if WINNERS:
+        tl.store(winners + place, winner, terms < outputs)
+
+
+def width(bytes_each: int) -> int:
+    """Dimensions that a step of the product takes: 64 of bf16, so that its operands fit the shared memory of small cards."""
+    return 128 // bytes_each
+
+
+def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
+    """As `max_pooled_linear.in_blocks`, for tokens of float32, bfloat16 or float16; sums in float32 (TF32 where torch allows it)."""
+    outputs, hidden = weight.shape
+    pooled = tokens.new_empty(len(lengths), outputs)
+    if not pooled.numel():
+        return pooled
+    starts = torch.tensor([0, *lengths]).cumsum(0).to(tokens.device, torch.int32)
+    tf32 = tokens.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+    kernel[(len(lengths), triton.cdiv(outputs, TERMS))](
+        tokens.contiguous(), weight.to(tokens.dtype).contiguous(), starts, pooled, pooled if winners is None else winners, outputs, hidden,
+        TOKENS=TOKENS, TERMS=TERMS, WIDTH=width(tokens.element_size()), PRECISION="tf32" if tf32 else "ieee",
+        WINNERS=winners is not None, **OPTIONS,
+    )  # fmt: skip
+    return pooled
