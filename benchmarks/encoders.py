@@ -1,6 +1,6 @@
 """The encoders side by side on BEIR folders: nDCG@10, active dimensions, seconds to train, milliseconds a query, over some seeds.
 
-    python benchmarks/encoders.py FOLDER … --seeds 3 --epochs 3
+    python benchmarks/encoders.py FOLDER … --seeds 3 --epochs 3      # nDCG@10: mean ± standard deviation (first seed)
 
 Every encoder gets the same rows in the same batches and a base made from them, lexical (csr: dense, or the folder `--dense-base`). The
 set's train qrels train, its test qrels score, over the whole corpus. csr is trained with k = 64 and with k = 256, and its nDCG@10 at 64 and
@@ -27,10 +27,10 @@ from splade_head import hardware
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 ENCODERS = ("bm25", "untrained", "splade", "inference-free-splade", "csr-64", "csr-256", "naive")
-LENGTH, BATCH, VOCABULARY, HIDDEN = 160, 32, 8000, 128
+BATCH, VOCABULARY, HIDDEN = 32, 8000, 128
 
 
-def prepare(folder: Path, work: Path, passage_words: int | None) -> tuple[Any, Any]:
+def prepare(folder: Path, work: Path, length: int, passage_words: int | None) -> tuple[Any, Any]:
     """Training rows and retrieval set of a BEIR folder; the bases are made in ``work``."""
     from stages.evaluation.sets import load_beir
     from stages.formatting import format_set
@@ -49,7 +49,7 @@ def prepare(folder: Path, work: Path, passage_words: int | None) -> tuple[Any, A
     mix([source], work / "mixed", batch_size=BATCH, seed=42, evaluation=EvaluationTexts(list(retrieval_set.queries.values()), [], []))
     mixed = work / "mixed" / "train.parquet"
     rows = open_rows(mixed, work / "rows.arrow")
-    shape = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": LENGTH, "seed": 42}
+    shape = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": length, "seed": 42}
     make_base(lambda: texts(mixed), work / "lexical", hidden_size=HIDDEN, **shape)
     make_dense(work / "lexical", texts(mixed, ["positive"]), work / "dense", seed=42)
     return rows, retrieval_set
@@ -77,9 +77,10 @@ def remembering(model: Any, vectors: dict[bytes, torch.Tensor]) -> Iterator[None
 
 
 def run(
-    name: str, seed: int, epochs: float, rows: Any, retrieval_set: Any, dense: Path, work: Path, vectors: dict[bytes, torch.Tensor]
+    name: str, seed: int, settings: argparse.Namespace, rows: Any, retrieval_set: Any, work: Path, vectors: dict[bytes, torch.Tensor]
 ) -> dict[str, dict[str, float]]:
     """Metrics by the name of the row in the table; ``vectors`` of the dense base, by their tokens, are kept for the runs to come."""
+    from sentence_transformers.base.modules import Transformer
     from transformers import set_seed
 
     from stages.encoders import Options, get_encoder
@@ -90,13 +91,15 @@ def run(
 
     architecture, _, k = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name).replace("csr-", "csr ").partition(" ")
     options = Options(
-        max_seq_length=LENGTH, hidden_dim=4096, k=int(k or 64), k_aux=256, whitening=0.5, contrastive_weight=3.0, similarity_weight=3.0,
+        max_seq_length=settings.length,
+        hidden_dim=4096, k=int(k or 64), k_aux=256, whitening=0.5, contrastive_weight=3.0, similarity_weight=3.0,
         query_regularizer_weight=1e-3, document_regularizer_weight=3e-5 if name == "naive" else 1e-3,
     )  # fmt: skip
     encoder = get_encoder(architecture)
     set_seed(seed)
     documents, queries = (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)
-    model = encoder.build(dense if architecture == "csr" else work / "lexical", options, documents, queries)
+    base = (settings.dense_base or work / "dense") if architecture == "csr" else work / "lexical"
+    model = encoder.build(base, options, documents, queries)
     attach(model)
     loss = encoder.make_loss(model, options)
     if name == "naive":
@@ -104,14 +107,14 @@ def run(
         with torch.no_grad():
             next(weight for key, weight in model.named_parameters() if "query" in key).fill_(1.0)
     parameters = Hyperparameters(
-        num_train_epochs=epochs, max_steps=None, gradient_accumulation_steps=1, learning_rate=1e-3,
+        num_train_epochs=settings.epochs, max_steps=None, gradient_accumulation_steps=1, learning_rate=1e-3,
         query_learning_rate=2e-5 if name == "naive" else 1e-2, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0,
         gradient_checkpointing=False, logging_steps=50, save_steps=10**6, save_total_limit=1, seed=seed, device="cpu",
         bf16=False, fp16=False,
     )  # fmt: skip
     start = time.perf_counter()
     if name != "untrained":
-        with remembering(model, vectors) if architecture == "csr" else nullcontext():
+        with remembering(model, vectors) if isinstance(model[0], Transformer) and architecture == "csr" else nullcontext():
             train(model, loss, encoder, rows, parameters, checkpoints=work / "checkpoints", resume_from=None)
     seconds = time.perf_counter() - start
     model.eval()
@@ -152,7 +155,7 @@ def line(name: str, runs: list[dict[str, float]]) -> str:
         values = [each[key] for each in runs if key in each]
         if not values:
             return "–"
-        spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 and key == "ndcg@10" else ""
+        spread = f" ± {statistics.stdev(values):{form}} ({values[0]:{form}})" if len(values) > 1 and key == "ndcg@10" else ""
         return f"{statistics.mean(values):{form}}{spread}"
 
     cells = [
@@ -176,13 +179,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--dense-base", type=Path, help="folder of csr's dense base; without it one is made")
+    parser.add_argument("--length", type=int, default=160, help="tokens that a text is cut to")
     parser.add_argument("--passage-words", type=int, help="train on passages of about so many words, where answers tell the place")
     options = parser.parse_args()
     print(f"{hardware('cpu')}\n")
     for folder in options.folders:
         with TemporaryDirectory() as scratch:
             work = Path(scratch)
-            rows, retrieval_set = prepare(folder, work, options.passage_words)
+            rows, retrieval_set = prepare(folder, work, options.length, options.passage_words)
             sizes = f"{len(rows.texts)} training rows, {len(retrieval_set.queries)} queries, {len(retrieval_set.corpus)} documents"
             print(f"\n{folder.name}: {sizes}, {options.epochs:g} epochs, {options.seeds} seeds\n")
             vectors: dict[bytes, torch.Tensor] = {}
@@ -192,8 +196,7 @@ def main() -> None:
                     print(line(name, [bm25(retrieval_set)]), flush=True)
                     continue
                 seeds = range(42, 42 + (1 if name == "untrained" else options.seeds))
-                dense = options.dense_base or work / "dense"
-                runs = [run(name, seed, options.epochs, rows, retrieval_set, dense, work, vectors) for seed in seeds]
+                runs = [run(name, seed, options, rows, retrieval_set, work, vectors) for seed in seeds]
                 for row in runs[0]:
                     print(line(row, [each[row] for each in runs]), flush=True)
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from splade_head import add_ways, hardware, maxima, peak_megabytes, ways
 
-SIZES = ["2x128x8000x16x64", "12x768x50000x32x256", "12x768x250000x16x128"]  # layers × hidden × vocabulary × batch × length
+SIZES = ["2x128x8000x16x64", "12x768x50000x32x256", "12x768x250000x8x128"]  # layers × hidden × vocabulary × batch × length
 STEPS = {"2x128x8000x16x64": 100}
 
 

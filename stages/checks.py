@@ -22,6 +22,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_pins(params)
     yield from _check_base(params)
     yield from _check_sizes(params)
+    yield from _check_targets(params)
     yield from _check_mining(params)
     yield from _check_validation(params)
     yield from _check_resume(params)
@@ -139,10 +140,23 @@ def _check_sizes(params: Params) -> Iterator[str]:
             "training.mini_batch_size: is set while each process has batches of its own (training.gather_negatives: false), which may "
             "take different numbers of mini-batches; set gather_negatives to true, or mini_batch_size to null"
         )
+    if model.attn_implementation == "flash_attention_2" and not (training.bf16 or training.fp16):
+        yield "model.attn_implementation: is flash_attention_2, which takes no float32; set training.bf16 or fp16 to true, or this to null"
     if training.bf16 and training.fp16:
         yield "training.fp16: is true while training.bf16 is true too; set one of them to false"
     if training.num_processes > 1 and training.launcher == "none":
         yield f"training.launcher: is none, which starts one process, not {training.num_processes}; set it to torchrun"
+
+
+def _check_targets(params: Params) -> Iterator[str]:
+    loss = params.loss
+    targets = {"document": loss.target_active_dims}
+    if params.architecture == "splade":
+        targets["query"] = loss.query_target_active_dims
+    for kind, target in targets.items() if params.architecture != "csr" else ():
+        if target is not None and not getattr(loss, f"{kind}_regularizer_weight"):
+            key = "loss.target_active_dims" if kind == "document" else "loss.query_target_active_dims"
+            yield f"{key}: is {target}, which steers loss.{kind}_regularizer_weight, and that is 0; set it to 1e-3 or so"
 
 
 def _check_mining(params: Params) -> Iterator[str]:

@@ -90,7 +90,9 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
         from stages.evaluation.mteb_tasks import evaluate_mteb
 
         for task in settings.mteb:
-            results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True)
+            results += evaluate_mteb(
+                model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
+            )
     return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
 
 

@@ -7,11 +7,14 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError, run_stage
 from stages.files import mark_unused
 from stages.params import read_resolved
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
 
 FORMATTED, MINED = Path("data/formatted"), Path("data/mined")
 MINER, CROSS_ENCODER = Path("models/miner"), Path("models/cross-encoder")
@@ -26,14 +29,12 @@ def main(arguments: Sequence[str]) -> None:
         mark_unused(MINED / name)
         return
 
-    from sentence_transformers import CrossEncoder
-
     from stages.mining import Rules, mine
     from stages.mining.teacher import scorer
 
     with tempfile.TemporaryDirectory() as work:
         model = load_miner(settings, Path(work))
-        cross_encoder = CrossEncoder(str(CROSS_ENCODER), **settings["cross_encoder"]) if "cross_encoder" in settings else None
+        cross_encoder = load_cross_encoder(settings["cross_encoder"]) if "cross_encoder" in settings else None
         report = mine(
             FORMATTED / name / "train.parquet",
             MINED / name,
@@ -50,6 +51,7 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     """What finds negatives, as mine_hard_negatives takes it; None where none are to be found."""
     from sentence_transformers import SentenceTransformer, SparseEncoder
 
+    from stages.encoders.base_check import require_allowed_code
     from stages.encoders.norbert import prepare_base
     from stages.mining.vectors import BM25, Encoder, RowNumbers
 
@@ -57,11 +59,22 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
         return None
     if settings["method"] == "bm25":
         return RowNumbers(BM25())
+    require_allowed_code(MINER, "the model of mining.model", settings["miner"]["trust_remote_code"])
     folder = prepare_base(MINER, work)
     modules = folder / "modules.json"
     if modules.exists() and "sparse_encoder" in modules.read_text(encoding="utf-8"):
         return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"])))
     return SentenceTransformer(str(folder), **settings["miner"])
+
+
+def load_cross_encoder(options: Mapping[str, Any]) -> "CrossEncoder":
+    """The teacher, and judge of the margin."""
+    from sentence_transformers import CrossEncoder
+
+    from stages.encoders.base_check import require_allowed_code
+
+    require_allowed_code(CROSS_ENCODER, "the model of mining.cross_encoder", options["trust_remote_code"])
+    return CrossEncoder(str(CROSS_ENCODER), **options)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ SCORES, VALIDATION = Path("models/scores.json"), Path("data/validation")
 FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
 RUNS = Path("runs")  # TensorBoard's event files
 ENGINE = {"bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "num_threads"}
-INDIFFERENT = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}  # to the result
-CODE = (Path("stages/training"), Path("stages/encoders"))
+INDIFFERENT = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory", "device"}
+"""To the result; of the device, what is chosen counts."""
+CODE = (Path("stages/train.py"), Path("stages/training"), Path("stages/encoders"), Path("stages/rows/parquet.py"))
 
 
 class TrainSettings(Section):
@@ -56,18 +57,20 @@ def main() -> None:
 
         with joined(settings.training.num_processes, device) as processes:
             if processes.first:
-                lead(settings, processes)
+                lead(settings, processes, device)
             else:
                 told: tuple[Path, Path, Path | None, str] = processes.from_first()
                 run(settings, *told, processes)
 
 
-def lead(settings: TrainSettings, processes: "Processes") -> None:
+def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     """Train as the first process, or the only one: the one that holds the lock, and writes."""
     from stages.training import checkpoints
 
     base = MADE if settings.model.base_model == "made" else BASE
-    key = checkpoints.fingerprint(decisive(settings), [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
+    key = checkpoints.fingerprint(
+        decisive(settings) | {"device": device}, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])]
+    )
     folder = CHECKPOINTS / key
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
@@ -101,9 +104,11 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.experiment import open_tracker
     from stages.plots import draw_training_curve
     from stages.tracking.callbacks import TensorBoardCallback
+    from stages.training.attention import FLASH, attention_in_one_line, attention_of
     from stages.training.data import Share, open_rows
-    from stages.training.device import attention_in_one_line, choose_device, choose_engine
+    from stages.training.device import choose_device, choose_engine
     from stages.training.distributed import gather_negatives
+    from stages.training.oom import Attempt, in_one_line
     from stages.training.selection import Validation
     from stages.training.trainer import Hyperparameters, train
     from stages.training.upload import UploadCallback
@@ -116,10 +121,13 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
     if not len(rows.sources):
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
+    flash = settings.model.attn_implementation == FLASH
     options = Options(
         max_seq_length=settings.model.max_seq_length,
         trust_remote_code=settings.model.base_model in settings.model.trust_remote_code,
-        attn_implementation=settings.model.attn_implementation,
+        attn_implementation=None if flash else settings.model.attn_implementation,
+        device="cpu" if device == "cpu" else None,
+        prompts=settings.model.prompts.model_dump(exclude_none=True),
         hidden_dim=settings.model.hidden_dim,
         k=settings.model.k,
         k_aux=settings.model.k_aux,
@@ -145,16 +153,19 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     if settings.architecture != "csr":
         require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
     set_seed(settings.seed)
-    with attention_in_one_line(options.attn_implementation):
-        model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
-    model.prompts.update(settings.model.prompts.model_dump(exclude_none=True))
-    require_sound(model, base)
-    model.to(device)
-    for placement in attach(model, _maxima(engine.triton)):
-        if not placement.fused:
-            print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
-    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device"})
-    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, **engine.arguments())
+    with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
+        with attention_in_one_line(settings.model.attn_implementation):
+            model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
+            with attention_of(model, FLASH if flash else None):
+                pass  # can it?
+        model.prompts.update(options.prompts)
+        require_sound(model, base)
+        model.to(device)
+        for placement in attach(model, _maxima(engine.triton)):
+            if not placement.fused:
+                print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
+    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device", "flash_attention"})
+    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, flash_attention=flash, **engine.arguments())
     loss = encoder.make_loss(model, options)
     gather = settings.training.gather_negatives and processes.count > 1
     if gather:

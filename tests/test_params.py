@@ -149,6 +149,15 @@ def test_two_mistakes_are_two_lines(read):
         ({"model__base_model": "./nowhere"}, r"model\.base_model: \./nowhere is no folder"),
         ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
         ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
+        (
+            {"loss__target_active_dims": 200, "loss__document_regularizer_weight": 0.0},
+            r"loss\.target_active_dims: is 200, which steers loss\.document_regularizer_weight, and that is 0",
+        ),
+        (
+            {"loss__query_target_active_dims": 20, "loss__query_regularizer_weight": 0.0},
+            r"loss\.query_target_active_dims: is 20, which steers loss\.query_regularizer_weight",
+        ),
+        ({"model__attn_implementation": "flash_attention_2"}, r"model\.attn_implementation: is flash_attention_2, which takes no float32"),
         ({"training__bf16": True, "training__fp16": True}, r"training\.fp16: is true while training\.bf16"),
         ({"hub__push": True}, r"hub\.model_id: has no value while hub\.push is true"),
         (

@@ -3,8 +3,8 @@
 Each module has ``build(base, options, documents, queries) -> SparseEncoder`` and ``make_loss(model, options) -> torch.nn.Module``.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +22,9 @@ class Options:
     Attributes:
         max_seq_length: tokens a text is cut to.
         trust_remote_code: whether the base model's own code may run.
-        attn_implementation: of transformers; None is its own choice. With flash_attention_2 sentence-transformers leaves padding out.
+        attn_implementation: of transformers; None is its own choice.
+        device: cpu, where nothing shall run on a GPU before the model is moved there; None: as sentence-transformers chooses.
+        prompts: csr: what stands before queries (``query``) and documents (``document``), over the base's own.
         hidden_dim, k, k_aux: csr: width, active dimensions kept, dead latents that the auxiliary loss revives.
         query_regularizer_weight, document_regularizer_weight: splade, inference-free-splade: FLOPS weights.
         regularizer: splade, inference-free-splade: flops, l1 or df_flops.
@@ -38,6 +40,8 @@ class Options:
     max_seq_length: int
     trust_remote_code: bool = False
     attn_implementation: str | None = None
+    device: str | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
     hidden_dim: int = 4096
     k: int = 256
     k_aux: int = 512
@@ -77,9 +81,10 @@ class Encoder:
     query_parameters: str | None
 
 
-def attention(options: Options) -> dict[str, str]:
-    """The attention asked for, as an argument of transformers' ``from_pretrained``; nothing where it is left to that."""
-    return {"attn_implementation": options.attn_implementation} if options.attn_implementation else {}
+def loading(options: Options) -> dict[str, str]:
+    """Arguments of transformers' ``from_pretrained``: float32, whatever the files hold, since mixed precision needs it; the attention."""
+    attention = {"attn_implementation": options.attn_implementation} if options.attn_implementation else {}
+    return {"dtype": "float32"} | attention
 
 
 def get_encoder(architecture: str) -> Encoder:

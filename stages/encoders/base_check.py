@@ -6,7 +6,7 @@ published) makes SPLADE 0% sparse, since relu never gives a zero; memory that no
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ PROBE = (
     "Wireless headphones with noise cancelling, 30 hours of battery life, black",
 )
 POSITIVE_LIMIT = 0.99  # of a token's logits; random weights give 0.5, a bounded head 1.0
+CODE_NAMED_IN, CODE_KEYS = ("config.json", "tokenizer_config.json", "modules.json"), ("auto_map", "type")
 HARMLESS = ("position_indices", "pooler.")  # NorBERT 3's table is computed; dense models pool by themselves
 
 
@@ -47,10 +48,12 @@ class HeadProbe:
 
 
 def require_allowed_code(base: Path, name: str, allowed: bool) -> None:
-    """Raise UserError if the model in ``base`` needs code of its own and params.yaml does not allow that; nothing is executed.
+    """Raise UserError if the model in ``base`` needs code of its own that params.yaml does not allow, or that nothing pins.
+
+    Nothing is executed.
 
     Args:
-        name: the base model as params.yaml names it.
+        name: the model as params.yaml names it.
     """
     config = _read_json(transformer_folder(base) / "config.json")
     modules = _read_json(base / "modules.json") or []
@@ -58,9 +61,33 @@ def require_allowed_code(base: Path, name: str, allowed: bool) -> None:
     own_modules = any(not str(module.get("type", "")).startswith("sentence_transformers.") for module in modules)
     if (own_model or own_modules) and not allowed:
         raise UserError(
-            f"model.trust_remote_code: {name} brings Python code of its own, which runs only for a base named here; read the code, then "
-            "add the name, or choose another base"
+            f"model.trust_remote_code: {name} brings Python code of its own, which runs only for a model named here; read the code, then "
+            "add the name, or choose another model"
         )
+    if allowed and (foreign := next(foreign_code(base), None)):
+        raise UserError(
+            f"model.trust_remote_code: {name} takes {foreign} from another repository, which nothing pins; name a model that holds its "
+            "code itself"
+        )
+
+
+def foreign_code(base: Path) -> Iterator[str]:
+    """References to code in another repository (``owner/name--module.Class``) that the JSON files of a model's folder hold."""
+    for path in sorted([*base.glob("*.json"), *base.glob("*/*.json")]):
+        if path.name in CODE_NAMED_IN:
+            yield from (value for value in _strings(_read_json(path), CODE_KEYS) if "--" in value)
+
+
+def _strings(value: Any, keys: Collection[str] | None) -> Iterator[str]:
+    """Every string below one of ``keys``; of all keys with None."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _strings(each, None if keys is None or key in keys else keys)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each, keys)
+    elif isinstance(value, str) and keys is None:
+        yield value
 
 
 def require_masked_lm_head(base: Path, *, trust_remote_code: bool = False) -> None:

@@ -17,17 +17,19 @@ from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
-from stages.encoders import Encoder, Options, attention
+from stages.encoders import Encoder, Options, loading
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
 
-SCALE = 30.0  # of cosines in the contrastive term
+SCALE = 30.0  # of cosines in the ranking term
 SIMILARITY_SCALE = 60.0  # of cosines in the similarity term: whitened, those of a batch lie near zero
 
 
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
-    model = SentenceTransformer(str(base), trust_remote_code=options.trust_remote_code, model_kwargs=attention(options))
+    model = SentenceTransformer(
+        str(base), trust_remote_code=options.trust_remote_code, model_kwargs=loading(options), device=options.device
+    )
     if model.max_seq_length != math.inf:  # a static model has no limit and takes none
         model.max_seq_length = options.max_seq_length
     return model
@@ -39,9 +41,9 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     The first of ``documents`` and ``queries``, as many as there are latents, tell how the vectors lie: see `start_from`.
     """
     dense = dense_base(base, options)
-    prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt}  # what the base was trained with
+    prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt} | dict(options.prompts)  # what the base was trained with
     modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
-    encoder = SentenceTransformer(modules=modules, prompts=prompts)
+    encoder = SentenceTransformer(modules=modules, prompts=prompts, device=options.device)
     dimension = encoder.get_embedding_dimension()
     assert dimension is not None, "a dense model knows its dimension"
     named = OrderedDict((str(place), module) for place, module in enumerate(modules))
@@ -62,7 +64,12 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     for module in named.values():
         freeze(module)
     named |= {str(len(named)): autoencoder, str(len(named) + 1): Normalize()}
-    return SparseEncoder(modules=named, prompts=prompts, trust_remote_code=options.trust_remote_code)  # type: ignore[arg-type]
+    return SparseEncoder(
+        modules=named,  # type: ignore[arg-type]
+        prompts=prompts,
+        trust_remote_code=options.trust_remote_code,
+        device=options.device,
+    )
 
 
 @torch.no_grad()

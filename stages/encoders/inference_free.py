@@ -34,6 +34,7 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     return SparseEncoder(
         modules=[Router.for_query_document(query_modules=[query], document_modules=document)],
         trust_remote_code=options.trust_remote_code,
+        device=options.device,
     )
 
 

@@ -10,7 +10,8 @@ from sentence_transformers.sparse_encoder.losses import (
     SparseMultipleNegativesRankingLoss,
     SpladeLoss,
 )
-from torch import nn
+from sentence_transformers.util import pairwise_dot_score
+from torch import Tensor, nn
 
 from stages.encoders import Options
 
@@ -21,11 +22,15 @@ def ranking_loss(model: SparseEncoder, options: Options, scale: float = 1.0) -> 
     none: in-batch contrast with the row's own negatives. margin_mse: the differences of a teacher's scores (Hofstätter et al. 2020,
     arXiv 2010.02666). kl: their distribution over a row's documents (Lin et al. 2020, arXiv 2010.11386), temperature 2.
     The last two take a batch's ``scores``, shape (rows, 1 + negatives), as labels.
-    ``scale`` multiplies the similarities that ``none`` contrasts.
+    ``scale`` multiplies the similarities: cosines, of csr, are far too small for a contrast or for a cross-encoder's scores.
     """
     if options.distillation == "none":
         return SparseMultipleNegativesRankingLoss(model, scale=scale)
-    return {"margin_mse": SparseMarginMSELoss, "kl": SparseDistillKLDivLoss}[options.distillation](model)
+
+    def similarity(queries: Tensor, documents: Tensor) -> Tensor:
+        return scale * pairwise_dot_score(queries, documents)
+
+    return {"margin_mse": SparseMarginMSELoss, "kl": SparseDistillKLDivLoss}[options.distillation](model, similarity_fct=similarity)
 
 
 def splade_loss(model: SparseEncoder, options: Options, **regularizers: Any) -> SpladeLoss:

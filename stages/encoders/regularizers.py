@@ -67,6 +67,7 @@ class Regularizer(nn.Module):
 
     Attributes:
         active_dims: running mean of the number of active dimensions of a row; NaN before the first batch.
+        active_dims_logged: what it was when it was last looked at; NaN before.
         empty: running share of rows without any.
         dimensions: of the embeddings; 0 before the first batch.
         without_dropout: number of active dimensions without dropout over that with dropout, as last calibrated.
@@ -77,11 +78,13 @@ class Regularizer(nn.Module):
         super().__init__()
         self.regularizer, self.target, self.dimensions = regularizer, target, 0
         self.active_dims: Tensor
+        self.active_dims_logged: Tensor
         self.empty: Tensor
         self.without_dropout: Tensor
         self.factor: Tensor
         self.integral: Tensor
         self.register_buffer("active_dims", torch.tensor(math.nan))
+        self.register_buffer("active_dims_logged", torch.tensor(math.nan))
         self.register_buffer("empty", torch.tensor(0.0))
         self.register_buffer("without_dropout", torch.tensor(1.0))
         self.register_buffer("factor", torch.tensor(1.0))

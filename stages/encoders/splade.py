@@ -12,7 +12,7 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-from stages.encoders import Encoder, Options, attention
+from stages.encoders import Encoder, Options, loading
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 
@@ -24,7 +24,7 @@ def masked_language_model(base: Path, options: Options) -> Transformer:
         str(base),
         transformer_task="fill-mask",
         max_seq_length=options.max_seq_length,
-        model_kwargs={**trust, **attention(options)},
+        model_kwargs={**trust, **loading(options)},
         config_kwargs=dict(trust),
         processor_kwargs=dict(trust),
     )
@@ -35,6 +35,7 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     return SparseEncoder(
         modules=[masked_language_model(base, options), SpladePooling("max")],
         trust_remote_code=options.trust_remote_code,
+        device=options.device,
     )
 
 

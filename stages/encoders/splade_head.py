@@ -78,6 +78,7 @@ class FusedPooling:
     head: Head
     maxima: Maxima | None = None
 
+    @torch.compiler.disable  # lengths are Python numbers: every batch would be compiled anew
     def __call__(self, features: dict[str, Any]) -> dict[str, Any]:
         """As SpladePooling: (batch, vocabulary) ``sentence_embedding``; float32 under autocast, as stock on CUDA."""
         weight, bias = self.head.parameters()
@@ -165,6 +166,8 @@ def _fuse(transformer: Transformer, fused: FusedPooling) -> None:
             logits = nn.functional.linear(ours["token_embeddings"], weight, bias)
         _require_equal("logits", stock["token_embeddings"][:, head.skips :], logits[:, head.skips :])
         _require_equal("embeddings", stock["sentence_embedding"], ours["sentence_embedding"])
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         pooling.__dict__.pop("forward", None)
         head.pass_through(passing_before)

@@ -66,7 +66,7 @@ def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winner
     if not pooled.numel():
         return pooled
     starts = torch.tensor([0, *lengths]).cumsum(0).to(tokens.device, torch.int32)
-    tf32 = tokens.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+    tf32 = tokens.dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision == "tf32"
     kernel[(len(lengths), triton.cdiv(outputs, TERMS))](
         tokens.contiguous(), weight.to(tokens.dtype).contiguous(), starts, pooled, pooled if winners is None else winners, outputs, hidden,
         TOKENS=TOKENS, TERMS=TERMS, WIDTH=width(tokens.element_size()), PRECISION="tf32" if tf32 else "ieee",

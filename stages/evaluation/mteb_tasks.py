@@ -24,8 +24,9 @@ from sentence_transformers.util import compute_count_vector
 from stages.errors import UserError
 from stages.evaluation import bm25
 from stages.evaluation.examples import candidates
-from stages.evaluation.scores import CORPUS_DIMS, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
+from stages.evaluation.scores import CORPUS_DIMS, DEAD, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
 from stages.evaluation.sets import RetrievalSet, retrieval_set
+from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
 from stages.evaluation.summary import SetResult
 from stages.evaluation.texts import Role
 
@@ -74,20 +75,24 @@ def evaluate_mteb(
     batch_size: int = 32,
     show_progress: bool = False,
     languages: Sequence[str] | None = None,
+    active_dims: Sequence[int] = (),
 ) -> list[SetResult]:
     """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
 
     ``folder`` holds the task's data set as it lies on the Hub. The three scores are mteb's own: nDCG and recall rounded
     to five digits, ties by descending document id, a query without a relevant document counted as 0 (BM25's nDCG@10 is
     then counted the same way). Active dimensions and FLOPS are those of the embeddings that mteb asked for.
+    A CSR model also has `sparsifying_cost` at ``active_dims``, ours on the texts that mteb loaded, counted like BM25's.
     ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
     subset and split behind it where the task has several.
     """
     with _own_cache(show_progress):
-        return _evaluate(model, _load(task_name, folder, languages), folder, batch_size, show_progress)
+        return _evaluate(model, _load(task_name, folder, languages), folder, batch_size, show_progress, active_dims)
 
 
-def _evaluate(model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool) -> list[SetResult]:
+def _evaluate(
+    model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool, active_dims: Sequence[int]
+) -> list[SetResult]:
     encoder = _RecordingEncoder(model)
     model_result = mteb.evaluate(
         encoder,
@@ -107,8 +112,12 @@ def _evaluate(model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_
         metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
         metrics |= encoder.activations[subset, split].metrics()
         baseline = _retrieval_set(name, data, str(folder))
-        # BM25's nDCG@10 on the documents and queries mteb loaded, queries without a relevant document counted as 0
-        ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * len(baseline.queries) / len(data["queries"])
+        # On the documents and queries mteb loaded, queries without a relevant document counted as 0
+        answered = len(baseline.queries) / len(data["queries"])
+        ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * answered
+        if autoencoder_of(model):
+            cost = sparsifying_cost(model, baseline, active_dims, batch_size)
+            metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
         results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=ndcg, examples=candidates(baseline)))
     return results
 

@@ -38,11 +38,11 @@ def sparsifying_cost(
     names, modules = zip(*model.named_children(), strict=True)
     place = names.index(WHITENING) if WHITENING in names else modules.index(autoencoder)
     base, rest = modules[:place], modules[place:]
-    dense = SentenceTransformer(modules=list(base), device=str(model.device))
-    queries, documents = (
-        dense.encode(list(texts.values()), batch_size=batch_size, convert_to_tensor=True)
-        for texts in (retrieval_set.queries, retrieval_set.corpus)
+    dense = SentenceTransformer(
+        modules=list(base), prompts={name: prompt or "" for name, prompt in model.prompts.items()}, device=str(model.device)
     )
+    queries = dense.encode_query(list(retrieval_set.queries.values()), batch_size=batch_size, convert_to_tensor=True)
+    documents = dense.encode_document(list(retrieval_set.corpus.values()), batch_size=batch_size, convert_to_tensor=True)
 
     def codes(vectors: Tensor, number: int) -> Tensor:
         features = {"sentence_embedding": vectors}

@@ -63,7 +63,8 @@ class RowNumbers:
     """What mine_hard_negatives takes for a SentenceTransformer: its embeddings are row numbers, and the vectors behind them stay sparse.
 
     That function slices and indexes embeddings, which neither torch's nor scipy's sparse tensors all allow, and asks the model
-    for similarities, which is where the vectors come in. A document that shares no term with a query is no candidate for it.
+    for similarities, which is where the vectors come in. A document that shares no term with a query is no candidate for it, unless a
+    cross-encoder judges: that scores whatever is among the best.
     """
 
     device = torch.device("cpu")

@@ -18,7 +18,7 @@ from typing import Any
 from stages.errors import UserError
 from stages.files import remove
 
-LIBRARIES = ("torch", "transformers", "sentence-transformers")
+LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 STATE = "trainer_state.json"
 OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,6 +57,7 @@ def sole_training(lock_file: Path) -> Iterator[None]:
                 f"{lock_file.parent}: another training is still running here as process {lock.read().strip() or 'unknown'}; "
                 "wait for it to end, or end it with kill, then run `dvc repro` again"
             ) from error
+        os.register_at_fork(after_in_child=lock.close)  # or workers that outlive a killed trainer would hold it
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

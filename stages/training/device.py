@@ -1,8 +1,7 @@
 """Which device trains, and what of it is used: precision, workers, pinned memory, optimiser, threads. Each can be overruled."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,23 +127,6 @@ def _has_bf16(device: str) -> bool:
     if device == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-@contextmanager
-def attention_in_one_line(implementation: str | None) -> Iterator[None]:
-    """While a model is loaded: what it or this machine cannot do of the attention asked for is the user's to change.
-
-    Raises:
-        UserError: the model has no such attention, or its package is missing.
-    """
-    try:
-        yield
-    except (ValueError, ImportError) as error:
-        if implementation is None:
-            raise
-        raise UserError(
-            f"params.yaml: model.attn_implementation: {implementation} is not possible here ({error}); set it to null"
-        ) from error
 
 
 def gpus(device: str) -> int:

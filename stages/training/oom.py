@@ -16,6 +16,7 @@ SAID = (  # by errors that are no torch.OutOfMemoryError: CPU, MPS, CUDA's libra
     "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a primitive",  # oneDNN
 )
 
 
@@ -28,6 +29,7 @@ class Attempt:
         checkpointing: whether activations are computed twice instead of kept.
         rows: texts of a column.
         lengths: tokens of the longest text of each column, in the loss's order.
+        evaluating: whether a validation set is being scored instead.
         dimensions: of an embedding: the vocabulary, or CSR's latents; None if not known.
         mini_batches: whether texts are encoded a few at a time (GradCache), which excludes checkpointing.
     """
@@ -38,6 +40,7 @@ class Attempt:
     lengths: Sequence[int] = ()
     dimensions: int | None = None
     mini_batches: bool = False
+    evaluating: bool = False
 
     def see(self, features: Sequence[dict[str, Any]]) -> None:
         """Take note of the columns that the loss is about to get."""
@@ -46,6 +49,8 @@ class Attempt:
         self.lengths = [int(mask.shape[-1]) for mask in masks]
 
     def __str__(self) -> str:
+        if self.evaluating:
+            return f"while scoring training.eval_sets on {self.device}"
         if not self.lengths:
             return f"before the first step, on {self.device}"
         lengths = " + ".join(map(str, self.lengths))
@@ -54,6 +59,8 @@ class Attempt:
 
     def remedy(self) -> str:
         """The two knobs to turn first: those that cost no quality, as far as there are such."""
+        if self.evaluating:
+            return "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
         if self.mini_batches:
             return "halve training.mini_batch_size, then training.per_device_train_batch_size"
         if not self.checkpointing:

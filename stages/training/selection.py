@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -127,11 +128,13 @@ def read_scores(checkpoint: Path) -> dict[str, dict[str, float]]:
 
 @contextmanager
 def _without_autocast(model: SparseEncoder) -> Iterator[None]:
-    """accelerate wraps ``forward`` of the instance for mixed precision; the class's own is float32."""
-    wrapped = model.__dict__.pop("forward", None)
+    """accelerate wraps ``forward`` of the instance for mixed precision; the class's own is float32, and TF32 is off for as long."""
+    wrapped, matmul = model.__dict__.pop("forward", None), torch.backends.cuda.matmul
+    precision, matmul.fp32_precision = matmul.fp32_precision, "ieee"
     try:
         yield
     finally:
+        matmul.fp32_precision = precision
         if wrapped is not None:
             model.__dict__["forward"] = wrapped
 

@@ -35,7 +35,6 @@ class SparsityCallback(TrainerCallback):
     def __init__(self, loss: torch.nn.Module, scheduler: SpladeRegularizerWeightSchedulerCallback | None, probe: Dataset) -> None:
         self._loss, self._probe = loss, probe
         self._scheduler = scheduler
-        self._before: dict[str, float] = {}  # active dimensions at the last logging step
         self._regularizers = regularizers(loss)
         self._autoencoders = [module for module in loss.modules() if isinstance(module, SparseAutoEncoder)]
 
@@ -97,12 +96,14 @@ class SparsityCallback(TrainerCallback):
     def _require_sparse(self, name: str, regularizer: Regularizer, step: int) -> None:
         what, weight = ("queries", "query") if name == "query" else ("documents", "document")
         if float(regularizer.empty) > EMPTY_LIMIT:
+            static = name == "query" and not getattr(self._loss, "query_regularizer_weight", None)  # inference-free
+            remedy = "training.query_learning_rate" if static else f"loss.{weight}_regularizer_weight"
             raise UserError(
                 f"training: at step {step} {float(regularizer.empty):.0%} of the {what} have no active dimension left and match nothing; "
-                f"lower loss.{weight}_regularizer_weight or training.learning_rate, and start afresh with training.resume=false"
+                f"lower {remedy} or training.learning_rate, and start afresh with training.resume=false"
             )
-        active, before = float(regularizer.active_dims), self._before.get(name, 0.0)
-        self._before[name] = active
+        active, before = float(regularizer.active_dims), float(regularizer.active_dims_logged)
+        regularizer.active_dims_logged.copy_(regularizer.active_dims)
         if self._full_weight(step) and active > DENSE_LIMIT * regularizer.dimensions and active > 0.98 * before:
             raise UserError(
                 f"training: at step {step} the {what} have {active:.0f} of {regularizer.dimensions} dimensions active and "

@@ -1,6 +1,7 @@
 """The training run: sentence-transformers' trainer on the mixed batches, from the last checkpoint where there is one."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from transformers import TrainerCallback, TrainerState, set_seed
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
 from stages.rows.parquet import text_columns
+from stages.training.attention import FLASH, attention_of, model_attention
 from stages.training.checkpoints import OWNER, STATE, find_step
 from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.training.oom import Attempt, in_one_line
@@ -47,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The optimisation, by the names of transformers' TrainingArguments."""
+    """The optimisation, by the names of transformers' TrainingArguments, and whether steps are made with flash attention."""
 
     num_train_epochs: float
     max_steps: int | None
@@ -70,6 +72,7 @@ class Hyperparameters:
     dataloader_num_workers: int = 0
     dataloader_pin_memory: bool = False
     torch_compile: bool = False
+    flash_attention: bool = False
 
 
 class Trainer(SparseEncoderTrainer):
@@ -84,6 +87,7 @@ class Trainer(SparseEncoderTrainer):
         self._rows, self._share, self._loss, self._validation, self._key = rows, share, loss, validation, key
         # Empty rather than None: what evaluates is `evaluate`, below.
         super().__init__(train_dataset=rows.texts, loss=loss, evaluator=[] if validation else None, **kwargs)
+        self.own_attention = model_attention(self.model)
         self.attempt = Attempt(
             self.args.device.type,
             bool(self.args.activation_checkpointing),
@@ -122,6 +126,11 @@ class Trainer(SparseEncoderTrainer):
         if self._validation:
             self._validation.save_scores(folder)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # before the state that makes a checkpoint complete: each process's random numbers belong to it
+
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:  # type: ignore[override]
         super()._load_from_checkpoint(checkpoint_path)
         if (path := Path(checkpoint_path) / LOSS_STATE).exists():
@@ -130,7 +139,10 @@ class Trainer(SparseEncoderTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The scores of `Validation`, from the first process for all; unlike the trainer's own way, no random number is drawn."""
         assert self._validation
-        scores = self._validation.score(self.model) if self.is_world_process_zero() else {}
+        self.attempt.evaluating = True
+        with attention_of(self.model, self.own_attention):
+            scores = self._validation.score(self.model) if self.is_world_process_zero() else {}
+        self.attempt.evaluating = False
         scores = broadcast_object_list([scores])[0]
         self.log(dict(scores))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
@@ -218,10 +230,11 @@ def train(
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
         trainer.state = reached
     else:
-        if torch.distributed.is_initialized():
-            two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
-            freeze_unused(model, trainer.collect_features(two)[0])
-        with in_one_line(trainer.attempt):
+        with in_one_line(trainer.attempt), attention_of(model, FLASH if parameters.flash_attention else None):
+            if torch.distributed.is_initialized():
+                two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
+                with trainer.accelerator.autocast():
+                    freeze_unused(model, trainer.collect_features(two)[0])
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     settle(model)
     history = trainer.state.log_history
@@ -259,7 +272,7 @@ def _probe(rows: TrainingRows) -> Dataset:
 def _arguments(
     encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str], validation: Validation | None
 ) -> SparseEncoderTrainingArguments:
-    steps_in_epoch = max(1, batches // parameters.gradient_accumulation_steps)
+    steps_in_epoch = max(1, math.ceil(batches / parameters.gradient_accumulation_steps))
     total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
     arguments = SparseEncoderTrainingArguments(
         output_dir=str(checkpoints),

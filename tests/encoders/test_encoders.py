@@ -7,7 +7,7 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
-from transformers import AutoTokenizer, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.csr import dense_base, similarity_loss
@@ -164,3 +164,22 @@ def test_csr_builds_on_a_static_model(base: Path, tmp_path: Path) -> None:
     model = get_encoder("csr").build(tmp_path, OPTIONS, SENTENCES)
     assert model.get_embedding_dimension() == OPTIONS.hidden_dim
     assert (model.encode_query(SENTENCES, convert_to_sparse_tensor=False).count_nonzero(dim=1) <= OPTIONS.k).all()
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
+def test_a_base_in_half_precision_trains_in_float32(architecture: str, base: Path, tmp_path: Path) -> None:
+    AutoModelForMaskedLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path)
+    assert "bfloat16" in (tmp_path / "config.json").read_text()
+    model = get_encoder(architecture).build(tmp_path, OPTIONS, SENTENCES)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_csr_starts_from_texts_with_the_prompts_that_it_is_trained_with(base: Path) -> None:
+    options = replace(OPTIONS, hidden_dim=256, prompts={"document": "museet ferja: "})
+    model = get_encoder("csr").build(base, options, SENTENCES)
+    assert model.prompts["document"] == "museet ferja: "
+    autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
+    prompted = [options.prompts["document"] + text for text in SENTENCES]
+    vectors = dense_base(base, OPTIONS).encode(prompted, convert_to_tensor=True, normalize_embeddings=True).cpu()
+    assert torch.allclose(autoencoder.pre_bias.cpu(), vectors.mean(dim=0), atol=1e-5)

@@ -166,3 +166,16 @@ def test_own_code_in_a_dense_model_needs_permission_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.trust_remote_code: some/model brings Python code of its own"):
         require_allowed_code(base, "some/model", allowed=False)
     require_allowed_code(base, "some/model", allowed=True)
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("config.json", {"model_type": "own", "auto_map": {"AutoModelForMaskedLM": "other/code--modeling.Model"}}),
+    ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": [None, "other/code--tokens.Tokenizer"]}}),
+    ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "other/code--custom_st.Transformer"}]),
+])  # fmt: skip
+def test_code_of_another_repository_is_refused_even_where_own_code_is_allowed(tmp_path: Path, file: str, content: Any) -> None:
+    base = write_base(tmp_path / "base", "bert", AutoModelForMaskedLM)
+    (base / file).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"some/model takes other/code--\S+ from another repository, which nothing pins") as error:
+        require_allowed_code(base, "some/model", allowed=True)
+    assert "\n" not in str(error.value)

@@ -213,6 +213,46 @@ def test_any_mask_is_pooled_as_in_stock(activation: str) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_values_and_gradients_are_those_of_stock_over_random_shapes_masks_biases_and_dtypes(seed: int) -> None:
+    torch.manual_seed(seed)
+    batch, length, hidden, vocabulary = (int(torch.randint(1, most, ())) for most in (6, 90, 20, 900))
+    dtype = (torch.float32, torch.float64)[seed % 2]
+    states = torch.randn(batch, length, hidden, dtype=dtype, requires_grad=True)
+    decoder = nn.Linear(hidden, vocabulary, bias=seed % 3 != 0, dtype=dtype)
+    if decoder.bias is not None:
+        nn.init.normal_(decoder.bias, mean=-1.0)
+    mask = (torch.rand(batch, length) < torch.rand(batch, 1)).long()  # full, sparse and empty rows
+    pooling = SpladePooling("max", activation_function=("relu", "log1p_relu")[seed % 4 // 2]).train()
+    stock = pooling({"token_embeddings": decoder(states), "attention_mask": mask})["sentence_embedding"]
+    ours = fused_pooling(pooling, decoder)({"token_embeddings": states, "attention_mask": mask})["sentence_embedding"]
+    torch.testing.assert_close(ours, stock, rtol=1e-5, atol=1e-5)
+    inputs, weights = (states, *decoder.parameters()), torch.randn_like(stock)
+    for mine, theirs in zip(*(torch.autograd.grad((e * weights).sum(), inputs) for e in (ours, stock)), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_torch_compile_leaves_the_head_out_and_changes_no_value(folders: dict[str, Path]) -> None:
+    model = fused(splade(folders["bert"]).eval())
+    expected = embed(model, SENTENCES)
+    graphs = 0
+
+    def count(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        nonlocal graphs
+        graphs += 1
+        return graph.forward
+
+    compiled = torch.compile(model, backend=count)
+    for texts in (SENTENCES[:2], SENTENCES[2:5]):
+        with torch.no_grad():
+            compiled(model.preprocess(texts))
+    several = graphs
+    with torch.no_grad():
+        found = compiled(model.preprocess(SENTENCES))["sentence_embedding"]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert several > 0 and graphs - several <= 1  # other lengths: no compilation of their own, but perhaps one more of a dynamic shape
+
+
 def test_flash_attentions_unpadded_layout_is_pooled_as_in_stock() -> None:
     torch.manual_seed(2)
     hidden, decoder, pooling = torch.randn(1, 50, 8), nn.Linear(8, 90), SpladePooling("max").eval()

@@ -11,7 +11,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux"
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["values_and_gradients", "half_precision", "no_tokens", "nan", "attached"])
+@pytest.mark.parametrize("case", ["values_and_gradients", "half_precision", "no_tokens", "nan", "tf32", "attached"])
 def test_in_the_interpreter(case: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.encoders.triton_cases", case], check=True, env=os.environ | {"TRITON_INTERPRET": "1"}, timeout=600
@@ -21,8 +21,10 @@ def test_in_the_interpreter(case: str) -> None:
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize("card", [80, 90])  # Ampere, Hopper
-@pytest.mark.parametrize("dtype, bytes_each, precision", [("bf16", 2, "ieee"), ("fp16", 2, "ieee"), ("fp32", 4, "tf32")])
-def test_compiled_it_uses_tensor_cores_and_fits_a_small_card(
+@pytest.mark.parametrize(
+    "dtype, bytes_each, precision", [("bf16", 2, "ieee"), ("fp16", 2, "ieee"), ("fp32", 4, "tf32"), ("fp32", 4, "ieee")]
+)
+def test_compiled_it_uses_tensor_cores_where_they_are_exact_enough_and_fits_a_small_card(
     card: int, dtype: str, bytes_each: int, precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]
 ) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -39,5 +41,5 @@ def test_compiled_it_uses_tensor_cores_and_fits_a_small_card(
     signature = {name: signature[name] for name in kernel.arg_names}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
     compiled = triton.compile(source, target=GPUTarget("cuda", card, 32), options=OPTIONS)
-    assert "mma" in compiled.asm["ptx"]
+    assert ("mma" in compiled.asm["ptx"]) == (precision == "tf32" or bytes_each == 2)
     assert compiled.metadata.shared <= 99 * 1024

@@ -53,6 +53,12 @@ def nan() -> None:
     assert torch.isnan(pooled[[0, 2]]).all() and torch.isfinite(pooled[1]).all()
 
 
+def tf32() -> None:
+    torch.backends.fp32_precision = "tf32"  # as transformers' trainer sets it
+    tokens, weight = (tensor.detach() for tensor in tensors([9, 64], 200, 96))
+    torch.testing.assert_close(triton_maxima(tokens, weight, [9, 64], None), in_blocks(tokens, weight, [9, 64], None), rtol=1e-2, atol=1e-2)
+
+
 def attached() -> None:
     texts = ["en bok om Oslo", "Hvor er det?", "ord " * 40]
     with TemporaryDirectory() as folder:

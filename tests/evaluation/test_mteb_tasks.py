@@ -20,6 +20,7 @@ from stages.evaluation.mteb_tasks import benchmark_tasks, evaluate_mteb, require
 from stages.evaluation.retrieval import evaluate
 from stages.evaluation.scores import score
 from stages.evaluation.sets import RetrievalSet, load_nanobeir
+from stages.evaluation.sparsifying import sparsifying_cost
 
 README = """---
 configs:
@@ -83,6 +84,12 @@ def test_mtebs_score_is_our_score_on_the_same_data(
     assert [result.metrics[key] for key in rest] == pytest.approx([ours[key] for key in rest], abs=1e-6)
     baseline = score(bm25.retrieve(binary_set), binary_set.qrels)["ndcg@10"]
     assert result.bm25_ndcg == pytest.approx(baseline, abs=1e-9)
+
+
+def test_a_csr_model_has_what_sparsifying_cost_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+    [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
+    cost = sparsifying_cost(csr, binary_set, [2, 8])
+    assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
 
 
 def test_queries_and_documents_go_by_their_own_routes(

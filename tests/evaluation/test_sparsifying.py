@@ -23,3 +23,14 @@ def test_latents_that_no_document_uses_are_dead(csr: SparseEncoder, binary_set: 
 def test_only_a_csr_model_has_an_autoencoder(csr: SparseEncoder, splade: SparseEncoder) -> None:
     assert isinstance(autoencoder_of(csr), SparseAutoEncoder)
     assert autoencoder_of(splade) is None
+
+
+def test_the_bases_scores_are_of_texts_with_the_models_prompts(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    plain = sparsifying_cost(csr, binary_set, [8])
+    csr.prompts.update(query="fjellhus havtur: ", document="bytur skogvann: ")
+    try:
+        cost = sparsifying_cost(csr, binary_set, [8])
+        assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
+        assert cost["dense_ndcg@10"] != plain["dense_ndcg@10"]
+    finally:
+        csr.prompts.update(query="", document="")

@@ -5,7 +5,9 @@ import json
 import pytest
 from sentence_transformers import SparseEncoder
 
+from stages.files import remove
 from tests.pipeline.conftest import Workspace
+from tests.pipeline.test_interrupted import digests, kill_at_checkpoint
 
 QUESTION = ["Når åpner biblioteket?"]
 
@@ -29,3 +31,17 @@ def test_a_profile_that_needs_the_hub_says_so_in_one_line(workspace: Workspace, 
     assert len(errors) == 1
     assert "`make pin` looks them up on the Hub" in errors[0] and f"profile {profile} needs the network once" in errors[0]
     assert workspace.stages_run(output) == {"resolve"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_an_interrupted_training_goes_on(workspace: Workspace) -> None:
+    workspace.edit_params({"training": {"launcher": "torchrun", "num_processes": 2, "gather_negatives": True, "device": "cpu"}})
+    workspace.run("dvc", "repro")
+    undisturbed = digests(workspace)
+    assert [path.name for path in (workspace.folder / "checkpoints").iterdir()] == ["lock"]
+    workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc has to train once more
+    remove(workspace.folder / ".dvc" / "cache" / "runs")
+    kill_at_checkpoint(workspace, 4)
+    output = workspace.run("dvc", "repro")
+    assert output.count("going on from") == 1
+    assert digests(workspace) == undisturbed

@@ -1,9 +1,12 @@
 """A training is resumed only by itself, from a complete checkpoint, and by one process at a time."""
 
 import multiprocessing
+import os
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from stages.errors import UserError
@@ -91,6 +94,31 @@ def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multip
     with sole_training(Path(lock)):
         held.set()
         release.wait(120)
+
+
+def _hold_with_worker(lock: str, held: "multiprocessing.synchronize.Event") -> None:
+    with sole_training(Path(lock)):
+        if os.fork() == 0:  # as a data loader's worker
+            held.set()
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(60)
+
+
+def test_workers_that_outlive_a_killed_training_do_not_hold_its_lock(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    first = context.Process(target=_hold_with_worker, args=(str(tmp_path / "lock"), held))
+    first.start()
+    try:
+        assert held.wait(120)
+        [worker] = psutil.Process(first.pid).children()
+        first.kill()
+        first.join()
+        with sole_training(tmp_path / "lock"):
+            assert worker.is_running()
+    finally:
+        worker.kill()
 
 
 def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_its_death(tmp_path: Path) -> None:

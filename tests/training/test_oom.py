@@ -1,5 +1,6 @@
 """Out of memory is one line that says what was tried and what to turn; other errors stay what they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +39,12 @@ def test_the_knobs_are_those_that_are_left() -> None:
         in_one_line(attempt(True)),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_an_evaluation_while_training_has_knobs_of_its_own() -> None:
+    line = r"out of memory while scoring training\.eval_sets on cpu; halve evaluation\.per_device_eval_batch_size"
+    with pytest.raises(UserError, match=line), in_one_line(replace(attempt(), evaluating=True)):
+        raise MemoryError
 
 
 def test_with_gradcache_its_mini_batches_come_first() -> None:

@@ -173,3 +173,25 @@ def difference(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) 
 
 def largest(tensors: dict[str, torch.Tensor]) -> float:
     return max(float(tensor.abs().max()) for tensor in tensors.values())
+
+
+def test_over_a_hundred_real_steps_the_loss_curves_of_both_heads_stay_together(without_dropout: Path) -> None:
+    torch.manual_seed(1)
+    stock_model = get_encoder("splade").build(without_dropout, OPTIONS, []).to("cpu")
+    model = copy.deepcopy(stock_model)
+    assert all(placement.fused for placement in attach(model))
+    curves = []
+    for each in (stock_model, model):
+        loss = get_encoder("splade").make_loss(each, OPTIONS)
+        optimizer = torch.optim.AdamW(each.parameters(), lr=1e-4)
+        curve = []
+        for step in range(100):
+            texts = [[SENTENCES[(step + row + shift) % len(SENTENCES)] for row in range(4)] for shift in (0, 3)]
+            total = sum(loss([each.preprocess(column) for column in texts], None).values())
+            total.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            curve.append(total.item())
+        curves.append(torch.tensor(curve))
+    assert curves[0][-10:].mean() < 0.8 * curves[0][:10].mean()  # it learns
+    assert (curves[0] - curves[1]).abs().max() < 1e-3

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.training.data import TrainingRows
-from stages.training.sparsity import loss_state, regularizers
+from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state, regularizers
 from stages.training.trainer import Hyperparameters, train
 
 Draw = Callable[..., Path]
@@ -99,3 +100,26 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
     assert all(torch.equal(value, loss_state(loss)[key]) for key, value in loss_state(fresh).items())
     assert regularizers(fresh)["document"].factor != 1
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
+    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    encoder, settings = get_encoder("splade"), Options(max_seq_length=32, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+    model = encoder.build(draw_base(), settings, [])
+    logged = {"loss": 1.0}
+    control, state = TrainerControl(), TrainerState(max_steps=100, log_history=[logged])
+
+    def log(loss: torch.nn.Module, active: float) -> None:
+        """A logging step, with so many of 1,000 dimensions active."""
+        for regularizer in regularizers(loss).values():
+            regularizer.active_dims.fill_(active)
+            regularizer.dimensions = 1000
+        SparsityCallback(loss, None, rows.texts).on_log(TrainingArguments(), state, control, logs=dict(logged), model=model)
+
+    before, after = encoder.make_loss(model, settings), encoder.make_loss(model, settings)
+    log(before, 900.0)  # the first look says nothing of where it is going
+    load_loss_state(after, loss_state(before))
+    log(after, 800.0)
+    with pytest.raises(UserError, match="800 of 1000 dimensions active and keep them"):
+        log(after, 800.0)

@@ -1,6 +1,7 @@
 """The trainer with what a step can learn from beyond pairs: scores reach the loss, prompts stand before the texts, GradCache trains."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from sentence_transformers import SparseEncoder
 
 from stages.encoders import Options, get_encoder
+from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.mixing import Source, mix
 from stages.training.data import TrainingRows, open_rows
@@ -115,3 +117,18 @@ def test_rows_without_scores_are_one_line_where_the_loss_needs_them(rows: Traini
     pq.write_table(pq.read_table(mixed).drop_columns("scores"), mixed)
     with pytest.raises(UserError, match=re.escape(f"{mixed}: has rows without scores, which loss.distillation needs; ")):
         open_rows(mixed, tmp_path / "again.arrow", scored=True)
+
+
+def test_gradient_checkpointing_trains_the_same_model(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+    weights = []
+    for name, checkpointing in (("kept", False), ("twice", True)):
+        torch.manual_seed(1)
+        encoder, options = get_encoder("splade"), Options(max_seq_length=32, document_regularizer_weight=1e-3, distillation="kl")
+        model = encoder.build(base, options, [])
+        attach(model)
+        parameters = replace(PARAMETERS, gradient_checkpointing=checkpointing)
+        train(model, encoder.make_loss(model, options), encoder, rows, parameters, checkpoints=tmp_path / name, resume_from=None)
+        assert model[0].model.is_gradient_checkpointing == checkpointing
+        weights.append(model.state_dict())
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-5, atol=1e-6)
