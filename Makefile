@@ -36,6 +36,7 @@ bench-data: .venv/complete
 bench-train: .venv/complete
 	python benchmarks/splade_head.py
 	python benchmarks/training_step.py
+	python benchmarks/padding.py
 
 bench-gpu: .venv/complete
 	python benchmarks/splade_head.py --device cuda --autocast

@@ -1,6 +1,6 @@
 """Padding: rows as they come beside rows of like lengths (`mix.length_window`), stock sentence-transformers beside ours.
 
-    python benchmarks/padding.py --window 64 --steps 12
+    python benchmarks/padding.py --window 8 --steps 12
 
 Three made-up sets with the text lengths of the mission (NLI; questions and passages; DDSC), as `mix` makes batches of them,
 with and without windows. Padding is counted over all batches; the time is that of a whole training step of SPLADE (forward,
@@ -88,7 +88,7 @@ def tokens(lengths: np.ndarray, vocabulary: int, generator: torch.Generator) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--window", type=int, default=64, help="mix.length_window")
+    parser.add_argument("--window", type=int, default=8, help="mix.length_window")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--size", default="2x256x16000", help="layers x hidden x vocabulary")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-SIZES = ["32x256x768x50000", "32x160x128x8000"]  # batch × length × hidden × vocabulary
+SIZES = ["32x160x128x8000", "32x256x768x50000", "16x128x768x250000"]  # batch × length × hidden × vocabulary
 
 
 def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> dict[str, float]:
