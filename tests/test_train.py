@@ -30,7 +30,7 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
 
     def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
         values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
-        for dotted, value in ({"model.base_model": str(base), "model.max_seq_length": 32} | changes).items():
+        for dotted, value in ({"model.base_model": str(base), "model.max_seq_length": 32, "tracking.mlflow": False} | changes).items():
             *path, last = dotted.split(".")
             section = values
             for key in path:

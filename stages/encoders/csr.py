@@ -106,12 +106,13 @@ def _to_eval(module: torch.nn.Module, _: object) -> None:
 class ReconstructionLoss(CSRReconstructionLoss):
     """The paper's reconstruction terms as shares of the vectors' variance: unit vectors alone would make them vanish beside the others.
 
-    With a ``similarity_weight`` also a term of its own, ``similarity_loss``: see `similarity_loss`.
+    With a ``similarity_weight`` also a term of its own, ``similarity_loss``: the mean of `similarity_loss` for the codes as they are and
+    for their ``few`` largest latents alone, which else would be good only together with the others.
     """
 
-    def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0) -> None:
+    def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0, few: int = 1) -> None:
         super().__init__(model, beta)
-        self.similarity_weight = similarity_weight
+        self.similarity_weight, self.few = similarity_weight, few
 
     def compute_loss_from_embeddings(self, outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         terms: dict[str, torch.Tensor] = super().compute_loss_from_embeddings(outputs)
@@ -120,8 +121,15 @@ class ReconstructionLoss(CSRReconstructionLoss):
         terms = {name: term if name == "reconstruction_loss_aux" else term / variance for name, term in terms.items()}
         if self.similarity_weight:
             codes = torch.cat([output["sentence_embedding"] for output in outputs])
-            terms["similarity_loss"] = self.similarity_weight * similarity_loss(codes, vectors)
+            losses = [similarity_loss(each, vectors) for each in (codes, largest(codes, self.few))]
+            terms["similarity_loss"] = self.similarity_weight * torch.stack(losses).mean()
         return terms
+
+
+def largest(codes: torch.Tensor, number: int) -> torch.Tensor:
+    """Unit vectors of each row's ``number`` largest values: what the code is where only so many latents may be active."""
+    values, places = codes.topk(number, dim=1)
+    return torch.nn.functional.normalize(torch.zeros_like(codes).scatter(1, places, values), dim=1)
 
 
 def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -142,10 +150,10 @@ def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
     """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term.
 
-    To these the paper's terms ``similarity_weight`` adds one that keeps the base's similarities.
+    To these the paper's terms ``similarity_weight`` adds one that keeps the base's similarities, at k and at a quarter of it.
     """
     loss = CSRLoss(model, ranking_loss(model, options, SCALE), beta=options.auxiliary_weight, gamma=options.contrastive_weight)
-    loss.reconstruction_loss = ReconstructionLoss(model, options.auxiliary_weight, options.similarity_weight)
+    loss.reconstruction_loss = ReconstructionLoss(model, options.auxiliary_weight, options.similarity_weight, max(1, options.k // 4))
     return loss
 
 

@@ -10,7 +10,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.csr import dense_base, similarity_loss
+from stages.encoders.csr import dense_base, largest, similarity_loss
 from stages.encoders.inference_free import idf
 from stages.sample.dense import make_dense
 from tests.conftest import SENTENCES
@@ -157,6 +157,12 @@ def test_csr_learns_the_similarities_of_its_base() -> None:
     same = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
     assert similarity_loss(same, vectors).item() == pytest.approx(0, abs=1e-6)
     assert similarity_loss(same.roll(1, dims=0), vectors) > 1
+
+
+def test_the_largest_latents_of_a_code_are_what_the_model_gives_with_fewer_active(base: Path) -> None:
+    model = get_encoder("csr").build(base, OPTIONS, SENTENCES)
+    codes, fewer = (model.encode_document(SENTENCES, max_active_dims=number).to_dense() for number in (OPTIONS.k, 2))
+    torch.testing.assert_close(largest(codes, 2), fewer, rtol=1e-5, atol=1e-5)
 
 
 def test_csr_builds_on_a_static_model(base: Path, tmp_path: Path) -> None:
