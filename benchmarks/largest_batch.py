@@ -11,12 +11,11 @@ import argparse
 import resource
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
-from splade_head import add_ways, hardware, maxima, ways
-from training_step import build
+from splade_head import add_ways, hardware, ways
+from training_step import build, prepare
 
 DEFAULT = ["12x768x50000x256", "12x768x250000x256"]
 NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")  # CUDA, CPU, oneDNN on CPU
@@ -24,22 +23,10 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primi
 
 def largest(kind: str, size: str, options: argparse.Namespace) -> int:
     """Rows; 0 if not even one fits."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
-
-    from stages.encoders.splade_head import attach
-
     layers, hidden, vocabulary, length = map(int, size.split("x"))
     if options.gigabytes:
         resource.setrlimit(resource.RLIMIT_DATA, (int(options.gigabytes * 2**30),) * 2)
-    model = build(layers, hidden, vocabulary, length).to(options.device).train()
-    if options.gradient_checkpointing:
-        model[0].model.gradient_checkpointing_enable()
-    if kind == "ours":
-        [placement] = attach(model, maxima(options.triton))
-        assert placement.fused, placement.reason
-    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    _, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
 
     def step(batch: int) -> None:
         ids = torch.randint(1, vocabulary, (2, batch, length), device=options.device)

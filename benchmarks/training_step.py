@@ -27,21 +27,9 @@ STEPS = {"2x128x8000x16x64": 100}
 
 def measure(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of the fastest step, peak MB and the losses of every step."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
-
-    from stages.encoders.splade_head import attach
-
     device = options.device
     layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
-    model = build(layers, hidden, vocabulary, length).to(device)
-    if options.gradient_checkpointing:
-        model[0].model.gradient_checkpointing_enable()
-    if kind == "ours":
-        [placement] = attach(model, maxima(options.triton))
-        assert placement.fused, placement.reason
-    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(2)
     model.train()
@@ -60,6 +48,23 @@ def measure(kind: str, size: str, steps: int, options: argparse.Namespace) -> di
         processor.append(time.process_time() - cores)
     fastest = {"seconds": min(seconds[1:] or seconds), "processor": min(processor[1:] or processor)}
     return fastest | {"megabytes": peak_megabytes(device), "losses": losses}
+
+
+def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
+    """The model on its device, with our head if ``kind`` is ours; SPLADE's loss; AdamW."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+
+    from stages.encoders.splade_head import attach
+
+    model.to(options.device).train()
+    if options.gradient_checkpointing:
+        model[0].model.gradient_checkpointing_enable()
+    if kind == "ours":
+        [placement] = attach(model, maxima(options.triton))
+        assert placement.fused, placement.reason
+    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
+    return model, loss, torch.optim.AdamW(model.parameters(), lr=2e-5)
 
 
 def build(layers: int, hidden: int, vocabulary: int, length: int) -> Any:
