@@ -3,15 +3,17 @@
     python benchmarks/training_step.py --size 12x768x50000x32x256 --steps 3
 
 Random BERT models in float32 with dropout, SpladeLoss over two columns whose lengths are uniform from a quarter to full;
-the same batches and seeds for both. Each is a process of its own; the time is that of the fastest step after the first.
-Random weights make every term active, the worst case for ours. Memory is the peak resident set of the process (on CUDA:
-of torch's allocated memory), model and optimiser included.
+the same batches for both. Ours takes the texts in groups of like lengths (`length_groups`). Each is a process of its own; the
+time is that of the fastest step after the first. Random weights make every term active, the worst case for ours. Memory is
+the peak resident set of the process (on CUDA: of torch's allocated memory), model and optimiser included. The loss curves are
+those of the smallest size without dropout, whose masks would differ.
 """
 
 import argparse
 import json
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from signal import SIGKILL
 from subprocess import PIPE, run
@@ -22,22 +24,22 @@ import torch
 from splade_head import add_ways, hardware, maxima, peak_megabytes, ways
 
 SIZES = ["2x128x8000x16x64", "12x768x50000x32x256", "12x768x250000x8x128"]  # layers × hidden × vocabulary × batch × length
-STEPS = {"2x128x8000x16x64": 100}
+CURVE, CURVE_STEPS = SIZES[0], 100
 
 
-def measure(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
+def measure(kind: str, size: str, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of the fastest step, peak MB and the losses of every step."""
     device = options.device
     layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
-    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
+    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length, options.dropout), options)
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(2)
     model.train()
     seconds, processor, losses = [], [], []
-    for _ in range(steps):
+    for _ in range(options.steps):
         columns = [{k: v.to(device) for k, v in column(batch, length, vocabulary, generator).items()} for _ in range(2)]
         wall, cores = time.perf_counter(), time.process_time()
-        with torch.autocast(device, torch.bfloat16, enabled=options.autocast):
+        with torch.autocast(device, torch.bfloat16, enabled=options.autocast), groups_of(kind, model, options):
             terms = loss(columns, None)
             total = torch.stack(list(terms.values())).sum()
         total.backward()
@@ -67,7 +69,16 @@ def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, An
     return model, loss, torch.optim.AdamW(model.parameters(), lr=2e-5)
 
 
-def build(layers: int, hidden: int, vocabulary: int, length: int) -> Any:
+def groups_of(kind: str, model: Any, options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Ours takes texts in groups of like lengths."""
+    from stages.training.device import SPLIT_PADDING
+    from stages.training.length_groups import length_groups
+
+    saving = SPLIT_PADDING[options.device] if options.split_padding is None else options.split_padding
+    return length_groups(model, saving if kind == "ours" else 0)
+
+
+def build(layers: int, hidden: int, vocabulary: int, length: int, dropout: float = 0.1) -> Any:
     """A SparseEncoder on a random BERT."""
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
@@ -83,6 +94,8 @@ def build(layers: int, hidden: int, vocabulary: int, length: int) -> Any:
         num_attention_heads=max(1, hidden // 64),
         intermediate_size=4 * hidden,
         max_position_embeddings=max(length, 64),
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
     tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -104,7 +117,9 @@ def column(batch: int, length: int, vocabulary: int, generator: torch.Generator)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", nargs="+", default=SIZES, help="layers x hidden x vocabulary x batch x length")
-    parser.add_argument("--steps", type=int, help="default: 100 for the smallest size, else 3")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--split-padding", type=int, help="training.split_padding")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--gradient-checkpointing", action="store_true")
@@ -113,24 +128,28 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.measure:
-        print(json.dumps(measure(options.measure, options.size[0], options.steps, options)))
+        print(json.dumps(measure(options.measure, options.size[0], options)))
         return
     print(f"{hardware(options.device)}{' '.join(['', *ways(options)])}\n")
     columns = ["layers x hidden x vocabulary x batch x length"]
     columns += [f"{kind} {what}" for what in ("s", "texts/s", "core s", "MB") for kind in ("stock", "ours")]
-    columns += ["faster", "steps", "first loss", "largest loss difference"]
+    columns += ["faster"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
     for size in options.size:
-        steps = options.steps or STEPS.get(size, 3)
-        results = {kind: in_own_process(kind, size, steps, options) for kind in ("stock", "ours")}
-        print(f"| {' | '.join(row(size, steps, results))} |", flush=True)
+        results = {kind: in_own_process(kind, size, options) for kind in ("stock", "ours")}
+        print(f"| {' | '.join(row(size, results))} |", flush=True)
+    options.steps, options.dropout = CURVE_STEPS, 0.0
+    stock, ours = (result["losses"] for kind in ("stock", "ours") if (result := in_own_process(kind, CURVE, options)))
+    difference = max(abs(a - b) for a, b in zip(stock, ours, strict=True))
+    print(f"\nLoss over {CURVE_STEPS} steps of {CURVE}: {stock[0]:.4f} to {stock[-1]:.4f}; largest difference {difference:.1e}")
 
 
-def in_own_process(kind: str, size: str, steps: int, options: argparse.Namespace) -> dict[str, Any] | None:
+def in_own_process(kind: str, size: str, options: argparse.Namespace) -> dict[str, Any] | None:
     """What `measure` returns there; None if the process was killed, which is how Linux ends one that takes too much memory."""
-    command = [sys.executable, __file__, "--measure", kind, "--size", size, "--steps", str(steps)]
+    command = [sys.executable, __file__, "--measure", kind, "--size", size, f"--steps={options.steps}", f"--dropout={options.dropout}"]
     command += ["--device", options.device, "--threads", str(options.threads), *ways(options)]
     command += ["--gradient-checkpointing"] if options.gradient_checkpointing else []
+    command += [] if options.split_padding is None else [f"--split-padding={options.split_padding}"]
     process = run(command, stdout=PIPE, text=True)
     if process.returncode == -SIGKILL:
         return None
@@ -139,7 +158,7 @@ def in_own_process(kind: str, size: str, steps: int, options: argparse.Namespace
     return result
 
 
-def row(size: str, steps: int, results: dict[str, dict[str, Any] | None]) -> list[str]:
+def row(size: str, results: dict[str, dict[str, Any] | None]) -> list[str]:
     """Cells of the table."""
     texts = 2 * int(size.split("x")[3])
     both = [result or {} for result in results.values()]
@@ -148,11 +167,7 @@ def row(size: str, steps: int, results: dict[str, dict[str, Any] | None]) -> lis
         values = [texts / r["seconds"] if r and number == "texts" else r.get(number) for r in both]
         cells += ["killed" if value is None else f"{value:{form}}" for value in values]
     stock, ours = both
-    if not stock or not ours:
-        return [*cells, "–", str(steps), "–", "–"]
-    difference = max(abs(a - b) for a, b in zip(stock["losses"], ours["losses"], strict=True))
-    faster = f"{stock['seconds'] / ours['seconds']:.2f}x"
-    return [*cells, faster, str(steps), f"{stock['losses'][0]:.3g}", f"{difference:.1e}"]
+    return [*cells, f"{stock['seconds'] / ours['seconds']:.2f}x" if stock and ours else "–"]
 
 
 if __name__ == "__main__":

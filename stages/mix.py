@@ -34,7 +34,6 @@ def main() -> None:
         stopping=settings["stopping"],
         evaluation=evaluation_texts(sets, settings["mteb"]),
         max_negatives=settings["max_negatives"],
-        length_window=settings["length_window"],
         scored=settings["scored"],
     )
     write_json(METRICS, report)

@@ -139,6 +139,7 @@ class Training(Section):
     dataloader_pin_memory: bool | None = None
     torch_compile: bool = False
     triton: bool = False
+    split_padding: Annotated[int, Field(ge=0)] | None = None
     num_threads: Count | None = None
     launcher: Literal["none", "torchrun"] = "none"
     num_processes: Count = 1
@@ -174,7 +175,6 @@ class Mix(Section):
     temperature: Annotated[float, Field(ge=0, le=1)]
     stopping: Literal["all_exhausted", "first_exhausted"]
     max_negatives: Annotated[int, Field(ge=0)] | None = None
-    length_window: Count | None = None
 
 
 class Mining(Section):

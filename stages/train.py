@@ -21,8 +21,9 @@ FINAL, CURVE, PICTURE = Path("models/final"), Path("models/training.csv"), Path(
 SCORES, VALIDATION = Path("models/scores.json"), Path("data/validation")
 FINGERPRINT, CHECKPOINTS = Path("models/fingerprint.txt"), Path("checkpoints")
 RUNS = Path("runs")  # TensorBoard's event files
-ENGINE = {"bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "num_threads"}
-INDIFFERENT = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory", "device"}
+LOADER = {"dataloader_num_workers", "dataloader_pin_memory"}
+ENGINE = {"bf16", "fp16", "tf32", "optim", *LOADER, "torch_compile", "triton", "split_padding", "num_threads"}
+INDIFFERENT = {"resume", "save_total_limit", "launcher", *LOADER, "device"}
 """To the result; of the device, what is chosen counts."""
 CODE = (Path("stages/train.py"), Path("stages/training"), Path("stages/encoders"), Path("stages/rows/parquet.py"))
 

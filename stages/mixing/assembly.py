@@ -51,7 +51,6 @@ def mix(
     stopping: Stopping = "all_exhausted",
     evaluation: EvaluationTexts | None = None,
     max_negatives: int | None = None,
-    length_window: int | None = None,
     scored: bool = False,
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
@@ -68,8 +67,6 @@ def mix(
             twice. ``first_exhausted``: the epoch ends where the first source has no batch for its turn; those without
             any are not waited for.
         max_negatives: of a row; the first that it has are used. None: all.
-        length_window: batches of like lengths, sorted within so many; None: of any lengths. Less padding, and negatives whose
-            length tells less.
         scored: use only rows with a negative and a teacher's scores, as distillation needs them.
 
     Returns:
@@ -96,7 +93,7 @@ def mix(
                     "set mining.method and mining.cross_encoder, or leave the set out with enabled: false"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
-            streams.append(BatchStream(buckets, batch_size, generator, limit, length_window))
+            streams.append(BatchStream(buckets, batch_size, generator, limit))
         rows = [min(count.kept, source.max_rows or count.kept) for source, count in zip(sources, counts, strict=True)]
         turns = Turns(weights(rows, strategy, temperature))
         windows = _windows(streams, turns, batch_size, stopping, _window_rows(sources))

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.mixing.selection import carried_hashes
-from stages.rows.parquet import one_array, text_columns
 
 TRIES = 8
 """Waiting rows tried for each place of a new batch: bounds the time that a very frequent text can cost."""
@@ -68,25 +66,8 @@ def _one_by_one(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.nda
         batched += batch
 
 
-def longest_text(rows: pa.Table) -> np.ndarray:
-    """Bytes of the longest text of each row, int64, shape (rows,): near enough to its tokens, and the best of the keys tried."""
-    lengths = [pc.fill_null(pc.binary_length(one_array(rows[name])), 0).to_numpy() for name in text_columns(rows.column_names)]
-    longest: np.ndarray = np.max(lengths, axis=0).astype(np.int64)
-    return longest
-
-
-def sort_windows(rows: np.ndarray, lengths: np.ndarray, window: int) -> np.ndarray:
-    """Row numbers in the order given, but sorted by their ``lengths`` within each ``window`` of them."""
-    place = np.arange(len(rows)) // window
-    return rows[np.lexsort((lengths[rows], place))]
-
-
 class BatchStream:
     """The batches of one source, in a random order, from its `shuffle.scatter` buckets.
-
-    With ``length_window``, rows of like lengths come together: each run of so many batches of the shuffled rows is sorted by
-    length before batches are formed. The batches are in a random order in any case. Made-up sets of the mission's lengths
-    (batches of 16) then have 11 to 33% padding instead of 45 to 57%; windows of 16 batches 13 to 35%, of 256 11 to 32%.
 
     Attributes:
         used: batches taken so far.
@@ -99,7 +80,6 @@ class BatchStream:
         batch_size: int,
         generator: np.random.Generator,
         max_batches: int | None = None,
-        length_window: int | None = None,
     ) -> None:
         self.used = 0
         self.exhausted = False
@@ -107,7 +87,6 @@ class BatchStream:
         self._batch_size = batch_size
         self._generator = generator
         self._max_batches = max_batches
-        self._window = length_window and length_window * batch_size
         self._left_over: pa.Table | None = None
         self._batches: pa.Table | None = None  # rows of the current bucket in the order of their batches
         self._start = self._end = 0  # of the rows in it that were taken and not yet collected
@@ -148,8 +127,6 @@ class BatchStream:
         batched, left_over = [], []
         for one in np.unique(shape):
             mine = order[shape[order] == one]
-            if self._window:
-                mine = sort_windows(mine, longest_text(rows), self._window)
             texts = hashes[mine]
             some, rest = form_batches(texts[:, texts.any(axis=0)], self._batch_size)
             batched.append(mine[some])

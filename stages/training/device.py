@@ -12,6 +12,7 @@ import torch
 from stages.errors import UserError
 
 WORKERS = 4  # that make batches for a GPU, at most
+SPLIT_PADDING = {"cpu": 64, "mps": 1024, "cuda": 4096}  # tokens as dear as one more pass; measured on CPU, estimated elsewhere
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -38,6 +39,7 @@ class Engine:
         bf16, fp16, tf32, optim, dataloader_num_workers, dataloader_pin_memory, torch_compile: as in transformers' TrainingArguments;
             tf32 None where the device has no such thing.
         triton: the SPLADE head makes its maxima in a Triton kernel.
+        split_padding: tokens of padding that one more group of like lengths has to save (`length_groups`); 0: no groups.
         fallbacks: what was asked for and could not be had.
     """
 
@@ -50,10 +52,11 @@ class Engine:
     dataloader_pin_memory: bool = False
     torch_compile: bool = False
     triton: bool = False
+    split_padding: int = 0
     fallbacks: Sequence[str] = field(default=())
 
     def arguments(self) -> dict[str, Any]:
-        """The attributes that TrainingArguments has too."""
+        """The attributes that `Hyperparameters` has too."""
         return {name: value for name, value in vars(self).items() if name not in ("name", "triton", "fallbacks")}
 
     def __str__(self) -> str:
@@ -64,6 +67,7 @@ class Engine:
         parts += ["pinned memory"] if self.dataloader_pin_memory else []
         parts += ["torch.compile"] if self.torch_compile else []
         parts += ["Triton head"] if self.triton else []
+        parts += [f"groups of like lengths where they save {self.split_padding} tokens"] if self.split_padding else []
         return "; ".join([f"training on {self.name}: {', '.join(parts)}", *self.fallbacks])
 
 
@@ -79,13 +83,15 @@ def choose_engine(
     dataloader_pin_memory: bool | None = None,
     torch_compile: bool = False,
     triton: bool = False,
+    split_padding: int | None = None,
     num_threads: int | None = None,
 ) -> Engine:
     """What ``device`` (cuda, mps or cpu) trains with, None meaning its own choice; sets the number of threads.
 
     CUDA: the precision asked for, TF32 for what is left in float32 (Ampere and later), workers, pinned memory.
     MPS: bf16 from macOS 14 on, no workers and no pinning: memory is shared already. CPU: float32.
-    AdamW is fused everywhere. ``processes``: of all machines, for the line that is printed.
+    AdamW is fused everywhere. A step's texts are grouped by length, unless compiled, which shapes that vary would be anew.
+    ``processes``: of all machines, for the line that is printed.
     """
     fallbacks = []
     if bf16 and not _has_bf16(device):
@@ -116,6 +122,7 @@ def choose_engine(
         dataloader_pin_memory=on_cuda and dataloader_pin_memory is not False,
         torch_compile=torch_compile,
         triton=triton,
+        split_padding=(0 if torch_compile else SPLIT_PADDING[device]) if split_padding is None else split_padding,
         fallbacks=fallbacks,
     )
     if engine.dataloader_num_workers:

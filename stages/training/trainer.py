@@ -25,6 +25,7 @@ from stages.rows.parquet import text_columns
 from stages.training.attention import FLASH, attention_of, model_attention
 from stages.training.checkpoints import OWNER, STATE, find_step
 from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
+from stages.training.length_groups import length_groups
 from stages.training.oom import Attempt, in_one_line
 from stages.training.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
@@ -49,7 +50,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The optimisation, by the names of transformers' TrainingArguments, and whether steps are made with flash attention."""
+    """The optimisation, by the names of transformers' TrainingArguments, and how steps are made (`length_groups`, flash attention)."""
 
     num_train_epochs: float
     max_steps: int | None
@@ -72,6 +73,7 @@ class Hyperparameters:
     dataloader_num_workers: int = 0
     dataloader_pin_memory: bool = False
     torch_compile: bool = False
+    split_padding: int = 0
     flash_attention: bool = False
 
 
@@ -230,7 +232,8 @@ def train(
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
         trainer.state = reached
     else:
-        with in_one_line(trainer.attempt), attention_of(model, FLASH if parameters.flash_attention else None):
+        flash = attention_of(model, FLASH if parameters.flash_attention else None)
+        with in_one_line(trainer.attempt), flash, length_groups(model, parameters.split_padding):
             if torch.distributed.is_initialized():
                 two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
                 with trainer.accelerator.autocast():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast
 
 from stages.encoders.splade_head import attach, detach
+from stages.training.length_groups import length_groups
 from tests.conftest import SENTENCES
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
@@ -122,6 +123,14 @@ def test_each_family_embeds_and_trains_as_stock(family: str, activation: str, fo
     assert (stock[0] > 0).float().mean() > 0.02
     assert model[0](model.preprocess(["a"]))["token_embeddings"].shape[-1] in (16, 24)
     assert_same_step(step(model.train(), [QUERIES, POSITIVES]), stock[1], 1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_trains_in_groups_of_like_lengths_as_in_one(family: str, folders: dict[str, Path]) -> None:
+    model = fused(without_dropout(splade(folders[family])).double())
+    whole = step(model, [QUERIES, POSITIVES])
+    with length_groups(model, 5):
+        assert_same_step(step(model, [QUERIES, POSITIVES]), whole, 1e-9)
 
 
 def test_a_whole_step_equals_stock_to_a_millionth(folders: dict[str, Path]) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from stages.errors import UserError
 from stages.mixing import EvaluationTexts, Source, mix, selection, shuffle
-from stages.mixing.batches import sort_windows
 
 COLUMNS = ("anchor", "positive", "negative")
 
@@ -243,28 +242,3 @@ def test_no_full_batch_stops_with_one_line_and_leaves_nothing(tmp_path, source):
     with pytest.raises(UserError, match="no set fills a batch of 4"):
         run(tmp_path, [small])
     assert not (tmp_path / "mixed").exists()
-
-
-def padding(rows, batch_size):
-    """Share of characters that padding to the longest text of a batch would add."""
-    longest = np.array([max(len(row[name] or "") for name in COLUMNS) for row in rows]).reshape(-1, batch_size)
-    return 1 - longest.sum() / (longest.max(axis=1) * batch_size).sum()
-
-
-def test_a_length_window_brings_like_lengths_together_and_loses_no_row(tmp_path, source):
-    generator = np.random.default_rng(5)
-    lengths = generator.lognormal(3, 0.7, 2_000).astype(int)
-    texts = [(f"a{i}", f"p{i // 3} " + "x" * lengths[i // 3], f"n{i}" if i % 2 else None) for i in range(2_000)]
-    loose, plain = run(tmp_path, [source("x", texts)], batch_size=16)
-    tight, rows = run(tmp_path, [source("x", texts)], batch_size=16, length_window=16)
-    assert_sound(rows, 16)
-    assert tight["sources"]["x"]["used"] >= loose["sources"]["x"]["used"] - 16
-    assert padding(rows, 16) < 0.4 * padding(plain, 16)
-    longest = [max(len(row["positive"]) for row in batch) for batch in batches(rows)]
-    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # the batches themselves come in any order
-
-
-def test_rows_are_sorted_within_windows_only():
-    rows, lengths = np.array([3, 1, 0, 2]), np.array([4, 6, 5, 7])
-    assert sort_windows(rows, lengths, 4).tolist() == [0, 2, 1, 3]
-    assert sort_windows(rows, lengths, 2).tolist() == [1, 3, 0, 2]

@@ -1,6 +1,7 @@
 """What a device trains with: chosen by itself, overruled by a knob, named in one line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,14 +21,16 @@ def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
     engine = choose_engine("cpu", 1, bf16=False, fp16=False)
     assert engine.arguments() == {
         "bf16": False, "fp16": False, "tf32": None, "optim": "adamw_torch_fused", "dataloader_num_workers": 0,
-        "dataloader_pin_memory": False, "torch_compile": False,
+        "dataloader_pin_memory": False, "torch_compile": False, "split_padding": 64,
     }  # fmt: skip
     assert torch.get_num_threads() == threads
-    assert str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused"
+    assert (
+        str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused, groups of like lengths where they save 64 tokens"
+    )
 
 
 def test_what_a_device_cannot_is_named() -> None:
-    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True)
+    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True, split_padding=0)
     assert not engine.triton
     assert "2 processes" in str(engine)
     assert str(engine).endswith(
@@ -54,7 +57,7 @@ def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cuda_gets_bf16_tf32_workers_and_pinned_memory(ampere: None) -> None:
     line = "training on cuda (NVIDIA A100): bf16, TF32, adamw_torch_fused, 4 workers, pinned memory"
-    assert str(choose_engine("cuda", 1, bf16=True, fp16=False)) == line
+    assert str(choose_engine("cuda", 1, bf16=True, fp16=False, split_padding=0)) == line
 
 
 def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +66,8 @@ def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: p
 
 
 def test_cuda_without_any_of_it(ampere: None) -> None:
-    engine = choose_engine("cuda", 1, bf16=False, fp16=True, tf32=False, dataloader_num_workers=0, dataloader_pin_memory=False)
+    off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0}
+    engine = choose_engine("cuda", 1, bf16=False, fp16=True, **off)
     assert str(engine) == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
     assert engine.tf32 is False
 
