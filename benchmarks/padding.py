@@ -80,12 +80,16 @@ def seconds(ways: list[Way], batches: list[np.ndarray], options: argparse.Namesp
     for batch in batches:
         for way, times in zip(ways, spent, strict=True):
             model, loss, optimizer = made[way.kind]
-            columns = [tokens(batch[:, column], vocabulary, generator) for column in range(batch.shape[1])]
+            texts = [tokens(batch[:, column], vocabulary, generator) for column in range(batch.shape[1])]
+            columns = [{key: value.to(options.device) for key, value in column.items()} for column in texts]
             started = time.perf_counter()
-            with length_groups(model, way.saving):
-                torch.stack(list(loss(columns, None).values())).sum().backward()
+            with length_groups(model, way.saving), torch.autocast(options.device, torch.bfloat16, enabled=options.autocast):
+                total = torch.stack(list(loss(columns, None).values())).sum()
+            total.backward()
             optimizer.step()
             optimizer.zero_grad()
+            if options.device == "cuda":
+                torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
     return [float(np.mean(times[1:])) for times in spent]
 
@@ -98,14 +102,17 @@ def tokens(lengths: np.ndarray, vocabulary: int, generator: torch.Generator) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--saving", type=int, default=SPLIT_PADDING["cpu"], help="training.split_padding")
+    parser.add_argument("--saving", type=int, help="training.split_padding")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--size", default="2x256x16000", help="layers x hidden x vocabulary")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.set_defaults(device="cpu", gradient_checkpointing=False, triton=False)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--autocast", action="store_true", help="in bf16, where autocast takes it")
+    parser.set_defaults(gradient_checkpointing=False, triton=False)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"{hardware('cpu')}; {options.size}, batches of {BATCH}\n")
+    options.saving = SPLIT_PADDING[options.device] if options.saving is None else options.saving
+    print(f"{hardware(options.device)}{' --autocast' if options.autocast else ''}; {options.size}, batches of {BATCH}\n")
     with TemporaryDirectory() as folder:
         batches = mixed_lengths(Path(folder))
     ways = [

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import run_stage
-from stages.files import atomic_write, write_json
+from stages.files import atomic_write, remove, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
 
 if TYPE_CHECKING:
     from stages.evaluation.terms import Explanation
 
-FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
+FINAL, FINGERPRINT, CHECKPOINTS = Path("models/final"), Path("models/fingerprint.txt"), Path("checkpoints")
 SCORES = Path("models/scores.json")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
@@ -40,6 +40,8 @@ class EvaluateSettings(Section):
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
+    key = FINGERPRINT.read_text(encoding="utf-8").strip()
+    remove(CHECKPOINTS / key)  # dvc, which started this stage, has the model in safety
     evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
 
@@ -52,7 +54,7 @@ def main() -> None:
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
     print(f"\n{table(evaluation)}\n", flush=True)
-    with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
+    with open_tracker(key) as tracker:
         tracker.metrics(evaluation)
 
 
@@ -70,6 +72,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
     from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluation.summary import SetResult, summary
     from stages.evaluation.terms import explain
+    from stages.oom import in_one_line
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
     known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
@@ -80,20 +83,26 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
     for each in distinct([retrieval_set for sets in loaded for retrieval_set in sets]):
         print(f"{each.name}: {len(each.queries)} queries, {len(each.corpus)} documents", flush=True)
         metrics, found = known.get(digest(each)), None
-        if metrics is None:
-            result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
-            metrics, found = result.metrics, result.run
-        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
+        with in_one_line(_attempt(each.name)):
+            if metrics is None:
+                result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
+                metrics, found = result.metrics, result.run
+            cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
         bm25 = score(retrieve(each), each.qrels)[NDCG]
         results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found)))
     if settings.mteb:
         from stages.evaluation.mteb_tasks import evaluate_mteb
 
         for task in settings.mteb:
-            results += evaluate_mteb(
-                model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
-            )
+            with in_one_line(_attempt(task)):
+                results += evaluate_mteb(
+                    model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
+                )
     return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
+
+
+def _attempt(name: str) -> str:
+    return f"evaluation: out of memory while scoring {name}; halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
             remove(folder)
+        checkpoints.remove_written(CHECKPOINTS, key)
         for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
             print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
         processes.from_first((base, folder, resume_from, key))
         run(settings, base, folder, resume_from, key, processes)
-        remove(folder)
+        (folder / checkpoints.WRITTEN).touch()  # not removed: dvc has not recorded the model yet, and would train anew if it cannot
 
 
 def decisive(settings: TrainSettings) -> dict[str, Any]:
@@ -103,26 +104,28 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.encoders.splade_head import attach
     from stages.evaluation.set_files import read_sets
     from stages.experiment import open_tracker
+    from stages.oom import in_one_line
     from stages.plots import draw_training_curve
     from stages.tracking.callbacks import TensorBoardCallback
+    from stages.training.attempt import Attempt
     from stages.training.attention import FLASH, attention_in_one_line, attention_of
     from stages.training.data import Share, open_rows
     from stages.training.device import choose_device, choose_engine
     from stages.training.distributed import gather_negatives
-    from stages.training.oom import Attempt, in_one_line
     from stages.training.selection import Validation
     from stages.training.trainer import Hyperparameters, train
     from stages.training.upload import UploadCallback
 
     _quiet_libraries()
     device = choose_device(settings.training.device)
-    engine = choose_engine(device, processes.count, **settings.training.model_dump(include=ENGINE))
+    flash = settings.model.attn_implementation == FLASH
+    knobs = settings.training.model_dump(include=ENGINE) | ({"split_padding": 0} if flash else {})  # it leaves padding out by itself
+    engine = choose_engine(device, processes.count, **knobs)
     print(engine, flush=True)
     scored = settings.loss.distillation != "none"
     rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
     if not len(rows.sources):
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
-    flash = settings.model.attn_implementation == FLASH
     options = Options(
         max_seq_length=settings.model.max_seq_length,
         trust_remote_code=settings.model.base_model in settings.model.trust_remote_code,

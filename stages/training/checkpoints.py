@@ -21,6 +21,7 @@ from stages.files import remove
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 STATE = "trainer_state.json"
 OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
+WRITTEN = "written"  # in a training's folder: its model is written, but dvc may not have recorded it yet
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ROOM_SAID = (  # by safetensors and torch, whose errors are no OSError
     "os error 28", "os error 122", "os error 27", "No space left on device", "PytorchStreamWriter failed writing", "unexpected pos",
@@ -125,6 +126,13 @@ def starting_point(folder: Path, resume: bool | str, key: str) -> Path | None:
             "restore those, or set training.resume to true or false"
         )
     return named
+
+
+def remove_written(root: Path, key: str) -> None:
+    """Remove the folders of other trainings that came to their end; `evaluate` removes that of the model it scores."""
+    for folder in root.iterdir():
+        if folder.name != key and (folder / WRITTEN).exists():
+            remove(folder)
 
 
 def unfinished(root: Path, key: str) -> dict[Path, int]:

@@ -88,8 +88,7 @@ class MixedBatchSampler(DefaultBatchSampler):
 
     In later epochs each source's batches are permuted among themselves, by seed and epoch. Where processes take whole
     batches, those that are left over for fewer than all of them at the end of an epoch are not used: each process must
-    make as many steps as the others. Where they take parts of a batch, each takes every ``count``-th row of it, so that
-    a batch sorted by length is shared evenly.
+    make as many steps as the others. Where they take parts of a batch, each takes every ``count``-th row of it.
     """
 
     def __init__(self, rows: TrainingRows, seed: int, share: Share = WHOLE) -> None:

@@ -12,7 +12,7 @@ import torch
 from stages.errors import UserError
 
 WORKERS = 4  # that make batches for a GPU, at most
-SPLIT_PADDING = {"cpu": 64, "mps": 1024, "cuda": 4096}  # tokens as dear as one more pass; measured on CPU, estimated elsewhere
+SPLIT_PADDING = {"cpu": 64, "cuda": 2048, "mps": 0}  # tokens as dear as one more pass: measured on CPU, estimated on CUDA, unknown on MPS
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -107,6 +107,8 @@ def choose_engine(
     if triton and not (device == "cuda" and find_spec("triton")):
         fallbacks.append("no Triton head, which needs a CUDA GPU and the package triton")
         triton = False
+    if dataloader_pin_memory and device != "cuda":
+        fallbacks.append("no pinned memory, which needs a CUDA GPU")
     if num_threads is not None or (device == "cpu" and "OMP_NUM_THREADS" not in os.environ):
         torch.set_num_threads(num_threads or min(torch.get_num_threads(), cores()))
     on_cuda = device == "cuda"

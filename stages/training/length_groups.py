@@ -1,7 +1,8 @@
-"""No work on padding: the texts of a training step go through the transformer in groups of like lengths.
+"""Less work on padding: the texts of a training step go through the transformer in groups of like lengths.
 
 A batch stays as it is, and so do its loss and gradients, but for rounding and for which values dropout drops: the token
-embeddings of the groups are put together again before they are pooled.
+embeddings of the groups are put together again before they are pooled. (Batches of like lengths, tried before, had more
+padding left and cost nDCG: long and short texts were seldom contrasted.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from stages.encoders.masked_lm_head import Unsuitable, find_head
@@ -22,16 +23,17 @@ from stages.encoders.masked_lm_head import Unsuitable, find_head
 def length_groups(model: SparseEncoder, saving: int) -> Iterator[None]:
     """While it lasts, the transformers in ``model`` take texts in groups, split wherever that saves ``saving`` tokens of padding.
 
-    A transformer with the stock SPLADE head stays as it is: its token embeddings are logits, too large to put together.
-    0: all stay as they are.
+    A transformer that gives more than one hidden state a token, or has other word embeddings than an nn.Embedding, stays as it
+    is; so does one with the stock SPLADE head, whose token embeddings are logits, too large to put together. 0: all stay.
     """
-    grouped = [module for module in model.modules() if isinstance(module, Transformer) and saving and not _gives_logits(module)]
-    for transformer in grouped:
-        transformer.__dict__["forward"] = GroupedForward(model, transformer, saving)
+    transformers = [module for module in model.modules() if isinstance(module, Transformer) and saving and _gives_tokens(module)]
+    grouped = [(transformer, words) for transformer in transformers if (words := _word_embeddings(transformer))]
+    for transformer, words in grouped:
+        transformer.__dict__["forward"] = GroupedForward(model, transformer, words, saving)
     try:
         yield
     finally:
-        for transformer in grouped:
+        for transformer, _ in grouped:
             transformer.__dict__.pop("forward", None)
 
 
@@ -41,20 +43,23 @@ class GroupedForward:
 
     model: SparseEncoder
     transformer: Transformer
+    words: nn.Embedding
     saving: int
 
     def __call__(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """As Transformer: (batch, length, hidden) token embeddings; those of padding are zero where texts were grouped."""
+        """As Transformer: (batch, length, hidden) token embeddings; those beyond a group's longest text are zero."""
         groups = self.groups(features)
         if len(groups) < 2:
             return self.stock(features, **kwargs)
         shape, name = features["attention_mask"].shape, self.transformer.module_output_name
         parts = []
-        for group, width in groups:
-            rows = torch.tensor(group, device=features["attention_mask"].device)
-            cut = {key: value[rows, :width] if isinstance(value, Tensor) and value.ndim > 1 else value for key, value in features.items()}
-            tokens = self.stock(cut, **kwargs)[name]
-            parts.append(pad(tokens, (0, 0, 0, shape[1] - width)))
+        with one_lookup(self.words, features["input_ids"]) as lookup:
+            for group, width in groups:
+                rows = torch.tensor(group, device=features["attention_mask"].device)
+                cut = {key: value[rows, :width] if is_table(value) else value for key, value in features.items()}
+                lookup.part(cut["input_ids"], rows)
+                tokens = self.stock(cut, **kwargs)[name]
+                parts.append(pad(tokens, (0, 0, 0, shape[1] - width)))
         places = torch.tensor([row for group, _ in groups for row in group], device=parts[0].device).argsort()
         features[name] = torch.cat(parts).index_select(0, places)
         return features
@@ -67,11 +72,44 @@ class GroupedForward:
     def groups(self, features: dict[str, Any]) -> list[tuple[list[int], int]]:
         """Rows and width of each group; none outside training, nor where a feature is not one value a token (flash attention)."""
         mask = features.get("attention_mask")
-        tables = [value for value in features.values() if isinstance(value, Tensor) and value.ndim > 1]
-        if not self.model.training or mask is None or any(table.shape != mask.shape for table in tables):
+        tables = [value for value in features.values() if is_table(value)]
+        if not self.model.training or mask is None or "input_ids" not in features or any(table.shape != mask.shape for table in tables):
             return []
         places = torch.arange(1, mask.shape[1] + 1, dtype=torch.int32, device=mask.device)
         return split((mask.to(torch.int32) * places).amax(1).tolist(), self.saving)
+
+
+def is_table(value: Any) -> bool:
+    """Whether a feature is a tensor of more than one dimension, which then is to be one of (text, token)."""
+    return isinstance(value, Tensor) and value.ndim > 1
+
+
+class Lookup:
+    """Stands for the forward of word embeddings: rows of one lookup of the whole batch, where it is asked for the ids of a part.
+
+    The gradient of a lookup is as large as the embeddings, and each part would have its own.
+    """
+
+    def __init__(self, words: nn.Embedding, ids: Tensor) -> None:
+        self._words, self._whole = words, words(ids)
+        self._ids, self._found = ids, self._whole
+
+    def part(self, ids: Tensor, rows: Tensor) -> None:
+        """The next ids asked for are ``ids``, those of ``rows``, cut to their width."""
+        self._ids, self._found = ids, self._whole[rows, : ids.shape[1]]
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        return self._found if ids is self._ids else type(self._words).forward(self._words, ids)
+
+
+@contextmanager
+def one_lookup(words: nn.Embedding, ids: Tensor) -> Iterator[Lookup]:
+    """While it lasts, ``words`` gives parts of one lookup of ``ids``."""
+    words.__dict__["forward"] = lookup = Lookup(words, ids)
+    try:
+        yield lookup
+    finally:
+        del words.__dict__["forward"]
 
 
 def split(lengths: Sequence[int], saving: int) -> list[tuple[list[int], int]]:
@@ -86,10 +124,18 @@ def split(lengths: Sequence[int], saving: int) -> list[tuple[list[int], int]]:
     return [(group, max(1, lengths[group[0]])) for group in cut(rows)]
 
 
-def _gives_logits(transformer: Transformer) -> bool:
-    if transformer.transformer_task != "fill-mask":
+def _gives_tokens(transformer: Transformer) -> bool:
+    if transformer.module_output_name != "token_embeddings" or getattr(transformer.config, "output_hidden_states", False):
         return False
     try:
-        return not find_head(transformer).is_passing()
+        return transformer.transformer_task != "fill-mask" or find_head(transformer).is_passing()
     except Unsuitable:
-        return True
+        return False
+
+
+def _word_embeddings(transformer: Transformer) -> nn.Embedding | None:
+    try:
+        words = transformer.model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):  # a model of its own kind
+        return None
+    return words if isinstance(words, nn.Embedding) else None

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
+from sentence_transformers.base.modules import Transformer
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SpladeLoss
@@ -21,12 +22,13 @@ from transformers import TrainerCallback, TrainerState, set_seed
 
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
+from stages.oom import in_one_line
 from stages.rows.parquet import text_columns
+from stages.training.attempt import Attempt
 from stages.training.attention import FLASH, attention_of, model_attention
 from stages.training.checkpoints import OWNER, STATE, find_step
 from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.training.length_groups import length_groups
-from stages.training.oom import Attempt, in_one_line
 from stages.training.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
 
@@ -92,7 +94,7 @@ class Trainer(SparseEncoderTrainer):
         self.own_attention = model_attention(self.model)
         self.attempt = Attempt(
             self.args.device.type,
-            bool(self.args.activation_checkpointing),
+            bool(self.args.activation_checkpointing) or is_frozen(self.model),
             mini_batches=isinstance(loss, CachedSpladeLoss),
             dimensions=self.model.get_embedding_dimension(),
         )
@@ -153,6 +155,12 @@ class Trainer(SparseEncoderTrainer):
     def load(self, checkpoint: Path) -> None:
         """Give the model the weights of ``checkpoint``; unlike `_load_best_model`, a failure is an error."""
         self._load_from_checkpoint(str(checkpoint))
+
+
+def is_frozen(model: SparseEncoder) -> bool:
+    """Whether no transformer of ``model`` is trained, as in csr."""
+    transformers = [module for module in model.modules() if isinstance(module, Transformer)]
+    return not any(parameter.requires_grad for module in transformers for parameter in module.parameters())
 
 
 def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:

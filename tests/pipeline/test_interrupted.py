@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def test_a_killed_training_ends_as_an_undisturbed_one(workspace: Workspace) -> N
     output = workspace.run("dvc", "repro")
     assert "going on from" in output
     assert digests(workspace) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_model_that_dvc_did_not_come_to_record_is_not_trained_again(workspace: Workspace) -> None:
+    workspace.edit_params({"training": {"weight_decay": 0.03}})
+    workspace.run("dvc", "repro", "resolve")
+    workspace.run(sys.executable, "-m", "stages.train")  # as one that outlives dvc
+    trained = digests(workspace)
+    output = workspace.run("dvc", "repro")
+    assert "going on from" in output and "checkpoint-8" in output
+    assert {name: digest for name, digest in digests(workspace).items() if name != "metrics/evaluation.json"} == {
+        name: digest for name, digest in trained.items() if name != "metrics/evaluation.json"
+    }
+    assert [path.name for path in (workspace.folder / "checkpoints").iterdir()] == ["lock"]
 
 
 def test_a_trainer_that_outlives_dvc_keeps_a_second_one_out(workspace: Workspace) -> None:

@@ -100,7 +100,7 @@ def parameters(accumulation: int) -> Hyperparameters:
     return Hyperparameters(
         num_train_epochs=1, max_steps=None, gradient_accumulation_steps=accumulation, learning_rate=1e-2, query_learning_rate=1e-2,
         warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=1000,
-        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False,
+        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False, split_padding=4,
     )  # fmt: skip
 
 

@@ -12,11 +12,13 @@ import pytest
 from stages.errors import UserError
 from stages.training.checkpoints import (
     OWNER,
+    WRITTEN,
     find_step,
     fingerprint,
     incomplete,
     last_complete,
     remove_incomplete,
+    remove_written,
     sole_training,
     starting_point,
     unfinished,
@@ -88,6 +90,16 @@ def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None
     (tmp_path / "lock").touch()
     found = unfinished(tmp_path, "mine")
     assert list(found) == [tmp_path / "other"] and found[tmp_path / "other"] > 1000
+
+
+def test_of_other_trainings_those_that_are_written_go_and_those_that_are_not_stay(tmp_path: Path) -> None:
+    for name in ("mine", "written", "interrupted"):
+        make_checkpoint(tmp_path / name, 1)
+    (tmp_path / "mine" / WRITTEN).touch()
+    (tmp_path / "written" / WRITTEN).touch()
+    (tmp_path / "lock").touch()
+    remove_written(tmp_path, "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "lock", "mine"]
 
 
 def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:

@@ -30,12 +30,12 @@ def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
 
 
 def test_what_a_device_cannot_is_named() -> None:
-    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True, split_padding=0)
+    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True, dataloader_pin_memory=True, split_padding=0)
     assert not engine.triton
     assert "2 processes" in str(engine)
     assert str(engine).endswith(
         "float32, adamw_torch_fused; no bf16, which needs a GPU; no TF32, which needs an Ampere GPU or later; "
-        "no Triton head, which needs a CUDA GPU and the package triton"
+        "no Triton head, which needs a CUDA GPU and the package triton; no pinned memory, which needs a CUDA GPU"
     )
 
 

@@ -77,12 +77,17 @@ def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, t
 
 @contextmanager
 def watched(model: SparseEncoder) -> Iterator[list[tuple[int, ...]]]:
-    """Shapes of the token ids that the transformer is given: (rows, width)."""
+    """Shapes of the token ids that the transformer's inner model is given: (rows, width)."""
     seen: list[tuple[int, ...]] = []
     [inner] = {module.model for module in model.modules() if isinstance(module, Transformer)}
-    hook = inner.get_input_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+
+    def forward(*, input_ids: torch.Tensor, **others: Any) -> Any:
+        seen.append(tuple(input_ids.shape))
+        return type(inner).forward(inner, input_ids=input_ids, **others)
+
+    inner.__dict__["forward"] = forward
     yield seen
-    hook.remove()
+    del inner.__dict__["forward"]
 
 
 def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
@@ -99,6 +104,22 @@ def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncod
     assert sum(rows for rows, _ in parts) == sum(rows for rows, _ in whole)
     assert sum(rows * width for rows, width in parts) < 0.75 * sum(rows * width for rows, width in whole)
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_words_are_looked_up_once_for_all_groups(architecture: str, model: SparseEncoder) -> None:
+    words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
+    lookups: list[torch.Tensor] = []
+    original = torch.nn.functional.embedding
+
+    def embedding(ids: torch.Tensor, weight: torch.Tensor, *others: Any, **options: Any) -> torch.Tensor:
+        lookups.extend([ids] if weight is words.weight else [])
+        return original(ids, weight, *others, **options)
+
+    with pytest.MonkeyPatch.context() as patch, length_groups(model, 8):
+        patch.setattr("torch.nn.functional.embedding", embedding)
+        step(architecture, model)
+    assert len(lookups) == 2  # queries; documents
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"], indirect=True)
@@ -139,6 +160,15 @@ def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_tog
     with length_groups(model, 1), watched(model) as seen:
         model(model.preprocess(DOCUMENTS))
     assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+
+
+@pytest.mark.parametrize("architecture", ["csr"], indirect=True)
+def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: SparseEncoder) -> None:
+    next(module for module in model.modules() if isinstance(module, Transformer)).config.output_hidden_states = True
+    with length_groups(model, 1), watched(model) as seen:
+        found = model(model.preprocess(DOCUMENTS))
+    assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+    assert len(found["all_layer_embeddings"]) == 2
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)

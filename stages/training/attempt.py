@@ -1,23 +1,8 @@
-"""Out of memory, in one line: what was being tried, and what to turn first."""
+"""What a training is trying, and which knobs to turn first where memory does not suffice for it (`oom.in_one_line`)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
-
-from stages.errors import UserError
-
-SAID = (  # by errors that are no torch.OutOfMemoryError: CPU, MPS, CUDA's libraries
-    "can't allocate memory",
-    "DefaultCPUAllocator",
-    "MPS backend out of memory",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "could not create a primitive",  # oneDNN
-)
 
 
 @dataclass
@@ -26,7 +11,7 @@ class Attempt:
 
     Attributes:
         device: cuda, mps or cpu.
-        checkpointing: whether activations are computed twice instead of kept.
+        checkpointing: whether activations are computed twice instead of kept, or need not be kept at all (csr's frozen base).
         rows: texts of a column.
         lengths: tokens of the longest text of each column, in the loss's order.
         evaluating: whether a validation set is being scored instead.
@@ -44,11 +29,14 @@ class Attempt:
 
     def see(self, features: Sequence[dict[str, Any]]) -> None:
         """Take note of the columns that the loss is about to get."""
-        masks = [column["attention_mask"] for column in features if "attention_mask" in column]
-        self.rows = max((len(mask) for mask in masks), default=0)
-        self.lengths = [int(mask.shape[-1]) for mask in masks]
+        shapes = [shape for column in features if (shape := _shape(column))]
+        self.rows = max((rows for rows, _ in shapes), default=0)
+        self.lengths = [length for _, length in shapes]
 
     def __str__(self) -> str:
+        return f"training: out of memory {self.doing()}; {self.remedy()}"
+
+    def doing(self) -> str:
         if self.evaluating:
             return f"while scoring training.eval_sets on {self.device}"
         if not self.lengths:
@@ -63,28 +51,13 @@ class Attempt:
             return "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
         if self.mini_batches:
             return "halve training.mini_batch_size, then training.per_device_train_batch_size"
-        if not self.checkpointing:
+        if self.lengths and not self.checkpointing:
             return "set training.gradient_checkpointing=true, then halve training.per_device_train_batch_size"
         return "halve training.per_device_train_batch_size, then model.max_seq_length"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says, in whatever way, that there is no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
-
-
-@contextmanager
-def in_one_line(attempt: Attempt) -> Iterator[None]:
-    """Turn an error that says so into one line on ``attempt``; others pass.
-
-    Raises:
-        UserError: there is no memory left.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(f"training: out of memory {attempt}; {attempt.remedy()}") from error
+def _shape(column: dict[str, Any]) -> tuple[int, int] | None:
+    """Texts of a column and tokens of the longest; None where there is no telling. Flash attention has the texts in one row."""
+    if "cu_seq_lens_q" in column:
+        return len(column["cu_seq_lens_q"]) - 1, int(column["max_length_q"])
+    return tuple(column["attention_mask"].shape) if "attention_mask" in column else None

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from sentence_transformers import SparseEncoder
 
 from stages.encoders import Options, get_encoder
 from stages.errors import UserError
+from stages.oom import in_one_line
+from stages.training.attempt import Attempt
 from stages.training.data import open_rows
-from stages.training.oom import Attempt, in_one_line
 from stages.training.trainer import train
 from tests import tiny_models
 from tests.training.team import parameters
@@ -39,6 +39,18 @@ def test_the_knobs_are_those_that_are_left() -> None:
         in_one_line(attempt(True)),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_without_padding_the_texts_are_counted_too() -> None:
+    made = Attempt("cuda", False)
+    made.see([{"input_ids": torch.ones(1, 30), "cu_seq_lens_q": torch.tensor([0, 10, 30]), "max_length_q": 20}])
+    assert str(made).startswith("training: out of memory with 2 rows of 20 tokens on cuda; ")
+
+
+def test_before_the_first_step_nothing_is_kept_that_checkpointing_would_spare() -> None:
+    assert str(Attempt("cuda", False)) == (
+        "training: out of memory before the first step, on cuda; halve training.per_device_train_batch_size, then model.max_seq_length"
+    )
 
 
 def test_an_evaluation_while_training_has_knobs_of_its_own() -> None:
@@ -73,13 +85,18 @@ def test_another_error_stays_a_traceback() -> None:
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 
-def test_a_training_names_the_step_it_died_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+KNOBS = {"splade": "set training.gradient_checkpointing=true", "csr": "halve training.per_device_train_batch_size, then model"}
+
+
+@pytest.mark.parametrize("architecture", KNOBS)
+def test_a_training_names_the_step_it_died_of(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"anchor": ["a b", "c"], "positive": ["a b c d", "e"], "source": ["x", "x"], "batch": pa.array([0, 0], pa.int32())}
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
-    model = SparseEncoder(str(tiny_models.save(tmp_path / "model", "splade")), device="cpu")
-    encoder = get_encoder("splade")
-    loss = encoder.make_loss(model, Options(max_seq_length=32))
+    base = tiny_models.save(tmp_path / "model", architecture).with_name("model-base")
+    encoder, options = get_encoder(architecture), Options(max_seq_length=32, hidden_dim=32, k=4, k_aux=8)
+    model = encoder.build(base, options, ["a b c d", "e"])
+    loss = encoder.make_loss(model, options)
     monkeypatch.setattr(type(loss), "forward", lambda *_: torch.empty(2**60))
-    with pytest.raises(UserError, match=r"out of memory with 2 rows of 4 \+ 6 tokens, vocabulary \d+ on cpu; set training\.gradient_chec"):
+    with pytest.raises(UserError, match=rf"out of memory with 2 rows of 4 \+ 6 tokens, vocabulary \d+ on cpu; {KNOBS[architecture]}"):
         train(model, loss, encoder, rows, parameters(1), checkpoints=tmp_path, resume_from=None)
