@@ -87,7 +87,8 @@ def run(
     from stages.encoders.splade_head import attach
     from stages.evaluation.retrieval import evaluate
     from stages.evaluation.sparsifying import sparsifying_cost
-    from stages.training.trainer import Hyperparameters, train
+    from stages.training.arguments import Hyperparameters
+    from stages.training.trainer import train
 
     architecture, _, k = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name).replace("csr-", "csr ").partition(" ")
     options = Options(

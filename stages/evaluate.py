@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import run_stage
-from stages.files import atomic_write, remove, write_json
+from stages.files import atomic_write, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
+from stages.training.checkpoints import remove_written
 
 if TYPE_CHECKING:
     from stages.evaluation.terms import Explanation
@@ -41,7 +42,7 @@ class EvaluateSettings(Section):
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
     key = FINGERPRINT.read_text(encoding="utf-8").strip()
-    remove(CHECKPOINTS / key)  # dvc, which started this stage, has the model in safety
+    remove_written(CHECKPOINTS)  # dvc, which started this stage, has the model in safety
     evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
 

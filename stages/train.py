@@ -76,7 +76,7 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
             remove(folder)
-        checkpoints.remove_written(CHECKPOINTS, key)
+        checkpoints.remove_written(CHECKPOINTS, but=key)
         for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
             print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,13 +107,14 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     from stages.oom import in_one_line
     from stages.plots import draw_training_curve
     from stages.tracking.callbacks import TensorBoardCallback
+    from stages.training.arguments import Hyperparameters
     from stages.training.attempt import Attempt
     from stages.training.attention import FLASH, attention_in_one_line, attention_of
     from stages.training.data import Share, open_rows
     from stages.training.device import choose_device, choose_engine
     from stages.training.distributed import gather_negatives
     from stages.training.selection import Validation
-    from stages.training.trainer import Hyperparameters, train
+    from stages.training.trainer import train
     from stages.training.upload import UploadCallback
 
     _quiet_libraries()

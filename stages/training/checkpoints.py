@@ -128,11 +128,11 @@ def starting_point(folder: Path, resume: bool | str, key: str) -> Path | None:
     return named
 
 
-def remove_written(root: Path, key: str) -> None:
-    """Remove the folders of other trainings that came to their end; `evaluate` removes that of the model it scores."""
-    for folder in root.iterdir():
-        if folder.name != key and (folder / WRITTEN).exists():
-            remove(folder)
+def remove_written(root: Path, but: str = "") -> None:
+    """Remove the folders of the trainings that came to their end, ``but`` one: when dvc has their models, or another training starts."""
+    for marker in root.glob(f"*/{WRITTEN}"):
+        if marker.parent.name != but:
+            remove(marker.parent)
 
 
 def unfinished(root: Path, key: str) -> dict[Path, int]:

@@ -90,7 +90,7 @@ def choose_engine(
 
     CUDA: the precision asked for, TF32 for what is left in float32 (Ampere and later), workers, pinned memory.
     MPS: bf16 from macOS 14 on, no workers and no pinning: memory is shared already. CPU: float32.
-    AdamW is fused everywhere. A step's texts are grouped by length, unless compiled, which shapes that vary would be anew.
+    AdamW is fused everywhere. A step's texts are grouped by length, but not with torch.compile, which would compile each shape anew.
     ``processes``: of all machines, for the line that is printed.
     """
     fallbacks = []

@@ -1,7 +1,6 @@
 """The training run: sentence-transformers' trainer on the mixed batches, from the last checkpoint where there is one."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
+from sentence_transformers import SparseEncoder, SparseEncoderTrainer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
@@ -23,7 +22,7 @@ from transformers import TrainerCallback, TrainerState, set_seed
 from stages.encoders import Encoder
 from stages.encoders.norbert import lift_code
 from stages.oom import in_one_line
-from stages.rows.parquet import text_columns
+from stages.training.arguments import Hyperparameters, prompts, routes, training_arguments
 from stages.training.attempt import Attempt
 from stages.training.attention import FLASH, attention_of, model_attention
 from stages.training.checkpoints import OWNER, STATE, find_step
@@ -48,35 +47,6 @@ class Trained:
     log: list[dict[str, float]]
     best_step: int | None
     scores: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The optimisation, by the names of transformers' TrainingArguments, and how steps are made (`length_groups`, flash attention)."""
-
-    num_train_epochs: float
-    max_steps: int | None
-    gradient_accumulation_steps: int
-    learning_rate: float
-    query_learning_rate: float
-    warmup_ratio: float
-    weight_decay: float
-    max_grad_norm: float
-    gradient_checkpointing: bool
-    logging_steps: int
-    save_steps: int
-    save_total_limit: int
-    seed: int
-    device: str
-    bf16: bool
-    fp16: bool
-    tf32: bool | None = None
-    optim: str = "adamw_torch_fused"
-    dataloader_num_workers: int = 0
-    dataloader_pin_memory: bool = False
-    torch_compile: bool = False
-    split_padding: int = 0
-    flash_attention: bool = False
 
 
 class Trainer(SparseEncoderTrainer):
@@ -211,8 +181,8 @@ def train(
     Raises:
         UserError: memory ran out.
     """
-    batches = len(MixedBatchSampler(rows, parameters.seed, share))
-    arguments = _arguments(encoder, parameters, checkpoints, batches, list(rows.texts.column_names), validation)
+    batches, columns = len(MixedBatchSampler(rows, parameters.seed, share)), list(rows.texts.column_names)
+    arguments = training_arguments(encoder, parameters, checkpoints, batches, columns, validation)
     arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
@@ -228,9 +198,7 @@ def train(
         key=key,
         loss=loss,
         callbacks=watchers,
-        data_collator=MixedCollator(
-            model.preprocess, router_mapping=_routes(encoder, rows.texts.column_names), prompts=_prompts(model, rows.texts.column_names)
-        ),
+        data_collator=MixedCollator(model.preprocess, router_mapping=routes(encoder, columns), prompts=prompts(model, columns)),
     )
     places = [checkpoints, *([resume_from.parent] if resume_from else [])]
     reached = TrainerState.load_from_json(str(resume_from / STATE)) if resume_from else None
@@ -278,60 +246,3 @@ def _probe(rows: TrainingRows) -> Dataset:
     """64 rows from all over the training data."""
     number = len(rows.texts)
     return rows.texts.select(sorted({row * number // 64 for row in range(64)}))
-
-
-def _arguments(
-    encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str], validation: Validation | None
-) -> SparseEncoderTrainingArguments:
-    steps_in_epoch = max(1, math.ceil(batches / parameters.gradient_accumulation_steps))
-    total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
-    arguments = SparseEncoderTrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=parameters.num_train_epochs,
-        max_steps=parameters.max_steps or -1,
-        gradient_accumulation_steps=parameters.gradient_accumulation_steps,
-        learning_rate=parameters.learning_rate,
-        learning_rate_mapping={encoder.query_parameters: parameters.query_learning_rate} if encoder.query_parameters else {},
-        router_mapping=_routes(encoder, columns),
-        warmup_steps=round(total * parameters.warmup_ratio),
-        weight_decay=parameters.weight_decay,
-        max_grad_norm=parameters.max_grad_norm,
-        activation_checkpointing=parameters.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
-        logging_steps=parameters.logging_steps,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=parameters.save_steps,
-        # A limit of 1 would remove the last checkpoint beside the best one before the model is written.
-        save_total_limit=max(2, parameters.save_total_limit) if validation else parameters.save_total_limit,
-        eval_strategy="steps" if validation else "no",
-        eval_steps=validation.eval_steps if validation else None,
-        metric_for_best_model=validation.decisive if validation else None,
-        greater_is_better=True if validation else None,
-        seed=parameters.seed,
-        data_seed=parameters.seed,
-        use_cpu=parameters.device == "cpu",
-        bf16=parameters.bf16,
-        fp16=parameters.fp16,
-        tf32=parameters.tf32,
-        optim=parameters.optim,
-        dataloader_num_workers=parameters.dataloader_num_workers,
-        dataloader_pin_memory=parameters.dataloader_pin_memory,
-        torch_compile=parameters.torch_compile,
-        ddp_find_unused_parameters=False,  # a search after each forward pass would miss what another one of the step uses
-        report_to="none",
-        dataloader_drop_last=False,
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # or one process would use all GPUs by nn.DataParallel, which splits the batches of `mix`
-    return arguments
-
-
-def _routes(encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
-    """Column → route, where the encoder has routes: the anchor is a query, whatever else there is a document."""
-    return {column: "query" if column == "anchor" else "document" for column in text_columns(columns)} if encoder.routed else {}
-
-
-def _prompts(model: SparseEncoder, columns: Sequence[str]) -> dict[str, str]:
-    """Column → what stands before its texts: the model's own prompts, which `encode_query` and `encode_document` use."""
-    prompts = {column: model.prompts.get("query" if column == "anchor" else "document") for column in text_columns(columns)}
-    return {column: prompt for column, prompt in prompts.items() if prompt}

@@ -13,9 +13,10 @@ from stages import sample
 from stages.encoders import Options, get_encoder
 from stages.files import remove
 from stages.sample.base import make_base
+from stages.training.arguments import Hyperparameters
 from stages.training.data import TrainingRows, open_rows
 from stages.training.selection import Validation
-from stages.training.trainer import Hyperparameters, Trained, train
+from stages.training.trainer import Trained, train
 from tests.conftest import SENTENCES
 
 OPTIONS = Options(max_seq_length=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)

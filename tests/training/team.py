@@ -20,9 +20,10 @@ from transformers import set_seed
 from stages.encoders import Options, get_encoder
 from stages.encoders.splade_head import attach
 from stages.training import sparsity
+from stages.training.arguments import Hyperparameters
 from stages.training.data import Share, open_rows
 from stages.training.distributed import Processes, gather_negatives, joined
-from stages.training.trainer import Hyperparameters, train
+from stages.training.trainer import train
 
 RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
     "alone": (1, False, 1),

@@ -98,8 +98,10 @@ def test_of_other_trainings_those_that_are_written_go_and_those_that_are_not_sta
     (tmp_path / "mine" / WRITTEN).touch()
     (tmp_path / "written" / WRITTEN).touch()
     (tmp_path / "lock").touch()
-    remove_written(tmp_path, "mine")
+    remove_written(tmp_path, but="mine")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "lock", "mine"]
+    remove_written(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "lock"]
 
 
 def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:

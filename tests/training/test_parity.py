@@ -27,8 +27,9 @@ from stages.encoders import Options, get_encoder
 from stages.encoders.csr import SCALE, ReconstructionLoss
 from stages.encoders.splade_head import attach
 from stages.evaluation.sparsifying import autoencoder_of
+from stages.training.arguments import Hyperparameters
 from stages.training.data import open_rows
-from stages.training.trainer import Hyperparameters, train
+from stages.training.trainer import train
 from tests.conftest import SENTENCES
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")

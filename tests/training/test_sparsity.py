@@ -11,9 +11,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from stages.encoders import Options, get_encoder
 from stages.encoders.splade_head import attach
 from stages.errors import UserError
+from stages.training.arguments import Hyperparameters
 from stages.training.data import TrainingRows
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state, regularizers
-from stages.training.trainer import Hyperparameters, train
+from stages.training.trainer import train
 
 Draw = Callable[..., Path]
 Make = Callable[..., Hyperparameters]

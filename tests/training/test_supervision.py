@@ -15,8 +15,9 @@ from stages.encoders import Options, get_encoder
 from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.mixing import Source, mix
+from stages.training.arguments import Hyperparameters
 from stages.training.data import TrainingRows, open_rows
-from stages.training.trainer import Hyperparameters, train
+from stages.training.trainer import train
 from tests.conftest import SENTENCES
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
