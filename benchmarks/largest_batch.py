@@ -18,7 +18,6 @@ from splade_head import add_ways, hardware, ways
 from training_step import build, prepare
 
 DEFAULT = ["12x768x50000x256", "12x768x250000x256"]
-NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")  # CUDA, CPU, oneDNN on CPU
 
 
 def largest(kind: str, size: str, options: argparse.Namespace) -> int:
@@ -27,6 +26,7 @@ def largest(kind: str, size: str, options: argparse.Namespace) -> int:
     if options.gigabytes:
         resource.setrlimit(resource.RLIMIT_DATA, (int(options.gigabytes * 2**30),) * 2)
     _, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
+    from stages.oom import is_out_of_memory
 
     def step(batch: int) -> None:
         ids = torch.randint(1, vocabulary, (2, batch, length), device=options.device)
@@ -40,7 +40,7 @@ def largest(kind: str, size: str, options: argparse.Namespace) -> int:
         try:
             step(batch)
         except (RuntimeError, MemoryError) as error:
-            if not any(words in str(error) for words in NO_MEMORY) and not isinstance(error, MemoryError):
+            if not is_out_of_memory(error):
                 raise
             return False
         finally:

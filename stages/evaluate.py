@@ -9,13 +9,12 @@ from stages.errors import run_stage
 from stages.files import atomic_write, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
-from stages.training.checkpoints import remove_written
+from stages.training.checkpoints import CHECKPOINTS, remove_written, trained
 
 if TYPE_CHECKING:
     from stages.evaluation.terms import Explanation
 
-FINAL, FINGERPRINT, CHECKPOINTS = Path("models/final"), Path("models/fingerprint.txt"), Path("checkpoints")
-SCORES = Path("models/scores.json")
+FINAL, SCORES = Path("models/final"), Path("models/scores.json")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
@@ -34,6 +33,7 @@ class EvaluateSettings(Section):
 
     batch_size: int
     trust_remote_code: bool
+    device: str
     mteb: list[str]
     active_dims: list[int]
     sets: dict[str, ScoredSet]
@@ -41,7 +41,6 @@ class EvaluateSettings(Section):
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
-    key = FINGERPRINT.read_text(encoding="utf-8").strip()
     remove_written(CHECKPOINTS)  # dvc, which started this stage, has the model in safety
     evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
@@ -55,7 +54,7 @@ def main() -> None:
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
     print(f"\n{table(evaluation)}\n", flush=True)
-    with open_tracker(key) as tracker:
+    with open_tracker(trained()) as tracker:
         tracker.metrics(evaluation)
 
 
@@ -74,10 +73,11 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
     from stages.evaluation.summary import SetResult, summary
     from stages.evaluation.terms import explain
     from stages.oom import in_one_line
+    from stages.training.device import choose_device
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
     known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
-    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code)
+    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=choose_device(settings.device))
     attach(model)
     results = []
     loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())

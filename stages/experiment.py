@@ -18,7 +18,8 @@ def open_tracker(fingerprint: str) -> Tracker:
     """The MLflow run of the training known by ``fingerprint``, with its parameters; training and evaluation write into the same one."""
     trained = read_resolved("train")
     tracking = trained.pop("tracking")
-    trained.pop("upload")
+    for other in ("upload", "running"):  # no part of what the training is
+        trained.pop(other)
     name = os.environ.get("DVC_EXP_NAME")
     tags = {"architecture": trained["architecture"], "profile": trained["profile"], **commit()}
     tracker = open_run(

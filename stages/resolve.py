@@ -13,7 +13,7 @@ from stages.checks import check
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write
 from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
-from stages.schema import Dataset, EvaluationSet, Location, Params
+from stages.schema import Dataset, EvaluationSet, Location, Params, Training
 
 
 def main() -> None:
@@ -39,6 +39,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     validation = _validation(params, languages)
     for key in VALIDATION:
         training.pop(key)
+    running = {key: training.pop(key) for key in sorted(Training.RUNNING)}
     remote_code = params.model.base_model in params.model.trust_remote_code
     return {
         "download": _each(params.datasets, datasets, Location.origin),
@@ -77,6 +78,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "model": model,
             "loss": loss,
             "training": training,
+            "running": running,
             "validation": validation,
             "upload": {"model_id": params.hub.model_id} if params.hub.push and params.hub.strategy == "checkpoint" else None,
             "tracking": params.tracking.model_dump(),
@@ -87,6 +89,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
             "batch_size": params.evaluation.per_device_eval_batch_size,
             "trust_remote_code": remote_code,
+            "device": params.training.device,
         },
         "push": {
             **params.hub.model_dump(),

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -110,6 +110,9 @@ class Loss(Section):
 
 class Training(Section):
     """The optimisation, by the names of transformers' TrainingArguments."""
+
+    RUNNING: ClassVar = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}
+    """How a training runs, which changes nothing in what it comes to: dvc does not watch these."""
 
     num_train_epochs: Annotated[float, Field(gt=0)]
     max_steps: Count | None

@@ -14,6 +14,7 @@ import stages.train
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
 from stages.params import PARAMS, read_params
 from stages.resolve import resolve
+from stages.training.checkpoints import WRITTEN
 from tests.conftest import SENTENCES
 
 ROOT = Path(__file__).parents[1]
@@ -57,13 +58,22 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
             seen.extend((model, loss, parameters))
             raise Begun
 
-        monkeypatch.setattr("stages.training.trainer.train", stop)
+        monkeypatch.setattr("stages.training.run.train", stop)
         with pytest.raises(Begun):
             stages.train.main()
         model, loss, parameters = seen
         return model, loss, parameters
 
     return run
+
+
+def test_a_written_model_is_not_taken_for_that_of_a_training_that_goes_on(begin: Begin, tmp_path: Path) -> None:
+    begin({})
+    [folder] = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
+    (folder / WRITTEN).touch()
+    with pytest.raises(Begun):
+        stages.train.main()
+    assert folder.exists() and not (folder / WRITTEN).exists()
 
 
 def test_prompts(begin: Begin) -> None:

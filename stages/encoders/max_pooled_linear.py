@@ -1,10 +1,10 @@
 """A linear map followed by a max over each text's tokens, without the (tokens × outputs) matrix between the two.
 
 The SPLADE head's logits take batch × length × vocabulary numbers, twice, and only one token in each text and term
-counts. Here the map is made in blocks of terms, each block is reduced to its maxima at once, and the backward pass goes
-through the winning tokens only: a weighted sum of rows, once of the weight (for the hidden states) and once of the
-hidden states (for the weight). Only operations that CPU, CUDA and MPS all have; the maxima can be made by other means
-(`Maxima`, such as `triton_maxima`).
+counts. Here the map is made in blocks of terms, each block is reduced to its maxima at once (`Maxima`: text by text on
+CPU, by `in_stacks` of texts elsewhere, or by `triton_maxima`), and the backward pass goes through the winning tokens only:
+a weighted sum of rows, once of the weight (for the hidden states) and once of the hidden states (for the weight). Only
+operations that CPU, CUDA and MPS all have.
 
 On CPU, float32, 32 texts of 64 to 256 tokens, 50,000 terms, hidden size 768: the matrix product takes 3.1 core seconds,
 the maxima 0.4, the backward pass 0.9 if every term is active and 0.2 if 3% are; stock takes 22.
@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 BLOCK = {"cpu": 1 << 23, "cuda": 1 << 26}  # logits alive at a time; on CPU 2^22 to 2^26 take the same time
 PAIRS = 1 << 20  # (text, term) pairs that the backward pass takes at a time: a few vectors of this size
+STACK = 1 << 14  # tokens, repeated ones among them, of the texts that `in_stacks` takes at a time
+LIKE = 7 / 8  # of a stack's longest text is its shortest, at least
 RUN = 8  # tokens in a run of the two-step maximum: 8 took 0.39 s where 4 took 0.43, 16 took 0.52 and one step 0.56
 
 Maxima = Callable[[Tensor, Tensor, Sequence[int], Tensor | None], Tensor]  # as `in_blocks`
@@ -32,16 +34,17 @@ def max_pooled_linear(tokens: Tensor, weight: Tensor, lengths: Sequence[int], ma
         tokens: (sum of lengths, hidden), the texts one after the other; its dtype is that of the product.
         weight: (outputs, hidden), of any floating dtype.
         lengths: tokens of each text; 0 is allowed.
-        maxima: makes the maxima; None: `in_blocks`.
+        maxima: makes the maxima; None: `in_blocks` on CPU, `in_stacks` elsewhere.
 
     Returns:
         (texts, outputs), in the dtype of ``tokens``; −inf for a text of no tokens. Differentiable once in both tensors;
         among equal maxima one token gets the gradient.
     """
+    maxima = maxima or (in_blocks if tokens.device.type == "cpu" else in_stacks)
     if torch.is_grad_enabled() and (tokens.requires_grad or weight.requires_grad):
-        pooled: Tensor = _MaxPooledLinear.apply(tokens, weight, lengths, maxima or in_blocks)
+        pooled: Tensor = _MaxPooledLinear.apply(tokens, weight, lengths, maxima)
         return pooled
-    return (maxima or in_blocks)(tokens, weight, lengths, None)
+    return maxima(tokens, weight, lengths, None)
 
 
 class _MaxPooledLinear(torch.autograd.Function):
@@ -70,7 +73,7 @@ def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
     pooled = tokens.new_full((len(lengths), outputs), float("-inf"))
     if not len(tokens):
         return pooled
-    width = min(outputs, max(512, BLOCK.get(tokens.device.type, BLOCK["cuda"]) // len(tokens) // 64 * 64))
+    width = _width(outputs, len(tokens), tokens.device)
     memory = tokens.new_empty(len(tokens) * width)
     for first in range(0, outputs, width):
         terms = slice(first, min(first + width, outputs))
@@ -87,6 +90,52 @@ def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
                 winners[text, terms] = rows + start
             start += length
     return pooled
+
+
+def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
+    """As `in_blocks`, several texts at a time: text by text, a GPU would wait for launches most of the time.
+
+    A text is brought to its stack's length by repeating its last token, which leaves its maximum as it is.
+    """
+    outputs = weight.shape[0]
+    pooled = tokens.new_full((len(lengths), outputs), float("-inf"))
+    groups = stacks(lengths, tokens.device)
+    width = _width(outputs, max((rows.numel() for _, rows in groups), default=1), tokens.device)
+    for first in range(0, outputs, width):
+        terms = slice(first, min(first + width, outputs))
+        part = weight[terms].to(tokens.dtype).t()
+        for texts, rows in groups:
+            logits = (tokens[rows.flatten()] @ part).view(*rows.shape, -1)
+            if winners is None:
+                pooled[texts, terms] = logits.amax(1)
+            else:
+                pooled[texts, terms], places = logits.max(1)
+                winners[texts, terms] = rows.gather(1, places).to(winners.dtype)
+    return pooled
+
+
+def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Texts of like lengths, and the rows of their tokens, shape (texts, longest), the last one repeated; empty texts are left out."""
+    starts = torch.tensor([0, *lengths]).cumsum(0)
+    groups: list[list[int]] = []
+    for text in sorted((text for text, length in enumerate(lengths) if length), key=lambda text: -lengths[text]):
+        longest = lengths[groups[-1][0]] if groups else 0
+        if lengths[text] >= LIKE * longest > 0 and (len(groups[-1]) + 1) * longest <= STACK:
+            groups[-1].append(text)
+        else:
+            groups.append([text])
+    parts = []
+    for group in groups:
+        texts, longest = torch.tensor(group), lengths[group[0]]
+        last = torch.tensor([lengths[text] - 1 for text in group])
+        parts += [texts, (starts[texts, None] + torch.minimum(torch.arange(longest), last[:, None])).flatten()]
+    placed = torch.cat(parts).to(device).split([len(part) for part in parts]) if parts else ()  # in one copy
+    return [(texts, rows.view(len(texts), -1)) for texts, rows in zip(placed[::2], placed[1::2], strict=True)]
+
+
+def _width(outputs: int, tokens: int, device: torch.device) -> int:
+    """Terms of a block for so many tokens."""
+    return min(outputs, max(512, BLOCK.get(device.type, BLOCK["cuda"]) // tokens // 64 * 64))
 
 
 def _max_over_rows(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from stages.encoders.masked_lm_head import Head, Unsuitable, find_head
 from stages.encoders.max_pooled_linear import Maxima, max_pooled_linear
+from stages.oom import is_out_of_memory
 
 PROBE = ("og", "Hva er hovedstaden i Norge? Oslo, og det har den vært siden 1814.", "En god bok")
 TOLERANCE = {torch.bfloat16: 5e-2, torch.float16: 1e-2}  # of the largest logit; 1e-3 in other dtypes: TF32 may be on
@@ -166,9 +167,9 @@ def _fuse(transformer: Transformer, fused: FusedPooling) -> None:
             logits = nn.functional.linear(ours["token_embeddings"], weight, bias)
         _require_equal("logits", stock["token_embeddings"][:, head.skips :], logits[:, head.skips :])
         _require_equal("embeddings", stock["sentence_embedding"], ours["sentence_embedding"])
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
         pooling.__dict__.pop("forward", None)
         head.pass_through(passing_before)
         raise Unsuitable(f"the probe failed: {' '.join(str(error).split())}") from error

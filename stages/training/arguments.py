@@ -42,7 +42,14 @@ class Hyperparameters:
 
 
 def training_arguments(
-    encoder: Encoder, parameters: Hyperparameters, checkpoints: Path, batches: int, columns: Sequence[str], validation: Validation | None
+    encoder: Encoder,
+    parameters: Hyperparameters,
+    checkpoints: Path,
+    batches: int,
+    columns: Sequence[str],
+    validation: Validation | None,
+    *,
+    mini_batches: bool,
 ) -> SparseEncoderTrainingArguments:
     """The trainer's arguments.
 
@@ -50,6 +57,7 @@ def training_arguments(
         checkpoints: folder for checkpoint-N.
         batches: of this process in an epoch.
         columns: of the training rows.
+        mini_batches: whether texts are encoded a few at a time (GradCache).
     """
     steps_in_epoch = max(1, math.ceil(batches / parameters.gradient_accumulation_steps))
     total = parameters.max_steps or round(steps_in_epoch * parameters.num_train_epochs)
@@ -85,8 +93,11 @@ def training_arguments(
         optim=parameters.optim,
         dataloader_num_workers=parameters.dataloader_num_workers,
         dataloader_pin_memory=parameters.dataloader_pin_memory,
+        accelerator_config={"non_blocking": parameters.dataloader_pin_memory},  # without it pinned memory is of no use
         torch_compile=parameters.torch_compile,
-        ddp_find_unused_parameters=False,  # a search after each forward pass would miss what another one of the step uses
+        # A search after each forward pass would miss what another one of the step uses. GradCache is DistributedDataParallel's to average
+        # after the last mini-batch, a document's, which uses nothing of a query's route.
+        ddp_find_unused_parameters=mini_batches and encoder.routed,
         report_to="none",
         dataloader_drop_last=False,
     )

@@ -18,6 +18,7 @@ from typing import Any
 from stages.errors import UserError
 from stages.files import remove
 
+CHECKPOINTS, FINGERPRINT = Path("checkpoints"), Path("models/fingerprint.txt")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 STATE = "trainer_state.json"
 OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
@@ -39,6 +40,11 @@ def fingerprint(settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def trained() -> str:
+    """The fingerprint of the training that made the model in models/; empty where there is no model."""
+    return FINGERPRINT.read_text(encoding="utf-8").strip() if FINGERPRINT.exists() else ""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ of a regulariser of everybody's embeddings. Gathering passes gradients back to t
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,13 +31,6 @@ from stages.training.launch import is_worker
 T = TypeVar("T")
 PATIENCE = timedelta(hours=6)  # with the first process, which alone reads data and evaluates; torchrun notices one that has died
 ROW_BY_ROW = (SparseMarginMSELoss, SparseDistillKLDivLoss)  # losses of one row at a time: their mean needs nobody else's texts
-RECONSTRUCTION = (  # what CSR's reconstruction loss reads
-    "sentence_embedding_backbone",
-    "decoded_embedding_k",
-    "decoded_embedding_4k",
-    "decoded_embedding_aux",
-    "decoded_embedding_k_pre_bias",
-)
 
 
 @dataclass(frozen=True)
@@ -146,15 +139,21 @@ class OfAllProcesses:
 
     def __call__(self, embeddings: Tensor | list[dict[str, Tensor | None]]) -> Any:
         kind: Any = type(self.term)
-        if isinstance(embeddings, Tensor):
-            return kind.compute_loss_from_embeddings(self.term, all_gather_with_grad(embeddings))
-        return kind.compute_loss_from_embeddings(
-            self.term, [{name: _gathered(output[name]) for name in RECONSTRUCTION} for output in embeddings]
-        )
+        everybodys = all_gather_with_grad(embeddings) if isinstance(embeddings, Tensor) else [Gathered(output) for output in embeddings]
+        return kind.compute_loss_from_embeddings(self.term, everybodys)
 
 
-def _gathered(value: Tensor | None) -> Tensor | None:
-    return None if value is None else all_gather_with_grad(value)
+class Gathered(dict[str, Any]):
+    """Those of a model's outputs that are asked for, as all processes together have them; the others differ in shape."""
+
+    def __init__(self, output: Mapping[str, Tensor | None]) -> None:
+        super().__init__()
+        self._output = output
+
+    def __missing__(self, name: str) -> Tensor | None:
+        value = self._output[name]
+        self[name] = None if value is None else all_gather_with_grad(value)
+        return self[name]
 
 
 def _share_activity(module: SparseAutoEncoder, *_: Any) -> None:

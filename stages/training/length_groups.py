@@ -23,18 +23,37 @@ from stages.encoders.masked_lm_head import Unsuitable, find_head
 def length_groups(model: SparseEncoder, saving: int) -> Iterator[None]:
     """While it lasts, the transformers in ``model`` take texts in groups, split wherever that saves ``saving`` tokens of padding.
 
-    A transformer that gives more than one hidden state a token, or has other word embeddings than an nn.Embedding, stays as it
-    is; so does one with the stock SPLADE head, whose token embeddings are logits, too large to put together. 0: all stay.
+    Those that `left_whole` names stay as they are. 0: all stay.
     """
-    transformers = [module for module in model.modules() if isinstance(module, Transformer) and saving and _gives_tokens(module)]
-    grouped = [(transformer, words) for transformer in transformers if (words := _word_embeddings(transformer))]
-    for transformer, words in grouped:
-        transformer.__dict__["forward"] = GroupedForward(model, transformer, words, saving)
+    transformers = [module for module in model.modules() if isinstance(module, Transformer) and saving and not _obstacle(module)]
+    for transformer in transformers:
+        transformer.__dict__["forward"] = GroupedForward(model, transformer, transformer.model.get_input_embeddings(), saving)
     try:
         yield
     finally:
-        for transformer, _ in grouped:
+        for transformer in transformers:
             transformer.__dict__.pop("forward", None)
+
+
+def left_whole(model: SparseEncoder) -> dict[str, str]:
+    """The transformers in ``model`` whose texts cannot be taken in groups: path in the model → reason."""
+    obstacles = {name: _obstacle(module) for name, module in model.named_modules() if isinstance(module, Transformer)}
+    return {name: obstacle for name, obstacle in obstacles.items() if obstacle}
+
+
+def _obstacle(transformer: Transformer) -> str:
+    if transformer.module_output_name != "token_embeddings" or getattr(transformer.config, "output_hidden_states", False):
+        return "it gives something else than one hidden state a token"
+    try:
+        if transformer.transformer_task == "fill-mask" and not find_head(transformer).is_passing():
+            return "it has the stock SPLADE head, whose logits are too large to put together"
+        if isinstance(transformer.model.get_input_embeddings(), nn.Embedding):
+            return ""
+    except Unsuitable as error:
+        return str(error)
+    except (AttributeError, NotImplementedError):  # a model of its own kind
+        pass
+    return "its word embeddings are no nn.Embedding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +70,16 @@ class GroupedForward:
         groups = self.groups(features)
         if len(groups) < 2:
             return self.stock(features, **kwargs)
-        shape, name = features["attention_mask"].shape, self.transformer.module_output_name
+        mask, name = features["attention_mask"], self.transformer.module_output_name
+        order = torch.tensor([row for group, _ in groups for row in group]).to(mask.device)  # once: each such copy waits for a GPU
         parts = []
         with one_lookup(self.words, features["input_ids"]) as lookup:
-            for group, width in groups:
-                rows = torch.tensor(group, device=features["attention_mask"].device)
+            for rows, (_, width) in zip(order.split([len(group) for group, _ in groups]), groups, strict=True):
                 cut = {key: value[rows, :width] if is_table(value) else value for key, value in features.items()}
                 lookup.part(cut["input_ids"], rows)
                 tokens = self.stock(cut, **kwargs)[name]
-                parts.append(pad(tokens, (0, 0, 0, shape[1] - width)))
-        places = torch.tensor([row for group, _ in groups for row in group], device=parts[0].device).argsort()
-        features[name] = torch.cat(parts).index_select(0, places)
+                parts.append(pad(tokens, (0, 0, 0, mask.shape[1] - width)))
+        features[name] = torch.cat(parts).index_select(0, order.argsort())
         return features
 
     def stock(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -122,20 +140,3 @@ def split(lengths: Sequence[int], saving: int) -> list[tuple[list[int], int]]:
         return [*cut(group[:place]), *cut(group[place:])] if saved >= max(1, saving) else [group]
 
     return [(group, max(1, lengths[group[0]])) for group in cut(rows)]
-
-
-def _gives_tokens(transformer: Transformer) -> bool:
-    if transformer.module_output_name != "token_embeddings" or getattr(transformer.config, "output_hidden_states", False):
-        return False
-    try:
-        return transformer.transformer_task != "fill-mask" or find_head(transformer).is_passing()
-    except Unsuitable:
-        return False
-
-
-def _word_embeddings(transformer: Transformer) -> nn.Embedding | None:
-    try:
-        words = transformer.model.get_input_embeddings()
-    except (AttributeError, NotImplementedError):  # a model of its own kind
-        return None
-    return words if isinstance(words, nn.Embedding) else None

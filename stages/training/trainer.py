@@ -77,7 +77,9 @@ class Trainer(SparseEncoderTrainer):
             return super().get_train_dataloader()
         # The sampler has shared the batches out; accelerate would do it once more.
         loader = self._build_dataloader(self.train_dataset, self.args.train_batch_size, dataset_kind="train")
-        self._train_dataloader: DataLoader[Any] = prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=True)
+        self._train_dataloader: DataLoader[Any] = prepare_data_loader(
+            loader, self.args.device, 1, 0, put_on_device=True, non_blocking=self.args.dataloader_pin_memory
+        )
         return self._train_dataloader
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
@@ -92,6 +94,7 @@ class Trainer(SparseEncoderTrainer):
         if not self.args.should_save:  # every process is asked; only the first writes
             return
         folder = Path(str(output_dir or self.args.output_dir))
+        (folder / STATE).unlink(missing_ok=True)  # of a save before, which would let this one pass for complete before it is
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)
         if state := loss_state(self._loss):
@@ -182,7 +185,8 @@ def train(
         UserError: memory ran out.
     """
     batches, columns = len(MixedBatchSampler(rows, parameters.seed, share)), list(rows.texts.column_names)
-    arguments = training_arguments(encoder, parameters, checkpoints, batches, columns, validation)
+    cached = isinstance(loss, CachedSpladeLoss)
+    arguments = training_arguments(encoder, parameters, checkpoints, batches, columns, validation, mini_batches=cached)
     arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from stages.encoders import max_pooled_linear as module
-from stages.encoders.max_pooled_linear import max_pooled_linear
+from stages.encoders.max_pooled_linear import Maxima, in_blocks, in_stacks, max_pooled_linear, stacks
 
 
 def whole(tokens: Tensor, weight: Tensor, lengths: list[int]) -> Tensor:
@@ -28,21 +28,22 @@ SHAPES = [
 ]
 
 
+@pytest.mark.parametrize("maxima", [in_blocks, in_stacks])
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01, 0.0])
 @pytest.mark.parametrize("lengths, outputs, hidden", SHAPES)
 def test_values_and_gradients_are_those_of_the_whole_matrix(
-    lengths: list[int], outputs: int, hidden: int, share: float, monkeypatch: pytest.MonkeyPatch
+    lengths: list[int], outputs: int, hidden: int, share: float, maxima: Maxima, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(module.BLOCK, "cpu", 512 * sum(lengths))
     monkeypatch.setattr(module, "PAIRS", 200 * len(lengths))
     tokens, weight = tensors(lengths, outputs, hidden)
-    ours, theirs = max_pooled_linear(tokens, weight, lengths), whole(tokens, weight, lengths)
+    ours, theirs = max_pooled_linear(tokens, weight, lengths, maxima), whole(tokens, weight, lengths)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     gradient = torch.randn_like(ours) * (torch.rand_like(ours) < share)
     for mine, stock in zip(*(torch.autograd.grad(r, (tokens, weight), gradient) for r in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, stock, rtol=1e-5, atol=1e-5 * max(1.0, stock.abs().max().item()))
     with torch.no_grad():
-        assert torch.equal(max_pooled_linear(tokens, weight, lengths), ours)
+        assert torch.equal(max_pooled_linear(tokens, weight, lengths, maxima), ours)
 
 
 def test_gradcheck_in_double_precision() -> None:
@@ -50,14 +51,29 @@ def test_gradcheck_in_double_precision() -> None:
     assert torch.autograd.gradcheck(lambda t, w: max_pooled_linear(t, w, [3, 35, 4]), (tokens, weight))
 
 
-def test_a_text_without_tokens_has_no_maximum_and_no_gradient() -> None:
+@pytest.mark.parametrize("maxima", [in_blocks, in_stacks])
+def test_a_text_without_tokens_has_no_maximum_and_no_gradient(maxima: Maxima) -> None:
     tokens, weight = tensors([2, 3], 5, 4)
-    pooled = max_pooled_linear(tokens, weight, [0, 2, 0, 3, 0])
+    pooled = max_pooled_linear(tokens, weight, [0, 2, 0, 3, 0], maxima)
     assert (pooled[[0, 2, 4]] == float("-inf")).all()
     torch.testing.assert_close(pooled[[1, 3]], whole(tokens, weight, [2, 3]))
     pooled.relu().sum().backward()
     assert torch.isfinite(tokens.grad).all() and torch.isfinite(weight.grad).all()
-    assert max_pooled_linear(tokens[:0], weight, [0, 0]).shape == (2, 5)
+    assert max_pooled_linear(tokens[:0], weight, [0, 0], maxima).shape == (2, 5)
+
+
+def test_a_stack_has_texts_of_like_lengths_and_no_more_tokens_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STACK", 400)
+    lengths = torch.randint(0, 200, (64,), generator=torch.Generator().manual_seed(1)).tolist()
+    found = stacks(lengths, torch.device("cpu"))
+    assert sorted(text for texts, _ in found for text in texts.tolist()) == [text for text, length in enumerate(lengths) if length]
+    assert all(rows.numel() <= 400 for _, rows in found)
+    starts = torch.tensor([0, *lengths]).cumsum(0)
+    for texts, rows in found:
+        for text, row in zip(texts.tolist(), rows, strict=True):
+            assert row.unique().tolist() == list(range(starts[text], starts[text + 1]))
+            assert lengths[text] >= 7 / 8 * len(row)
+    assert len(stacks([100] * 64 + [90] * 64, torch.device("cpu"))) == 32
 
 
 @pytest.mark.parametrize("frozen", [0, 1])

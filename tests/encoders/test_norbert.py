@@ -25,6 +25,7 @@ from stages.errors import UserError
 from stages.training.length_groups import length_groups
 from tests.conftest import SENTENCES
 from tests.encoders.lookalikes.folders import write_folder
+from tests.watching import watched
 
 FAMILIES = ("norbert4", "norbert3")
 WEIGHTS = {"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3}
@@ -174,8 +175,9 @@ def test_the_fused_head_finds_the_last_linear_map(family: str, tmp_path: Path) -
     torch.testing.assert_close(embed(model), stock, rtol=1e-5, atol=1e-5)
     whole = max(gradient.norm() for gradient in gradients.values())
     for saving in (0, 2):
-        with length_groups(model, saving):
+        with length_groups(model, saving), watched(model) as seen:
             ours = one_step(model)
+        assert len(seen) > 2 if saving else len(seen) == 2  # queries, documents
         for name, gradient in gradients.items():
             assert (ours[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole, name
 

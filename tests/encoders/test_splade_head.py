@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertForMaskedLM, PreT
 from stages.encoders.splade_head import attach, detach
 from stages.training.length_groups import length_groups
 from tests.conftest import SENTENCES
+from tests.watching import watched
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 QUERIES, POSITIVES = ["Når åpner det?", "Ferja går", "Pris i Aarhus", "Uge 29"], SENTENCES[:4]
@@ -129,8 +130,9 @@ def test_each_family_embeds_and_trains_as_stock(family: str, activation: str, fo
 def test_each_family_trains_in_groups_of_like_lengths_as_in_one(family: str, folders: dict[str, Path]) -> None:
     model = fused(without_dropout(splade(folders[family])).double())
     whole = step(model, [QUERIES, POSITIVES])
-    with length_groups(model, 5):
+    with length_groups(model, 5), watched(model) as seen:
         assert_same_step(step(model, [QUERIES, POSITIVES]), whole, 1e-9)
+    assert len(seen) > 2 and sum(rows for rows, _ in seen) == len(QUERIES) + len(POSITIVES)
 
 
 def test_a_whole_step_equals_stock_to_a_millionth(folders: dict[str, Path]) -> None:

@@ -29,6 +29,7 @@ def test_out_of_memory_names_the_set_and_what_to_turn(tmp_path: Path, monkeypatc
     settings = evaluate.EvaluateSettings(
         batch_size=2,
         trust_remote_code=False,
+        device="cpu",
         mteb=[],
         active_dims=[],
         sets={"mine": evaluate.ScoredSet(kind="beir", split=None, language=None)},

@@ -34,9 +34,10 @@ RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
 KINDS = {  # name: architecture, options
     "splade": ("splade", {}),
     "inference-free-splade": ("inference-free-splade", {}),
-    "csr": ("csr", {}),
+    "csr": ("csr", {"k": 8, "similarity_weight": 3.0}),
     "steered": ("splade", {"regularizer": "df_flops", "target_active_dims": 30}),
-    "cached": ("splade", {"mini_batch_size": 3}),
+    "cached-splade": ("splade", {"mini_batch_size": 3}),
+    "cached-inference-free-splade": ("inference-free-splade", {"mini_batch_size": 3}),
 }
 
 
@@ -61,7 +62,7 @@ def member(data: Path, run: str, index: int, number: int) -> None:
         os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(20_000 + os.getppid() % 10_000 + number))
     with joined(count, "cpu") as processes:
         for kind in KINDS:
-            if kind != "cached" or gather or count == 1:
+            if not kind.startswith("cached") or gather or count == 1:
                 curve_and_weights(data, run, kind, processes, gather, accumulation)
 
 

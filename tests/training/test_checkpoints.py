@@ -23,6 +23,8 @@ from stages.training.checkpoints import (
     starting_point,
     unfinished,
 )
+from stages.training.trainer import Trainer
+from tests.training.conftest import Run
 
 
 def make_checkpoint(folder: Path, step: int, state: str | None = None, key: str = "key") -> Path:
@@ -149,3 +151,19 @@ def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_i
         first.join()
     with sole_training(tmp_path / "lock"):
         pass
+
+
+def test_a_checkpoint_that_is_saved_once_more_is_incomplete_until_that_is_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoints"
+    run(save_total_limit=5)
+    assert incomplete(folder / "checkpoint-6") is None
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(save_total_limit=5, resume_from=folder / "checkpoint-3")
+    assert incomplete(folder / "checkpoint-6") == "was not written to its end (no complete trainer_state.json)"

@@ -2,8 +2,6 @@
 
 import copy
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ from torch import nn
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.splade_head import attach
-from stages.training.length_groups import length_groups, split
+from stages.training.length_groups import left_whole, length_groups, split
 from tests.conftest import SENTENCES
+from tests.watching import watched
 
 OPTIONS = Options(max_seq_length=60, hidden_dim=128, k=8, k_aux=16, query_regularizer_weight=0.02, document_regularizer_weight=0.03)
 QUERIES = [text.split()[0] for text in SENTENCES]
@@ -73,21 +72,6 @@ def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, t
     return {name: term.detach() for name, term in terms.items()} | {
         name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
     }
-
-
-@contextmanager
-def watched(model: SparseEncoder) -> Iterator[list[tuple[int, ...]]]:
-    """Shapes of the token ids that the transformer's inner model is given: (rows, width)."""
-    seen: list[tuple[int, ...]] = []
-    [inner] = {module.model for module in model.modules() if isinstance(module, Transformer)}
-
-    def forward(*, input_ids: torch.Tensor, **others: Any) -> Any:
-        seen.append(tuple(input_ids.shape))
-        return type(inner).forward(inner, input_ids=input_ids, **others)
-
-    inner.__dict__["forward"] = forward
-    yield seen
-    del inner.__dict__["forward"]
 
 
 def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
@@ -160,6 +144,9 @@ def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_tog
     with length_groups(model, 1), watched(model) as seen:
         model(model.preprocess(DOCUMENTS))
     assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+    assert left_whole(model) == {"0": "it has the stock SPLADE head, whose logits are too large to put together"}
+    attach(model)
+    assert not left_whole(model)
 
 
 @pytest.mark.parametrize("architecture", ["csr"], indirect=True)

@@ -1,0 +1,190 @@
+"""One process's part in a training, from settings to results: build the model, train it, write it with its curve."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentence_transformers import SparseEncoder
+from transformers import set_seed
+
+from stages.encoders import Encoder, Options, get_encoder
+from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound
+from stages.encoders.max_pooled_linear import Maxima
+from stages.encoders.norbert import lift_code, prepare_base
+from stages.encoders.splade_head import attach
+from stages.errors import UserError
+from stages.evaluation.set_files import read_sets
+from stages.experiment import open_tracker
+from stages.files import atomic_write, write_json
+from stages.oom import in_one_line
+from stages.plots import draw_training_curve
+from stages.rows.parquet import read_tables
+from stages.tracking.callbacks import TensorBoardCallback
+from stages.training.arguments import Hyperparameters
+from stages.training.attempt import Attempt
+from stages.training.attention import FLASH, attention_in_one_line, attention_of
+from stages.training.checkpoints import FINGERPRINT
+from stages.training.data import Share, open_rows
+from stages.training.device import Engine, choose_device, choose_engine
+from stages.training.distributed import Processes, gather_negatives
+from stages.training.length_groups import left_whole
+from stages.training.selection import Validation
+from stages.training.trainer import Trained, train
+from stages.training.upload import UploadCallback
+
+if TYPE_CHECKING:
+    from stages.train import TrainSettings
+
+MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
+FINAL, SCORES = Path("models/final"), Path("models/scores.json")
+CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
+RUNS = Path("runs")  # TensorBoard's event files
+ENGINE = {
+    "bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "split_padding",
+    "num_threads",
+}  # fmt: skip
+
+
+def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
+    """Train with checkpoints in ``folder``; the first process writes the model, its training curve and its scores.
+
+    Args:
+        base: folder of the model to start from.
+        resume_from: checkpoint to go on from.
+        key: the training's fingerprint.
+    """
+    _quiet_libraries()
+    device = choose_device(settings.training.device)
+    flash = settings.model.attn_implementation == FLASH
+    knobs = settings.training.model_dump(include=ENGINE) | ({"split_padding": 0} if flash else {})  # it leaves padding out by itself
+    engine = choose_engine(device, processes.count, **knobs)
+    print(engine, flush=True)
+    scored = settings.loss.distillation != "none"
+    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
+    if not len(rows.sources):
+        raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
+    validation = _read_validation(settings)
+    base = processes.from_first(prepare_base(base, folder) if processes.first else None)
+    encoder, options = get_encoder(settings.architecture), _options(settings, device)
+    set_seed(settings.seed)
+    model = _build(settings, encoder, options, base, device, engine)
+    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device", "flash_attention"})
+    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, flash_attention=flash, **engine.arguments())
+    loss = encoder.make_loss(model, options)
+    gather = settings.training.gather_negatives and processes.count > 1
+    if gather:
+        gather_negatives(loss)
+    share = Share(processes.index, processes.count, of_each_batch=gather)
+    with open_tracker(key) as tracker:
+        watchers = [tracker.callback()]
+        if settings.tracking.tensorboard:
+            watchers.append(TensorBoardCallback(RUNS / key))
+        if settings.upload:
+            watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
+        trained = train(
+            model, loss, encoder, rows, parameters,
+            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers, share=share,
+        )  # fmt: skip
+    processes.wait()
+    if processes.first:
+        _write(model, trained, validation, key)
+
+
+def _options(settings: "TrainSettings", device: str) -> Options:
+    model = settings.model
+    return Options(
+        max_seq_length=model.max_seq_length,
+        trust_remote_code=model.base_model in model.trust_remote_code,
+        attn_implementation=None if model.attn_implementation == FLASH else model.attn_implementation,
+        device="cpu" if device == "cpu" else None,
+        prompts=model.prompts.model_dump(exclude_none=True),
+        hidden_dim=model.hidden_dim,
+        k=model.k,
+        k_aux=model.k_aux,
+        whitening=model.whitening,
+        mini_batch_size=settings.training.mini_batch_size,
+        **settings.loss.model_dump(),
+    )
+
+
+def _read_validation(settings: "TrainSettings") -> Validation | None:
+    """What chooses the best checkpoint, where that is asked for."""
+    if not (wanted := settings.validation):
+        return None
+    validation = Validation(
+        read_sets(VALIDATION),
+        eval_steps=wanted.eval_steps,
+        batch_size=wanted.per_device_eval_batch_size,
+        metric=wanted.metric_for_best_model,
+        patience=wanted.early_stopping_patience,
+    )
+    if warning := validation.foreign(wanted.languages):
+        print(warning, flush=True)
+    return validation
+
+
+def _build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
+    """The model to be trained, on its device and with our head; what it has to do without is printed."""
+    require_allowed_code(base, settings.model.base_model, options.trust_remote_code)
+    if settings.architecture != "csr":
+        require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
+    with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
+        with attention_in_one_line(settings.model.attn_implementation):
+            model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
+            with attention_of(model, FLASH if settings.model.attn_implementation == FLASH else None):
+                pass  # can it?
+        model.prompts.update(options.prompts)
+        require_sound(model, base)
+        model.to(device)
+        for placement in attach(model, _maxima(engine.triton)):
+            if not placement.fused:
+                print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
+        for name, reason in left_whole(model).items() if engine.split_padding else ():
+            print(f"{name}: no groups of like lengths ({reason})", flush=True)
+    return model
+
+
+def _maxima(triton: bool) -> Maxima | None:
+    """What makes the maxima of the SPLADE head; None: torch's own operations."""
+    if not triton:
+        return None
+    from stages.encoders.triton_maxima import triton_maxima
+
+    return triton_maxima
+
+
+def _texts(column: str) -> Iterator[str]:
+    return (text for rows in read_tables(MIXED, [column]) for text in rows[column].to_pylist())
+
+
+def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str) -> None:
+    """What the stage is expected to leave in models/."""
+    if validation and trained.best_step:
+        score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
+        print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)
+    write_json(SCORES, {"batch_size": validation.batch_size, "sets": trained.scores} if validation else {})
+    with atomic_write(CURVE) as temporary:
+        write_curve(trained.log, temporary)
+    with atomic_write(PICTURE) as temporary:
+        draw_training_curve(CURVE, temporary)
+    with atomic_write(FINGERPRINT) as temporary:
+        temporary.write_text(f"{key}\n", encoding="utf-8")
+    with atomic_write(FINAL) as temporary:
+        model.save_pretrained(str(temporary), create_model_card=False)
+        lift_code(temporary)
+
+
+def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
+    """The training curve as CSV: step, loss and its terms, learning rate, scores on the validation sets."""
+    columns = ["step", *sorted({key for entry in log for key in entry} - {"step", "epoch"})]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+
+
+def _quiet_libraries() -> None:
+    """Warnings of the libraries that a user can do nothing about."""
+    logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
