@@ -23,7 +23,7 @@ SIZES = ["32x160x128x8000", "32x256x768x50000", "16x128x768x250000"]  # batch ×
 
 
 def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> dict[str, float]:
-    """Wall and processor seconds of the second of two steps, MB at the peak, share of active terms."""
+    """Wall and processor seconds of the fastest step after the first, MB at the peak, share of active terms."""
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -57,14 +57,15 @@ def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> d
     few = torch.nn.Linear(hidden, 64, device=device)
     step(states[:1, :2].detach().requires_grad_(), mask[:1, :2], few)  # loads the libraries
     before = peak_megabytes(device)
-    result = {}
-    for _ in range(2):
+    results = []
+    for _ in range(20 if device == "cuda" else 2):
         wall, processor = time.perf_counter(), time.process_time()
         embeddings = step(states, mask, decoder)
         if device == "cuda":
             torch.cuda.synchronize()
-        result = {"seconds": time.perf_counter() - wall, "processor": time.process_time() - processor}
-    return result | {"megabytes": peak_megabytes(device) - before, "active": (embeddings > 0).float().mean().item()}
+        results.append({"seconds": time.perf_counter() - wall, "processor": time.process_time() - processor})
+    fastest = min(results[1:], key=lambda result: result["seconds"])
+    return fastest | {"megabytes": peak_megabytes(device) - before, "active": (embeddings > 0).float().mean().item()}
 
 
 def maxima(triton: bool) -> Any:
@@ -113,7 +114,7 @@ def main() -> None:
             best = {k: {key: min(r[key] for r in results) for key in results[0]} for k, results in runs.items()}
             stock, ours = best["stock"], best["ours"]
             print(
-                f"| {size} | {ours['active']:.0%} | {stock['seconds']:.2f} | {ours['seconds']:.2f} "
+                f"| {size} | {ours['active']:.0%} | {stock['seconds']:.3g} | {ours['seconds']:.3g} "
                 f"| {stock['seconds'] / ours['seconds']:.1f}x | {stock['processor']:.2f} | {ours['processor']:.2f} "
                 f"| {stock['megabytes']:.0f} | {ours['megabytes']:.0f} | {stock['megabytes'] / ours['megabytes']:.1f}x |",
                 flush=True,

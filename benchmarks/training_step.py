@@ -168,7 +168,7 @@ def row(size: str, results: dict[str, dict[str, Any] | None]) -> list[str]:
     texts = 2 * int(size.split("x")[3])
     both = [result or {} for result in results.values()]
     cells = [size]
-    for number, form in (("seconds", ".2f"), ("texts", ".1f"), ("processor", ".1f"), ("megabytes", ".0f")):
+    for number, form in (("seconds", ".3g"), ("texts", ".1f"), ("processor", ".1f"), ("megabytes", ".0f")):
         values = [texts / r["seconds"] if r and number == "texts" else r.get(number) for r in both]
         cells += ["killed" if value is None else f"{value:{form}}" for value in values]
     stock, ours = both

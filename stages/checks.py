@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages.schema import EvaluationSet, Location, Params
-from stages.training.checkpoints import incomplete, trained
+from stages.training.checkpoints import incomplete
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
     "ltg/norbert3-xs",
@@ -191,8 +191,6 @@ def _check_validation(params: Params) -> Iterator[str]:
 
 def _check_resume(params: Params) -> Iterator[str]:
     resume = params.training.resume
-    if isinstance(resume, str) and Path(resume).parent.name == (trained() or None):
-        return  # that training came to its end, and its checkpoints have gone
     if isinstance(resume, str) and (wrong := incomplete(Path(resume))):
         yield f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start afresh)"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import run_stage
-from stages.files import atomic_write, write_json
+from stages.files import atomic_write, remove, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
-from stages.training.checkpoints import CHECKPOINTS, remove_written, trained
+from stages.training.checkpoints import CHECKPOINTS, trained, written
 
 if TYPE_CHECKING:
     from stages.evaluation.terms import Explanation
@@ -41,7 +41,8 @@ class EvaluateSettings(Section):
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
-    remove_written(CHECKPOINTS)  # dvc, which started this stage, has the model in safety
+    for own in written(CHECKPOINTS) & {trained()}:
+        remove(CHECKPOINTS / own)  # dvc, which started this stage, has the model in safety
     evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
 

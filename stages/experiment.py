@@ -19,7 +19,7 @@ def open_tracker(fingerprint: str) -> Tracker:
     trained = read_resolved("train")
     tracking = trained.pop("tracking")
     for other in ("upload", "running"):  # no part of what the training is
-        trained.pop(other)
+        trained.pop(other, None)
     name = os.environ.get("DVC_EXP_NAME")
     tags = {"architecture": trained["architecture"], "profile": trained["profile"], **commit()}
     tracker = open_run(

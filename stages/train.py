@@ -37,7 +37,7 @@ class TrainSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_training(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values["running"]}
+        return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values.get("running", {})}
 
 
 def main() -> None:
@@ -76,7 +76,8 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
             remove(folder)
-        checkpoints.remove_written(CHECKPOINTS, but=key)
+        for finished in checkpoints.written(CHECKPOINTS) - {key}:
+            remove(CHECKPOINTS / finished)
         for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
             print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
         folder.mkdir(parents=True, exist_ok=True)

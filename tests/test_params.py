@@ -349,16 +349,6 @@ def test_how_a_training_runs_makes_dvc_train_no_model_anew(read) -> None:
     assert watched(training__num_threads=1) != watched()
 
 
-def test_a_checkpoint_that_went_when_its_training_came_to_its_end_can_stay_named(read, tmp_path, monkeypatch) -> None:
-    params = read(training__resume="checkpoints/0123/checkpoint-5")
-    monkeypatch.chdir(tmp_path)
-    gone = "training.resume: checkpoints/0123/checkpoint-5 does not exist"
-    assert [mistake for mistake in check(params, {}) if mistake.startswith(gone)]
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models/fingerprint.txt").write_text("0123\n")
-    assert not [mistake for mistake in check(params, {}) if mistake.startswith(gone)]
-
-
 def test_resume_is_true_false_or_a_path(read) -> None:
     with pytest.raises(UserError, match=r"training\.resume: is 3; use true, false or the path of a checkpoint-N"):
         read(training__resume=3)

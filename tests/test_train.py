@@ -67,13 +67,17 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     return run
 
 
-def test_a_written_model_is_not_taken_for_that_of_a_training_that_goes_on(begin: Begin, tmp_path: Path) -> None:
+def test_checkpoints_of_other_finished_trainings_go_and_a_training_that_goes_on_is_not_finished(begin: Begin, tmp_path: Path) -> None:
     begin({})
     [folder] = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
+    for name in ("finished", "interrupted"):
+        folder.with_name(name).mkdir()
     (folder / WRITTEN).touch()
+    (folder.with_name("finished") / WRITTEN).touch()
     with pytest.raises(Begun):
         stages.train.main()
     assert folder.exists() and not (folder / WRITTEN).exists()
+    assert folder.with_name("interrupted").exists() and not folder.with_name("finished").exists()
 
 
 def test_prompts(begin: Begin) -> None:

@@ -3,14 +3,14 @@
 The SPLADE head's logits take batch × length × vocabulary numbers, twice, and only one token in each text and term
 counts. Here the map is made in blocks of terms, each block is reduced to its maxima at once (`Maxima`: text by text on
 CPU, by `in_stacks` of texts elsewhere, or by `triton_maxima`), and the backward pass goes through the winning tokens only:
-a weighted sum of rows, once of the weight (for the hidden states) and once of the hidden states (for the weight). Only
-operations that CPU, CUDA and MPS all have.
+a weighted sum of rows, once of the weight (for the hidden states) and once of the hidden states (for the weight); on CUDA
+in half precision two products (`by_products`). Only operations that CPU, CUDA and MPS all have.
 
 On CPU, float32, 32 texts of 64 to 256 tokens, 50,000 terms, hidden size 768: the matrix product takes 3.1 core seconds,
 the maxima 0.4, the backward pass 0.9 if every term is active and 0.2 if 3% are; stock takes 22.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,10 +18,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-BLOCK = {"cpu": 1 << 23, "cuda": 1 << 26}  # logits alive at a time; on CPU 2^22 to 2^26 take the same time
-PAIRS = 1 << 20  # (text, term) pairs that the backward pass takes at a time: a few vectors of this size
+from stages.encoders.like_lengths import split
+
+BLOCK = {"cpu": 1 << 23, "cuda": 1 << 25}  # logits alive at a time; on CPU 2^22 to 2^26 take the same time
+PAIRS = 1 << 20  # (text, term) pairs that `by_pairs` takes at a time: a few vectors of this size
 STACK = 1 << 14  # tokens, repeated ones among them, of the texts that `in_stacks` takes at a time
-LIKE = 7 / 8  # of a stack's longest text is its shortest, at least
+SLICE = 1 << 16  # tokens that `by_products` takes at a time
+SAVING = 512  # tokens that a further stack has to save: about what its launches cost, by estimate
 RUN = 8  # tokens in a run of the two-step maximum: 8 took 0.39 s where 4 took 0.43, 16 took 0.52 and one step 0.56
 
 Maxima = Callable[[Tensor, Tensor, Sequence[int], Tensor | None], Tensor]  # as `in_blocks`
@@ -53,13 +56,15 @@ class _MaxPooledLinear(torch.autograd.Function):
         winners = torch.zeros(len(lengths), weight.shape[0], dtype=torch.int32, device=tokens.device)
         pooled = maxima(tokens, weight, lengths, winners)
         ctx.save_for_backward(tokens, weight, winners)
+        ctx.lengths = lengths
         return pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         tokens, weight, winners = ctx.saved_tensors
-        return *_backward(gradient, tokens, weight, winners, ctx.needs_input_grad[:2]), None, None
+        ways = by_products if tokens.device.type == "cuda" and tokens.dtype in (torch.bfloat16, torch.float16) else by_pairs
+        return *ways(gradient, tokens, weight, winners, ctx.lengths, ctx.needs_input_grad[:2]), None, None
 
 
 def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
@@ -117,18 +122,13 @@ def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
 def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Texts of like lengths, and the rows of their tokens, shape (texts, longest), the last one repeated; empty texts are left out."""
     starts = torch.tensor([0, *lengths]).cumsum(0)
-    groups: list[list[int]] = []
-    for text in sorted((text for text, length in enumerate(lengths) if length), key=lambda text: -lengths[text]):
-        longest = lengths[groups[-1][0]] if groups else 0
-        if lengths[text] >= LIKE * longest > 0 and (len(groups[-1]) + 1) * longest <= STACK:
-            groups[-1].append(text)
-        else:
-            groups.append([text])
+    filled = [text for text, length in enumerate(lengths) if length]
     parts = []
-    for group in groups:
-        texts, longest = torch.tensor(group), lengths[group[0]]
-        last = torch.tensor([lengths[text] - 1 for text in group])
-        parts += [texts, (starts[texts, None] + torch.minimum(torch.arange(longest), last[:, None])).flatten()]
+    for group, longest in split([lengths[text] for text in filled], SAVING) if filled else ():
+        for some in torch.tensor(group).split(max(1, STACK // longest)):
+            texts = torch.tensor(filled)[some]
+            last = torch.tensor(lengths)[texts, None] - 1
+            parts += [texts, (starts[texts, None] + torch.minimum(torch.arange(longest), last)).flatten()]
     placed = torch.cat(parts).to(device).split([len(part) for part in parts]) if parts else ()  # in one copy
     return [(texts, rows.view(len(texts), -1)) for texts, rows in zip(placed[::2], placed[1::2], strict=True)]
 
@@ -158,16 +158,19 @@ def _max_over_rows(logits: Tensor) -> tuple[Tensor, Tensor]:
     return values, torch.max(candidates, 0)[1].add_(begin)
 
 
-def _backward(
-    gradient: Tensor, tokens: Tensor, weight: Tensor, winners: Tensor, needed: Sequence[bool]
+def by_pairs(
+    gradient: Tensor, tokens: Tensor, weight: Tensor, winners: Tensor, lengths: Sequence[int], needed: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of tokens and weight, in at least float32, through the pairs whose gradient is not zero."""
+    """Gradients of tokens and weight, as far as ``needed``, through the (text, output) pairs whose gradient is not zero.
+
+    In at least float32. ``gradient`` is that of the maxima; ``winners`` and the other arguments as in `in_blocks`.
+    """
     exact = torch.promote_types(torch.promote_types(tokens.dtype, weight.dtype), torch.float32)
     texts, outputs = winners.shape
     rows = tokens.to(exact)
     for_tokens = torch.zeros_like(rows) if needed[0] else None
     for_weight = torch.empty(weight.shape, dtype=exact, device=weight.device) if needed[1] else None
-    width = max(1, PAIRS // texts)
+    width = max(1, PAIRS // max(1, texts))
     for first in range(0, outputs, width):
         terms = slice(first, min(first + width, outputs))
         # Term by term, so that the pairs of a term lie together; each text appears at most once in it.
@@ -191,3 +194,46 @@ def _sum_rows(source: Tensor, row: Tensor, factor: Tensor, target: Tensor, targe
     bounds = torch.arange(targets + 1, dtype=target.dtype, device=target.device)
     offsets = torch.searchsorted(target, bounds, out_int32=True)
     return F.embedding_bag(row, source, offsets, mode="sum", per_sample_weights=factor, include_last_offset=True)
+
+
+def by_products(
+    gradient: Tensor, tokens: Tensor, weight: Tensor, winners: Tensor, lengths: Sequence[int], needed: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """As `by_pairs`, by products with a matrix that has each pair's gradient at its token, a block of texts and outputs at a time.
+
+    Nearly all of it is zeros, but tensor cores take them sooner than a GPU gathers the rows that count where most pairs do;
+    it is the arithmetic of stock, in the dtype of ``tokens``, with sums over blocks in at least float32.
+    """
+    exact = torch.promote_types(torch.promote_types(tokens.dtype, weight.dtype), torch.float32)
+    for_tokens = torch.empty_like(tokens) if needed[0] else None
+    for_weight = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needed[1] else None
+    if 0 in lengths:  # such a text has no winner
+        filled = [text for text, length in enumerate(lengths) if length]
+        gradient, winners, lengths = gradient[filled], winners[filled], [lengths[text] for text in filled]
+    for texts, rows in _slices(lengths):
+        some = tokens[rows]
+        total = torch.zeros(some.shape, dtype=exact, device=some.device)
+        width = _width(weight.shape[0], len(some), some.device)
+        for first in range(0, weight.shape[0], width):
+            terms = slice(first, first + width)
+            token = winners[texts, terms].to(torch.int64) - rows.start
+            spread = some.new_zeros(len(some), token.shape[1]).scatter_(0, token, gradient[texts, terms].to(some.dtype))
+            if for_tokens is not None:
+                total += spread @ weight[terms].to(some.dtype)
+            if for_weight is not None:
+                for_weight[terms] += spread.t() @ some
+        if for_tokens is not None:
+            for_tokens[rows] = total
+    return for_tokens, None if for_weight is None else for_weight.to(weight.dtype)
+
+
+def _slices(lengths: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Texts in a row with at most `SLICE` tokens, or one with more; and their tokens."""
+    text = start = tokens = 0
+    for at, length in enumerate(lengths):
+        if tokens and tokens + length > SLICE:
+            yield slice(text, at), slice(start, start + tokens)
+            text, start, tokens = at, start + tokens, 0
+        tokens += length
+    if tokens:
+        yield slice(text, len(lengths)), slice(start, start + tokens)

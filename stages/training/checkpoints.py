@@ -134,11 +134,9 @@ def starting_point(folder: Path, resume: bool | str, key: str) -> Path | None:
     return named
 
 
-def remove_written(root: Path, but: str = "") -> None:
-    """Remove the folders of the trainings that came to their end, ``but`` one: when dvc has their models, or another training starts."""
-    for marker in root.glob(f"*/{WRITTEN}"):
-        if marker.parent.name != but:
-            remove(marker.parent)
+def written(root: Path) -> set[str]:
+    """The fingerprints of the trainings that came to their end, but whose checkpoints are still here."""
+    return {marker.parent.name for marker in root.glob(f"*/{WRITTEN}")}
 
 
 def unfinished(root: Path, key: str) -> dict[Path, int]:

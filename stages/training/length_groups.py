@@ -5,7 +5,7 @@ embeddings of the groups are put together again before they are pooled. (Batches
 padding left and cost nDCG: long and short texts were seldom contrasted.)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from sentence_transformers.base.modules import Transformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from stages.encoders.like_lengths import split
 from stages.encoders.masked_lm_head import Unsuitable, find_head
 
 
@@ -128,15 +129,3 @@ def one_lookup(words: nn.Embedding, ids: Tensor) -> Iterator[Lookup]:
         yield lookup
     finally:
         del words.__dict__["forward"]
-
-
-def split(lengths: Sequence[int], saving: int) -> list[tuple[list[int], int]]:
-    """Rows, longest first, and largest length of groups: each split is the best of its group and saves at least ``saving`` tokens."""
-    rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-
-    def cut(group: list[int]) -> list[list[int]]:
-        longest = lengths[group[0]]
-        saved, place = max(((longest - lengths[group[at]]) * (len(group) - at), at) for at in range(len(group)))
-        return [*cut(group[:place]), *cut(group[place:])] if saved >= max(1, saving) else [group]
-
-    return [(group, max(1, lengths[group[0]])) for group in cut(rows)]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from stages.encoders import max_pooled_linear as module
-from stages.encoders.max_pooled_linear import Maxima, in_blocks, in_stacks, max_pooled_linear, stacks
+from stages.encoders.max_pooled_linear import Maxima, by_pairs, by_products, in_blocks, in_stacks, max_pooled_linear, stacks
 
 
 def whole(tokens: Tensor, weight: Tensor, lengths: list[int]) -> Tensor:
@@ -64,6 +64,7 @@ def test_a_text_without_tokens_has_no_maximum_and_no_gradient(maxima: Maxima) ->
 
 def test_a_stack_has_texts_of_like_lengths_and_no_more_tokens_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STACK", 400)
+    monkeypatch.setattr(module, "SAVING", 50)
     lengths = torch.randint(0, 200, (64,), generator=torch.Generator().manual_seed(1)).tolist()
     found = stacks(lengths, torch.device("cpu"))
     assert sorted(text for texts, _ in found for text in texts.tolist()) == [text for text, length in enumerate(lengths) if length]
@@ -72,8 +73,23 @@ def test_a_stack_has_texts_of_like_lengths_and_no_more_tokens_than_it_may(monkey
     for texts, rows in found:
         for text, row in zip(texts.tolist(), rows, strict=True):
             assert row.unique().tolist() == list(range(starts[text], starts[text + 1]))
-            assert lengths[text] >= 7 / 8 * len(row)
+    assert sum(rows.numel() for _, rows in found) < 1.1 * sum(lengths)
     assert len(stacks([100] * 64 + [90] * 64, torch.device("cpu"))) == 32
+
+
+@pytest.mark.parametrize("lengths", [[5, 40, 3, 17], [0, 5, 0, 40, 3, 0], [70]])
+@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+def test_products_give_the_gradients_of_pairs(lengths: list[int], needed: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLICE", 45)
+    monkeypatch.setitem(module.BLOCK, "cpu", 512 * 48)
+    tokens, weight = (tensor.detach() for tensor in tensors(lengths, 1100, 8, torch.float64))
+    winners = torch.zeros(len(lengths), 1100, dtype=torch.int32)
+    in_blocks(tokens, weight, lengths, winners)
+    gradient = torch.randn(len(lengths), 1100, dtype=torch.float64) * torch.tensor([[bool(length)] for length in lengths])
+    ours, theirs = (way(gradient, tokens, weight, winners, lengths, needed) for way in (by_products, by_pairs))
+    for mine, other, wanted in zip(ours, theirs, needed, strict=True):
+        assert (mine is not None) == wanted
+        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("frozen", [0, 1])
@@ -96,8 +112,12 @@ def test_nan_reaches_values_and_gradients_as_in_stock() -> None:
     assert torch.isnan(weight.grad).any()
 
 
+@pytest.mark.parametrize("way", [by_pairs, by_products])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_low_precision_tokens_keep_a_float32_gradient_for_the_weight(dtype: torch.dtype) -> None:
+def test_low_precision_tokens_keep_a_float32_gradient_for_the_weight(
+    dtype: torch.dtype, way: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "by_pairs", way)  # the one for CPU
     lengths = [9, 64]
     exact, weight = tensors(lengths, 200, 16)
     tokens = exact.detach().to(dtype).requires_grad_()

@@ -18,10 +18,10 @@ from stages.training.checkpoints import (
     incomplete,
     last_complete,
     remove_incomplete,
-    remove_written,
     sole_training,
     starting_point,
     unfinished,
+    written,
 )
 from stages.training.trainer import Trainer
 from tests.training.conftest import Run
@@ -94,16 +94,13 @@ def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None
     assert list(found) == [tmp_path / "other"] and found[tmp_path / "other"] > 1000
 
 
-def test_of_other_trainings_those_that_are_written_go_and_those_that_are_not_stay(tmp_path: Path) -> None:
-    for name in ("mine", "written", "interrupted"):
+def test_written_are_the_trainings_that_came_to_their_end(tmp_path: Path) -> None:
+    for name in ("done", "interrupted"):
         make_checkpoint(tmp_path / name, 1)
-    (tmp_path / "mine" / WRITTEN).touch()
-    (tmp_path / "written" / WRITTEN).touch()
+    (tmp_path / "done" / WRITTEN).touch()
     (tmp_path / "lock").touch()
-    remove_written(tmp_path, but="mine")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "lock", "mine"]
-    remove_written(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "lock"]
+    assert written(tmp_path) == {"done"}
+    assert written(tmp_path / "none") == set()
 
 
 def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:
