@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stages.errors import UserError
 from stages.schema import EvaluationSet, Location, Params
 from stages.training.checkpoints import incomplete
 
@@ -26,6 +27,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_mining(params)
     yield from _check_validation(params)
     yield from _check_resume(params)
+    yield from _check_device(params)
     yield from _check_hub(params, environment)
 
 
@@ -193,6 +195,16 @@ def _check_resume(params: Params) -> Iterator[str]:
     resume = params.training.resume
     if isinstance(resume, str) and (wrong := incomplete(Path(resume))):
         yield f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start afresh)"
+
+
+def _check_device(params: Params) -> Iterator[str]:
+    if params.training.device in ("cuda", "mps"):
+        from stages.training.device import choose_device  # takes seconds: it asks torch
+
+        try:
+            choose_device(params.training.device)
+        except UserError as error:
+            yield str(error).removeprefix("params.yaml: ")
 
 
 def _check_hub(params: Params, environment: Mapping[str, str]) -> Iterator[str]:

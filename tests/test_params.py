@@ -349,6 +349,13 @@ def test_how_a_training_runs_makes_dvc_train_no_model_anew(read) -> None:
     assert watched(training__num_threads=1) != watched()
 
 
+def test_a_device_that_is_not_there_is_refused_before_anything_is_deleted(read, monkeypatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert "training.device: is mps, which this machine does not have; use auto or cpu" in list(check(read(training__device="mps"), {}))
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert not [mistake for mistake in check(read(training__device="mps"), {}) if "device" in mistake]
+
+
 def test_resume_is_true_false_or_a_path(read) -> None:
     with pytest.raises(UserError, match=r"training\.resume: is 3; use true, false or the path of a checkpoint-N"):
         read(training__resume=3)

@@ -63,8 +63,8 @@ class _MaxPooledLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         tokens, weight, winners = ctx.saved_tensors
-        ways = by_products if tokens.device.type == "cuda" and tokens.dtype in (torch.bfloat16, torch.float16) else by_pairs
-        return *ways(gradient, tokens, weight, winners, ctx.lengths, ctx.needs_input_grad[:2]), None, None
+        way = by_products if tokens.device.type == "cuda" and tokens.dtype in (torch.bfloat16, torch.float16) else by_pairs
+        return *way(gradient, tokens, weight, winners, ctx.lengths, ctx.needs_input_grad[:2]), None, None
 
 
 def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
