@@ -16,7 +16,6 @@ from stages.training.checkpoints import CHECKPOINTS
 if TYPE_CHECKING:
     from stages.training.distributed import Processes
 
-MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
 BASE, MADE = Path("models/base"), Path("models/made")
 CODE = (Path("stages/train.py"), Path("stages/training"), Path("stages/encoders"), Path("stages/rows/parquet.py"))
 
@@ -66,7 +65,7 @@ def main() -> None:
 
 def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     """Train as the first process, or the only one: the one that holds the lock, and writes."""
-    from stages.training.run import run
+    from stages.training.run import MIXED, VALIDATION, run
 
     base = MADE if settings.model.base_model == "made" else BASE
     key = checkpoints.fingerprint(

@@ -95,8 +95,8 @@ def training_arguments(
         dataloader_pin_memory=parameters.dataloader_pin_memory,
         accelerator_config={"non_blocking": parameters.dataloader_pin_memory},  # without it pinned memory is of no use
         torch_compile=parameters.torch_compile,
-        # A search after each forward pass would miss what another one of the step uses. GradCache is DistributedDataParallel's to average
-        # after the last mini-batch, a document's, which uses nothing of a query's route.
+        # A search after each forward pass would miss what another one of the step uses; with GradCache only the last pass of a step
+        # searches, a document's, which uses nothing of a query's route.
         ddp_find_unused_parameters=mini_batches and encoder.routed,
         report_to="none",
         dataloader_drop_last=False,
