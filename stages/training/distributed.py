@@ -128,7 +128,7 @@ def gather_negatives(loss: nn.Module) -> None:
             term.__dict__["compute_loss_from_embeddings"] = OfAllProcesses(term)
     for module in loss.modules():
         if isinstance(module, SparseAutoEncoder):
-            module.register_forward_hook(_share_activity)
+            module.register_forward_hook(lambda module, *_: share_activity(module) if module.training else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,8 @@ class Gathered(dict[str, Any]):
         return self[name]
 
 
-def _share_activity(module: SparseAutoEncoder, *_: Any) -> None:
-    """A latent is as long dead as the process says that has seen it last."""
-    if module.training:
-        torch.distributed.all_reduce(module.stats_last_nonzero, torch.distributed.ReduceOp.MIN)
+def share_activity(model: nn.Module) -> None:
+    """A latent of CSR is as long dead as the process says that has seen it last."""
+    for module in model.modules():
+        if isinstance(module, SparseAutoEncoder) and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(module.stats_last_nonzero, torch.distributed.ReduceOp.MIN)

@@ -1,18 +1,20 @@
-"""Less work on padding: the texts of a training step go through the transformer in groups of like lengths.
+"""Less work on padding: the texts of a training step, queries and documents, go through the transformer in groups of like lengths.
 
 A batch stays as it is, and so do its loss and gradients, but for rounding and for which values dropout drops: the token
 embeddings of the groups are put together again before they are pooled. (Batches of like lengths, tried before, had more
 padding left and cost nDCG: long and short texts were seldom contrasted.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from sentence_transformers import SparseEncoder
+from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sparse_encoder.losses import splade
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -24,16 +26,29 @@ from stages.encoders.masked_lm_head import Unsuitable, find_head
 def length_groups(model: SparseEncoder, saving: int) -> Iterator[None]:
     """While it lasts, the transformers in ``model`` take texts in groups, split wherever that saves ``saving`` tokens of padding.
 
-    Those that `left_whole` names stay as they are. 0: all stay.
+    Those that `left_whole` names stay as they are. 0: all stay. Where there are any, SpladeLoss takes `in_one_pass`.
     """
     transformers = [module for module in model.modules() if isinstance(module, Transformer) and saving and not _obstacle(module)]
     for transformer in transformers:
         transformer.__dict__["forward"] = GroupedForward(model, transformer, transformer.model.get_input_embeddings(), saving)
+    splade.embed_columns = in_one_pass if transformers else embed_columns  # type: ignore[assignment]
     try:
         yield
     finally:
+        splade.embed_columns = embed_columns
         for transformer in transformers:
             transformer.__dict__.pop("forward", None)
+
+
+def in_one_pass(model: nn.Module, columns: Iterable[dict[str, Any]], separate_first: bool = True) -> list[Tensor]:
+    """As sentence-transformers' `embed_columns`, with the queries among the documents, unless they take another route.
+
+    It has them apart lest they be padded, which groups spare them; but a pass has gradients of its own, as large as the word
+    embeddings and as the head, and they are most of the memory where the vocabulary is large.
+    """
+    columns = list(columns)
+    kinds = [(column.get("task"), column.get("prompt_length")) for column in columns]
+    return embed_columns(model, columns, separate_first=any(kind != kinds[0] for kind in kinds))
 
 
 def left_whole(model: SparseEncoder) -> dict[str, str]:

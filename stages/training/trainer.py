@@ -27,6 +27,7 @@ from stages.training.attempt import Attempt
 from stages.training.attention import FLASH, attention_of, model_attention
 from stages.training.checkpoints import OWNER, STATE, find_step
 from stages.training.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
+from stages.training.distributed import share_activity
 from stages.training.length_groups import length_groups
 from stages.training.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state
@@ -89,6 +90,10 @@ class Trainer(SparseEncoderTrainer):
 
     def add_model_card_callback(self, default_args_dict: Mapping[str, Any]) -> None:
         pass
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        share_activity(self.model)  # all go on from what the first saves
+        super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if not self.args.should_save:  # every process is asked; only the first writes

@@ -1,7 +1,7 @@
 """Tiny models trained by one process and by two that know each other: `python -m tests.training.team DATA`.
 
 Writes DATA/<run>-<kind>.json: the training curve and the weights that the first process ends with, and DATA/<run>-<kind>-<process>.json:
-what the regularisers have measured, by each process. The processes
+what the regularisers have measured and how long CSR's latents have been dead, by each process. The processes
 are forks of this one, so that the libraries are imported once; torchrun itself is tried in test_launch.py.
 """
 
@@ -94,8 +94,8 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
     if processes.first:
         weights = {name: value.tolist() for name, value in model.state_dict().items()}
         (data / f"{run}-{kind}.json").write_text(json.dumps({"log": trained.log, "weights": weights}))
-    state = {name: value.tolist() for name, value in sparsity.loss_state(loss).items()}
-    (data / f"{run}-{kind}-{processes.index}.json").write_text(json.dumps(state))
+    state = sparsity.loss_state(loss) | {name: buffer for name, buffer in model.named_buffers() if "last_nonzero" in name}
+    (data / f"{run}-{kind}-{processes.index}.json").write_text(json.dumps({name: value.tolist() for name, value in state.items()}))
 
 
 def parameters(accumulation: int) -> Hyperparameters:

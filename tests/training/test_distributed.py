@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,9 +56,22 @@ def test_two_processes_that_gather_train_as_one_with_twice_the_batch(data: Path,
 
 @pytest.mark.parametrize("run", ["gathered", "apart"])
 def test_processes_agree_on_what_the_regularisers_have_measured(data: Path, run: str) -> None:
-    first, second = (json.loads((data / f"{run}-steered-{index}.json").read_text()) for index in range(2))
+    first, second = measured(data, run, "steered")
     assert first["document.factor"] != 1 and any(first["document.regularizer.frequency"])
     assert first == second
+
+
+@pytest.mark.parametrize("run", ["gathered", "apart"])
+def test_processes_go_on_from_a_checkpoint_with_the_counts_of_dead_latents_that_it_has(data: Path, run: str) -> None:
+    first, second = measured(data, run, "csr")
+    [counts] = first.values()
+    assert len(set(counts)) > 1
+    assert first == second
+
+
+def measured(data: Path, run: str, kind: str) -> list[dict[str, Any]]:
+    """What each of the two processes has measured when it has saved its last checkpoint."""
+    return [json.loads((data / f"{run}-{kind}-{index}.json").read_text()) for index in range(2)]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES[:2])  # CSR's dead latents are counted by forward passes, which are other ones

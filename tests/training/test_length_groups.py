@@ -43,7 +43,10 @@ def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, t
     loss = get_encoder(architecture).make_loss(model, Options(**{**vars(OPTIONS), **options}))
     tasks = ["query", "document", "document"]
     routed = isinstance(model[0], Router)
-    features = [model.preprocess(t, task=task) | ({"task": task} if routed else {}) for t, task in zip(COLUMNS, tasks, strict=True)]
+    features = [
+        model.preprocess(texts, prompt=model.prompts.get(task), task=task) | ({"task": task} if routed else {})
+        for texts, task in zip(COLUMNS, tasks, strict=True)
+    ]
     terms: dict[str, torch.Tensor] = loss(features, None)
     model.zero_grad()
     torch.stack(list(terms.values())).sum().backward()
@@ -69,7 +72,7 @@ def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncod
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_words_are_looked_up_once_for_all_groups(architecture: str, model: SparseEncoder) -> None:
+def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, model: SparseEncoder) -> None:
     words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
     lookups: list[torch.Tensor] = []
     original = torch.nn.functional.embedding
@@ -81,7 +84,21 @@ def test_words_are_looked_up_once_for_all_groups(architecture: str, model: Spars
     with pytest.MonkeyPatch.context() as patch, length_groups(model, 8):
         patch.setattr("torch.nn.functional.embedding", embedding)
         step(architecture, model)
-    assert len(lookups) == 2  # queries; documents
+    assert len(lookups) == 1
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_queries_join_the_documents_unless_they_have_another_prompt(architecture: str, model: SparseEncoder) -> None:
+    texts = sum(map(len, COLUMNS))
+    for prompts, passes in (({}, [texts]), ({"query": "spørsmål: ", "document": "tekst: "}, [len(QUERIES), texts - len(QUERIES)])):
+        model.prompts = prompts
+        with watched(model) as whole:
+            expected = step(architecture, model)
+        with length_groups(model, 100_000), watched(model) as seen:
+            found = step(architecture, model)
+        assert [rows for rows, _ in whole] == [len(QUERIES), texts - len(QUERIES)]
+        assert [rows for rows, _ in seen] == passes
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"], indirect=True)
