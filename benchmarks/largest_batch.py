@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from splade_head import add_ways, hardware, ways
-from training_step import build, prepare
+from training_step import build, groups_of, prepare
 
 DEFAULT = ["12x768x50000x256", "12x768x250000x256"]
 
@@ -25,13 +25,13 @@ def largest(kind: str, size: str, options: argparse.Namespace) -> int:
     layers, hidden, vocabulary, length = map(int, size.split("x"))
     if options.gigabytes:
         resource.setrlimit(resource.RLIMIT_DATA, (int(options.gigabytes * 2**30),) * 2)
-    _, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
+    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
     from stages.oom import is_out_of_memory
 
     def step(batch: int) -> None:
         ids = torch.randint(1, vocabulary, (2, batch, length), device=options.device)
         columns = [{"input_ids": each, "attention_mask": torch.ones_like(each)} for each in ids]
-        with torch.autocast(options.device, torch.bfloat16, enabled=options.autocast):
+        with torch.autocast(options.device, torch.bfloat16, enabled=options.autocast), groups_of(kind, model, options):
             total = torch.stack(list(loss(columns, None).values())).sum()
         total.backward()
         optimizer.step()
@@ -74,6 +74,7 @@ def main() -> None:
     add_ways(parser)
     parser.add_argument("--gradient-checkpointing", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", help=argparse.SUPPRESS)
+    parser.set_defaults(split_padding=None)
     options = parser.parse_args()
     if options.kind:
         print(largest(options.kind, options.size[0], options))

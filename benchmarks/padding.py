@@ -59,13 +59,15 @@ def mixed_lengths(folder: Path) -> list[np.ndarray]:
 
 
 def padding(batches: list[np.ndarray], saving: int) -> tuple[float, float]:
-    """Share of padding among the tokens that a model gets, and tokens a batch; queries and documents are padded apart."""
-    from stages.training.length_groups import split
+    """Share of padding among the tokens that a model gets, and tokens a batch; without groups, queries are padded apart."""
+    from stages.encoders.like_lengths import split
 
     real = sum(int(batch.sum()) for batch in batches)
-    passes = [lengths.flatten().tolist() for batch in batches for lengths in (batch[:, :1], batch[:, 1:])]
-    groups = [group for lengths in passes for group in (split(lengths, saving) if saving else [(lengths, max(lengths))])]
-    padded = sum(len(rows) * width for rows, width in groups)
+    if saving:
+        shapes = [(len(rows), width) for batch in batches for rows, width in split(batch.flatten().tolist(), saving)]
+    else:
+        shapes = [(column.size, column.max()) for batch in batches for column in (batch[:, :1], batch[:, 1:])]
+    padded = sum(rows * width for rows, width in shapes)
     return 1 - real / padded, padded / len(batches)
 
 
