@@ -1,11 +1,12 @@
 """What is wrong with params.yaml beyond single values: one line a mistake, each with key, problem and remedy."""
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages.errors import UserError
-from stages.schema import EvaluationSet, Location, Params
+from stages.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.training.checkpoints import incomplete
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
@@ -21,6 +22,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield every mistake; ``environment`` tells whether `dvc exp run` is at work."""
     yield from _check_sets(params)
     yield from _check_pins(params)
+    yield from _check_models(params)
     yield from _check_base(params)
     yield from _check_sizes(params)
     yield from _check_targets(params)
@@ -57,44 +59,67 @@ def _check_sets(params: Params) -> Iterator[str]:
 
 
 def _check_pins(params: Params) -> Iterator[str]:
-    unpinned = [f"{key}.revision" for key, entry in _entries(params).items() if entry.repo and not entry.revision]
-    if is_hub_id(params.model.base_model) and not params.model.revision:
-        unpinned.append("model.revision")
-    mining = params.mining
-    if mining.method == "model" and mining.model and is_hub_id(mining.model) and not mining.revision:
-        unpinned.append("mining.revision")
-    if mining.cross_encoder and is_hub_id(mining.cross_encoder) and not mining.cross_encoder_revision:
-        unpinned.append("mining.cross_encoder_revision")
-    if unpinned:
+    entries: dict[str, ModelEntry | Location] = {f"models.{name}": params.models[name] for name in _named(params).values()}
+    entries |= _entries(params)
+    if unpinned := [f"{key}.revision" for key, entry in entries.items() if entry.repo and not entry.revision]:
         yield (
             f"{', '.join(unpinned)}: no revision is set, and only pinned snapshots are downloaded; "
-            f"`make pin` looks them up on the Hub and writes them (profile {params.profile} needs the network once)"
+            "`make pin` looks up all of them on the Hub and writes them (this needs the network once)"
         )
 
 
-def is_hub_id(base_model: str) -> bool:
-    """Whether ``base_model`` names a Hub repository: owner/name, where no such folder stands."""
-    return base_model != "made" and base_model.count("/") == 1 and base_model[0] not in "./~" and not Path(base_model).is_dir()
+def _named(params: Params) -> dict[str, str]:
+    """The models of this run that stand in the table ``models``, by the key that names them."""
+    return {key: model for key, model in params.models_used().items() if model in params.models}
+
+
+def _check_models(params: Params) -> Iterator[str]:
+    for name, entry in params.models.items():
+        if bool(entry.repo) == bool(entry.path):
+            yield f"models.{name}: must have either repo (with revision) or path; give one of them"
+        if name == "made":
+            yield "models.made: this name stands for the model that is made from the training texts; choose another name"
+    for key, model in params.models_used().items():
+        entry = params.entry(model)
+        if entry.path is None:
+            continue
+        folder, given_by = Path(entry.path), f"models.{model}.path" if model in params.models else key
+        if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
+            continue
+        if folder.is_dir():
+            yield f"{given_by}: {entry.path} holds no model (no config.json); name a folder that transformers can load"
+        elif model in params.models:
+            yield f"{given_by}: {entry.path} is not a folder; correct the path"
+        else:
+            yield f"{key}: {model} is neither an entry of models nor a folder; {_remedy(params, model)}"
+
+
+def _remedy(params: Params, model: str) -> str:
+    """What to write in place of a model's name that is not known."""
+    if same := [name for name, entry in params.models.items() if entry.repo == model]:
+        return f"write {same[0]}, its name there"
+    if close := difflib.get_close_matches(model, params.models, n=1):
+        return f"did you mean {close[0]}?"
+    if model.count("/") == 1 and model[0] not in "./~":
+        return f"give it an entry, {model.partition('/')[2]}: {{repo: {model}}}, run `make pin`, and write that name here"
+    return f"use one of {', '.join(params.models)}, or a folder that exists"
 
 
 def _check_base(params: Params) -> Iterator[str]:
     base, architecture = params.model.base_model, params.architecture
-    if base == "made":
+    entry = params.entry(base)
+    if architecture == "csr" and entry.repo in MASKED_LM_BASES:
+        yield (
+            f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
+            "name a dense sentence-transformers model"
+        )
+    if base == "made" or not entry.path or not Path(entry.path).is_dir():
         return
-    if is_hub_id(base):
-        if architecture == "csr" and base in MASKED_LM_BASES:
-            yield (
-                f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
-                "name a dense sentence-transformers model"
-            )
-        return
-    folder = Path(base)
+    folder = Path(entry.path)
     names = _architectures(folder / "config.json")
-    if not folder.is_dir():
-        yield f"model.base_model: {base} is no folder and no Hub id; correct it"
-    elif architecture == "csr" and _mentions(folder / "modules.json", "sparse_encoder"):
+    if architecture == "csr" and _mentions(folder / "modules.json", "sparse_encoder"):
         yield f"model.base_model: csr cannot build on {base}, a sparse model; name a dense sentence-transformers model or a plain encoder"
-    elif architecture == "csr" and (folder / "modules.json").exists():
+    elif (folder / "modules.json").exists():
         return
     elif names is None:
         yield f"model.base_model: {base} holds no config.json that can be read; name a folder that transformers can load"
@@ -165,9 +190,6 @@ def _check_mining(params: Params) -> Iterator[str]:
     mining = params.mining
     if mining.method == "model" and not mining.model:
         yield "mining.model: has no value while mining.method is model; name a sentence-transformers model, or use bm25"
-    for key, model in (("model", mining.model if mining.method == "model" else None), ("cross_encoder", mining.cross_encoder)):
-        if model and not is_hub_id(model) and not (Path(model) / "config.json").exists() and not (Path(model) / "modules.json").exists():
-            yield f"mining.{key}: {model} is no folder of a model and no Hub id; correct it"
     if unknown := sorted(set(mining.datasets or ()) - set(params.datasets)):
         yield f"mining.datasets: {', '.join(unknown)} is no data set; use names that stand under datasets"
     if mining.range_max - mining.range_min < mining.negatives:

@@ -1,6 +1,6 @@
 """Bring one data set, evaluation set, the MTEB data or the base model to where the later stages expect it.
 
-`python -m stages.download dataset|evaluation NAME` and `python -m stages.download mteb|base|miner|cross-encoder`. After this stage nothing
+`python -m stages.download dataset|evaluation|model NAME` and `python -m stages.download mteb`. After this stage nothing
 needs the network. Beside the files lies manifest.json: where they come from, their licence, their checksums. A set that the profile does
 not use is only marked as unused: dvc.yaml lists every set.
 """
@@ -20,7 +20,7 @@ from stages.manifest import MANIFEST, manifest, write_manifest
 from stages.params import read_resolved
 
 RAW, EVALUATION, MTEB = Path("data/raw"), Path("data/eval"), Path("data/mteb")
-MODELS, BASE = Path("models"), Path("models/base")
+MODELS = Path("models")
 DOWNLOADS = Path(".downloads")
 """What is under way, outside DVC's outputs: a download that was killed goes on from there."""
 PATIENCE = "DOWNLOAD_PATIENCE"
@@ -36,27 +36,19 @@ def main(arguments: Sequence[str]) -> None:
         case ["mteb"]:
             settings = read_resolved("download_mteb")
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
-        case ["base"]:
-            settings = read_resolved("download_base")
-            fetch_model(None if settings["base_model"] == "made" else settings["base_model"], settings, BASE, "model.base_model")
-        case ["miner" | "cross-encoder" as name]:
-            settings = read_resolved("download_mining")[name]
-            fetch_model(settings.get("model"), settings, MODELS / name, f"mining.{'model' if name == 'miner' else 'cross_encoder'}")
+        case ["model", name]:
+            settings = read_resolved("download_models")[name]
+            fetch({"kind": "model", **settings}, MODELS / name, settings.get("key", ""), "model")
         case _:
-            raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | base | miner | cross-encoder")
-
-
-def fetch_model(model: str | None, settings: Mapping[str, Any], target: Path, key: str) -> None:
-    """Write the folder ``target`` from a Hub id at ``settings["revision"]`` or a local folder; None marks it as unused."""
-    place = {"path": model} if model is None or Path(model).is_dir() else {"repo": model, "revision": settings["revision"]}
-    fetch({"chosen": model is not None, "kind": "model", "code": settings.get("trust_remote_code", False), **place}, target, key, "model")
+            raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | model base|miner|cross-encoder")
 
 
 def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> None:
     """Write the folder ``target`` from the origin: a pinned Hub snapshot, a local folder or file, or the built-in sample.
 
     Args:
-        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``; ``code``: Python files come too.
+        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``; ``trust_remote_code``: a
+            model's Python files come too.
         key: the key of params.yaml that error lines name.
         repo_type: "dataset" or "model".
 
@@ -178,10 +170,13 @@ def _select(paths: Sequence[str], origin: Mapping[str, Any], key: str) -> set[st
     """The files of a repository that are needed; `UserError` before the first comes down where they would be no use."""
     from stages.wanted import CARD, patterns, wanted
 
-    repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("code"))
+    repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("trust_remote_code"))
     needed = set(filter(wanted(kind, code), paths))
     if kind == "model" and not any(path.endswith(".safetensors") for path in needed):
-        raise UserError(f"{key}: {repo} has no safetensors weights, and pickled ones are not loaded; name another")
+        raise UserError(
+            f"{key}: {repo} has no safetensors weights at this revision, and pickled ones are not loaded; "
+            "look for a branch that has them (such as refs/pr/1), or name another model"
+        )
     if not needed - {CARD}:
         names = ", ".join(patterns(kind, code))
         raise UserError(f"{key}: {repo} has no file that kind {kind} reads ({names}); choose another kind, or a revision that has one")

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.errors import UserError
-from stages.schema import Dataset, EvaluationSet, Params, Section
+from stages.schema import Dataset, EvaluationSet, ModelEntry, Params, Section
 
 PARAMS = Path("params.yaml")
 RESOLVED = Path("resolved")
@@ -35,6 +35,15 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
         "evaluation": ("active_dims",),
     },
 }
+
+IN_THE_TABLE = "each model has one entry in `models`, with its repo, revision and trust_remote_code; remove the key and name that entry in "
+MOVED = {
+    "model.revision": f"{IN_THE_TABLE}model.base_model",
+    "model.trust_remote_code": f"{IN_THE_TABLE}model.base_model",
+    "mining.revision": f"{IN_THE_TABLE}mining.model",
+    "mining.cross_encoder_revision": f"{IN_THE_TABLE}mining.cross_encoder",
+}
+"""Keys of earlier versions, and what to do instead."""
 
 OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
 
@@ -123,7 +132,9 @@ def describe(detail: ErrorDetails, path: Path) -> str:
     """One line for one of pydantic's errors: the key, what is wrong, what to do."""
     parts = [str(part) for part in detail["loc"] if part not in ("[key]",)]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
-    if kind == "extra_forbidden":
+    if key in MOVED:
+        wrong, remedy = "is not a key any more", MOVED[key]
+    elif kind == "extra_forbidden":
         wrong, remedy = "is not a key of params.yaml", _nearest(parts)
     elif kind == "missing" or given is None:
         wrong, _, remedy = NO_VALUE.partition("; ")
@@ -145,7 +156,7 @@ def _nearest(parts: list[str]) -> str:
         section = (
             fields[part].annotation
             if part in fields
-            else {"datasets": Dataset, "sets": EvaluationSet}.get(parts[-3] if len(parts) > 2 else "", Params)
+            else {"datasets": Dataset, "sets": EvaluationSet, "models": ModelEntry}.get(parts[-3] if len(parts) > 2 else "", Params)
         )
         if getattr(section, "__origin__", None) is dict:
             section = section.__args__[1]

@@ -93,7 +93,7 @@ def card(settings: PushSettings, model_id: str) -> str:
     return model_card(
         model_id=model_id,
         architecture=settings.architecture,
-        base_model=SAMPLE if model["base_model"] == "made" else model["base_model"],
+        base_model=SAMPLE if model["base_model"] == "made" else model["repo"] or model["base_model"],
         base_revision=model["revision"],
         languages=settings.languages,
         training_sets=[
@@ -110,7 +110,7 @@ def card(settings: PushSettings, model_id: str) -> str:
         evaluation=json.loads(EVALUATION.read_text(encoding="utf-8")),
         commit=state.get("git_commit"),
         dirty=state.get("git_dirty") == "true",
-        trust_remote_code=model["base_model"] in model["trust_remote_code"],
+        trust_remote_code=model["trust_remote_code"],
         license=settings.license,
     )
 

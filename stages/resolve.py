@@ -40,17 +40,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     for key in VALIDATION:
         training.pop(key)
     running = {key: training.pop(key) for key in sorted(Training.RUNNING)}
-    remote_code = params.model.base_model in params.model.trust_remote_code
+    base = params.entry(params.model.base_model)
+    model |= base.model_dump(include={"repo", "revision", "trust_remote_code"})
     return {
         "download": _each(params.datasets, datasets, Location.origin),
         "download_eval": _each(params.evaluation.sets, sets, EvaluationSet.origin),
         "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
-        "download_base": {"base_model": params.model.base_model, "revision": params.model.revision, "trust_remote_code": remote_code},
+        "download_models": {name: _model_source(params, key) for name, key in MODELS.items()},
         "format": _each(params.datasets, datasets, Dataset.form),
-        "download_mining": {
-            "miner": _helper(params, params.mining.model if params.mining.method == "model" else None, params.mining.revision),
-            "cross-encoder": _helper(params, params.mining.cross_encoder, params.mining.cross_encoder_revision),
-        },
         "mine": {name: _mining(params, name in datasets and params.mining.works_on(name)) for name in params.datasets},
         "mix": {
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
@@ -88,7 +85,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "mteb": params.evaluation.mteb,
             "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
             "batch_size": params.evaluation.per_device_eval_batch_size,
-            "trust_remote_code": remote_code,
+            "trust_remote_code": base.trust_remote_code,
             "device": params.training.device,
         },
         "push": {
@@ -125,11 +122,18 @@ def _of_architecture(params: Params, section: str) -> dict[str, Any]:
     return values
 
 
-def _helper(params: Params, model: str | None, revision: str | None) -> dict[str, Any]:
-    """A model that mining asks for, as the download stage sees it."""
-    if model is None:
+MODELS = {"base": "model.base_model", "miner": "mining.model", "cross-encoder": "mining.cross_encoder"}
+"""The folders of models/ that are downloaded, and the key of params.yaml that names the model of each."""
+
+
+def _model_source(params: Params, key: str) -> dict[str, Any]:
+    """Where a model comes from, as the download stage sees it; ``key`` is what names it in messages."""
+    name = params.models_used().get(key)
+    if name is None:
         return {"chosen": False}
-    return {"chosen": True, "model": model, "revision": revision, "trust_remote_code": model in params.model.trust_remote_code}
+    entry = params.entry(name)
+    named_by = f"models.{name}" if name in params.models else key
+    return {"chosen": True, "key": named_by, **entry.model_dump(include={"repo", "revision", "path", "trust_remote_code"})}
 
 
 def _mining(params: Params, chosen: bool) -> dict[str, Any]:
@@ -141,9 +145,9 @@ def _mining(params: Params, chosen: bool) -> dict[str, Any]:
     if mining.method != "none":
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
     if mining.method == "model":
-        values |= {"miner": {"trust_remote_code": mining.model in params.model.trust_remote_code}}
+        values |= {"miner": {"trust_remote_code": params.entry(mining.model or "").trust_remote_code}}
     if mining.cross_encoder:
-        values |= {"cross_encoder": {"trust_remote_code": mining.cross_encoder in params.model.trust_remote_code}}
+        values |= {"cross_encoder": {"trust_remote_code": params.entry(mining.cross_encoder).trust_remote_code}}
     return values
 
 

@@ -81,9 +81,7 @@ class Prompts(Section):
 class Model(Section):
     """The base model and the size of what is built upon it."""
 
-    base_model: str
-    revision: Revision | None = None
-    trust_remote_code: list[str] = []
+    base_model: Annotated[str, Field(min_length=1)]
     max_seq_length: Annotated[int, Field(ge=8)]
     prompts: Prompts = Prompts()
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
@@ -92,6 +90,14 @@ class Model(Section):
     k: Count = 256
     k_aux: Count = 512
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+
+
+class ResolvedModel(Model):
+    """The model section as the train stage sees it: with what the base model's entry in ``models`` says."""
+
+    repo: str | None = None
+    revision: Revision | None = None
+    trust_remote_code: bool = False
 
 
 class Loss(Section):
@@ -190,14 +196,22 @@ class Mining(Section):
     range_min: Annotated[int, Field(ge=0)] = 0
     range_max: Count = 100
     model: str | None = None
-    revision: Revision | None = None
     cross_encoder: str | None = None
-    cross_encoder_revision: Revision | None = None
 
     def works_on(self, dataset: str) -> bool:
         """Whether there is something to do for a data set."""
         active = self.method != "none" or self.cross_encoder is not None
         return active and (self.datasets is None or dataset in self.datasets)
+
+
+class ModelEntry(Section):
+    """A model that others can name: a pinned Hub repository or a local folder."""
+
+    repo: str | None = None
+    branch: str | None = None
+    revision: Revision | None = None
+    path: str | None = None
+    trust_remote_code: bool = False
 
 
 class Location(Section):
@@ -321,4 +335,19 @@ class Params(Section):
     evaluation: Evaluation
     tracking: Tracking
     hub: Hub
+    models: dict[Name, ModelEntry] = {}
     datasets: dict[Name, Dataset]
+
+    def entry(self, model: str) -> ModelEntry:
+        """What ``models`` has under this name; a name that is not in it is a local folder."""
+        return self.models.get(model) or ModelEntry(path=model)
+
+    def models_used(self) -> dict[str, str]:
+        """Every model that this run loads: the key of params.yaml that names it, and the name or folder."""
+        mining = self.mining
+        named = {
+            "model.base_model": self.model.base_model if self.model.base_model != "made" else None,
+            "mining.model": mining.model if mining.method == "model" else None,
+            "mining.cross_encoder": mining.cross_encoder,
+        }
+        return {key: model for key, model in named.items() if model is not None}

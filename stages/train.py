@@ -9,7 +9,7 @@ from pydantic import model_validator
 from stages.errors import run_stage
 from stages.files import remove
 from stages.params import load_resolved
-from stages.schema import Architecture, Loss, Model, Profile, Section, Tracking, Training, Upload, ValidationSettings
+from stages.schema import Architecture, Loss, Profile, ResolvedModel, Section, Tracking, Training, Upload, ValidationSettings
 from stages.training import checkpoints
 from stages.training.checkpoints import CHECKPOINTS
 
@@ -26,7 +26,7 @@ class TrainSettings(Section):
     architecture: Architecture
     profile: Profile
     seed: int
-    model: Model
+    model: ResolvedModel
     loss: Loss
     training: Training
     tracking: Tracking

@@ -38,9 +38,8 @@ class Stage:
 
     def start(self, *arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> subprocess.Popen[str]:
         (self.folder / "resolved").mkdir(exist_ok=True)
-        stage = {"dataset": "download", "evaluation": "download_eval"}.get(arguments[0], f"download_{arguments[0]}")
-        stage = "download_mining" if arguments[0] in ("miner", "cross-encoder") else stage
-        with (self.folder / "resolved" / f"{stage}.yaml").open("w") as file:
+        stage = {"dataset": "", "evaluation": "_eval", "model": "_models", "mteb": "_mteb"}[arguments[0]]
+        with (self.folder / "resolved" / f"download{stage}.yaml").open("w") as file:
             YAML().dump(resolved, file)
         settings = {"PYTHONPATH": str(ROOT), "DOWNLOAD_PATIENCE": "3", **environment}
         return subprocess.Popen(
@@ -75,6 +74,10 @@ def run(tmp_path: Path, hub: LoopbackHub) -> Stage:
 
 def origin(**values: Any) -> dict[str, Any]:
     return {"chosen": True, "kind": "triplets", "repo": None, "revision": None, "path": None, "sample": None, **values}
+
+
+def model_origin(repo: str, revision: str, **values: Any) -> dict[str, Any]:
+    return {"chosen": True, "key": "models.x", "repo": repo, "revision": revision, "path": None, "trust_remote_code": False, **values}
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -181,7 +184,7 @@ def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, tmp_path: 
     others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
     revision = hub.add_repo("model", "ltg/norbert3-base", {name: name.encode() for name in files + others}, license="Apache-2.0")
     for trusted in (True, False):
-        done = run("base", resolved={"base_model": "ltg/norbert3-base", "revision": revision, "trust_remote_code": trusted})
+        done = run("model", "base", resolved={"base": model_origin("ltg/norbert3-base", revision, trust_remote_code=trusted)})
         assert done.returncode == 0, done.stderr
         about = run.manifest("models/base")
         names = {file["path"] for file in about["files"]}
@@ -192,9 +195,9 @@ def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, tmp_path: 
 
 def test_the_models_of_mining_come_as_the_base_does(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("model", "a/ce", {"config.json": b"{}", "model.safetensors": b"weights", "code.py": b"x"}, license="mit")
-    settings = {"miner": {"chosen": False}, "cross-encoder": {"chosen": True, "model": "a/ce", "revision": revision}}
+    settings = {"miner": {"chosen": False}, "cross-encoder": model_origin("a/ce", revision)}
     for name in settings:
-        assert run(name, resolved=settings).returncode == 0
+        assert run("model", name, resolved=settings).returncode == 0
     assert [path.name for path in (tmp_path / "models/miner").iterdir()] == ["unused.txt"]
     assert {path.name for path in (tmp_path / "models/cross-encoder").iterdir()} == {
         "config.json",
@@ -202,8 +205,8 @@ def test_the_models_of_mining_come_as_the_base_does(run: Stage, hub: LoopbackHub
         "manifest.json",
         "README.md",
     }
-    missing = run("cross-encoder", resolved={"cross-encoder": {"chosen": True, "model": "a/none", "revision": revision}})
-    assert "mining.cross_encoder: the Hub has no model a/none" in one_line(missing)
+    missing = run("model", "cross-encoder", resolved={"cross-encoder": model_origin("a/none", revision)})
+    assert "models.x: the Hub has no model a/none" in one_line(missing)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +231,8 @@ def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: Loopb
 
 def test_a_base_model_of_pickles_is_refused(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("model", "an/old-one", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    done = run("base", resolved={"base_model": "an/old-one", "revision": revision})
-    assert "model.base_model: an/old-one has no safetensors weights" in one_line(done)
+    done = run("model", "base", resolved={"base": model_origin("an/old-one", revision)})
+    assert "models.x: an/old-one has no safetensors weights" in one_line(done)
     assert not (tmp_path / "models/base").exists()
 
 

@@ -73,12 +73,12 @@ def test_a_value_of_the_users_overrules_the_preset(read):
 
 @pytest.mark.parametrize("written", ["5e-5", "5E-5", "0.00005", "5.0e-05"])
 def test_one_number_however_it_is_written(tmp_path, written):
-    params = read_text(tmp_path, r"^  learning_rate: null", f"  learning_rate: {written}")
+    params = read_text(tmp_path, r"^  learning_rate:$", f"  learning_rate: {written}")
     assert params.training.learning_rate == 5e-5
 
 
 def test_language_no_is_norwegian_bokmal(tmp_path):
-    params = read_text(tmp_path, r"kind: triplets, sample: nli, language: nb", "kind: triplets, sample: nli, language: no")
+    params = read_text(tmp_path, r"    sample: nli\n    language: nb", "    sample: nli\n    language: no")
     assert params.datasets["sample-nli"].language == "nb"
 
 
@@ -108,6 +108,11 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"mix__stopping": None}, r"mix\.stopping: has no value"),
         ({"hub__model_id": "nameonly"}, r"hub\.model_id: is 'nameonly'; .*"),
         ({"training": [1]}, r"training: is \[1\], a list; .*"),
+        ({"model__revision": None}, r"model\.revision: is not a key any more; .*`models`.* in model\.base_model"),
+        ({"model__trust_remote_code": ["a/b"]}, r"model\.trust_remote_code: is not a key any more; .*`models`"),
+        ({"mining__revision": "0" * 40}, r"mining\.revision: is not a key any more; .* in mining\.model"),
+        ({"mining__cross_encoder_revision": None}, r"mining\.cross_encoder_revision: is not a key any more"),
+        ({"models__b": {"repo": "a/b", "revisoin": None}}, r"models\.b\.revisoin: .*did you mean models\.b\.revision\?"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_problem_and_remedy(read, changes, line):
@@ -128,7 +133,7 @@ def test_two_mistakes_are_two_lines(read):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"profile": "nordic"}, r"datasets\.nli\.revision.*model\.revision: .*make pin"),
+        ({"profile": "nordic"}, r"models\.norbert3-base\.revision, datasets\.nli\.revision.*: no revision is set.*make pin"),
         ({"datasets__sample-nli__path": "somewhere"}, r"datasets\.sample-nli: has path and sample; give one of"),
         (
             {"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
@@ -146,7 +151,18 @@ def test_two_mistakes_are_two_lines(read):
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
             r"evaluation\.sets\.mine: has path and benchmark; give one of",
         ),
-        ({"model__base_model": "./nowhere"}, r"model\.base_model: \./nowhere is no folder"),
+        (
+            {"model__base_model": "./nowhere"},
+            r"model\.base_model: \./nowhere is neither an entry of models nor a folder; use one of norbert3",
+        ),
+        ({"model__base_model": "ltg/norbert3-base"}, r"model\.base_model: .*; write norbert3-base, its name there"),
+        ({"model__base_model": "norbert-base"}, r"model\.base_model: .*; did you mean norbert3-base\?"),
+        ({"model__base_model": "a/b"}, r"model\.base_model: .*; give it an entry, b: \{repo: a/b\}, run `make pin`"),
+        ({"models__b": {"repo": "a/b", "path": "."}}, r"models\.b: must have either repo"),
+        ({"models__b": {"trust_remote_code": True}}, r"models\.b: must have either repo"),
+        ({"models__made": {"repo": "a/b"}}, r"models\.made: this name stands for"),
+        ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, r"models\.b\.path: /nowhere/at/all is not a folder"),
+        ({"models__b": {"path": "/"}, "model__base_model": "b"}, r"models\.b\.path: / holds no model"),
         ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
         ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
         (
@@ -161,8 +177,8 @@ def test_two_mistakes_are_two_lines(read):
         ({"training__bf16": True, "training__fp16": True}, r"training\.fp16: is true while training\.bf16"),
         ({"hub__push": True}, r"hub\.model_id: has no value while hub\.push is true"),
         (
-            {"architecture": "csr", "model__base_model": "ltg/norbert3-base"},
-            r"model\.base_model: csr cannot build on ltg/norbert3-base",
+            {"architecture": "csr", "model__base_model": "norbert3-base"},
+            r"model\.base_model: csr cannot build on norbert3-base",
         ),
         ({"evaluation__mteb_path": "/nowhere/at/all"}, r"evaluation\.mteb_path: /nowhere/at/all is no folder"),
     ],
@@ -187,9 +203,12 @@ def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_l
     ("changes", "line"),
     [
         ({"mining__method": "model"}, r"mining\.model: has no value while mining\.method is model; "),
-        ({"mining__method": "model", "mining__model": "a/b"}, r"mining\.revision: no revision is set"),
-        ({"mining__method": "model", "mining__model": "./nowhere"}, r"mining\.model: \./nowhere is no folder of a model and no Hub id; "),
-        ({"mining__cross_encoder": "a/b"}, r"mining\.cross_encoder_revision: no revision is set"),
+        ({"mining__method": "model", "mining__model": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
+        (
+            {"mining__method": "model", "mining__model": "./nowhere"},
+            r"mining\.model: \./nowhere is neither an entry of models nor a folder",
+        ),
+        ({"mining__cross_encoder": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
         ({"mining__datasets": ["sample-nlj"]}, r"mining\.datasets: sample-nlj is no data set; "),
         ({"mining__negatives": 5, "mining__range_min": 97}, r"mining\.range_max: leaves no room for 5 negatives"),
         (
@@ -207,14 +226,32 @@ def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, li
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
     off = resolve(read())
     assert set(map(str, off["mine"].values())) == {"{'chosen': False}"}
-    assert off["download_mining"] == {"miner": {"chosen": False}, "cross-encoder": {"chosen": False}}
+    assert off["download_models"] == {name: {"chosen": False} for name in ("base", "miner", "cross-encoder")}
     bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
-    assert bm25["download_mining"] == off["download_mining"]
+    assert bm25["download_models"] == off["download_models"]
     assert [name for name, values in bm25["mine"].items() if values["chosen"]] == ["sample-qa"]  # norquad is not of this profile
     assert bm25["mine"]["sample-qa"] == {
         "chosen": True, "method": "bm25", "negatives": 1, "relative_margin": 0.05, "range_min": 0, "range_max": 100,
     }  # fmt: skip
     assert bm25["mix"] == off["mix"] and bm25["train"] == off["train"]
+
+
+def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    pinned = {"repo": "a/b", "branch": "refs/pr/1", "revision": "0" * 40, "trust_remote_code": True}
+    models = {"models__b": pinned, "models__c": {"path": str(tmp_path)}}
+    params = read(**models, model__base_model="b", mining__method="model", mining__model="c", mining__cross_encoder=str(tmp_path))
+    assert not [*check(params, {})]
+    resolved = resolve(params)
+    local = {"repo": None, "revision": None, "path": str(tmp_path), "trust_remote_code": False}
+    assert resolved["download_models"] == {
+        "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
+        "miner": {"chosen": True, "key": "models.c", **local},
+        "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
+    }
+    assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
+    assert resolved["evaluate"]["trust_remote_code"] is True
+    assert resolved["mine"]["sample-qa"]["miner"] == resolved["mine"]["sample-qa"]["cross_encoder"] == {"trust_remote_code": False}
 
 
 def test_distillation_tells_mix_that_it_needs_scores(read):
@@ -372,7 +409,7 @@ def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> N
     assert mistake.startswith("hub.push: is true inside `dvc exp run`")
 
 
-@pytest.mark.parametrize("base", ["made", "a/model"])
+@pytest.mark.parametrize("base", ["made", "norbert4-embedding", "a/folder"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_value_that_dvc_watches_is_written_whatever_the_choice(read, architecture, base):
     resolved = resolve(read(architecture=architecture, model__base_model=base))

@@ -96,7 +96,7 @@ def _options(settings: "TrainSettings", device: str) -> Options:
     model = settings.model
     return Options(
         max_seq_length=model.max_seq_length,
-        trust_remote_code=model.base_model in model.trust_remote_code,
+        trust_remote_code=model.trust_remote_code,
         attn_implementation=None if model.attn_implementation == FLASH else model.attn_implementation,
         device="cpu" if device == "cpu" else None,
         prompts=model.prompts.model_dump(exclude_none=True),

@@ -48,9 +48,8 @@ class Workspace:
         return done.stdout
 
     def edit_params(self, changes: dict[str, Any]) -> None:
-        """Change params.yaml by a nested mapping, keeping its comments, as a person would by hand."""
+        """Change params.yaml by a nested mapping, keeping its comments, as `dvc exp run -S` does."""
         yaml = YAML()
-        yaml.width = 10_000
         path = self.folder / "params.yaml"
         values = yaml.load(path.read_text(encoding="utf-8"))
         _update(values, changes)
