@@ -21,11 +21,19 @@ DEFAULT = ["12x768x50000x256", "12x768x250000x256"]
 
 
 def largest(kind: str, size: str, options: argparse.Namespace) -> int:
-    """Rows; 0 if not even one fits."""
+    """`largest_for` a new model, in the memory that the options allow."""
     layers, hidden, vocabulary, length = map(int, size.split("x"))
-    if options.gigabytes:
+    if options.gigabytes and options.device == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(1.0, options.gigabytes * 2**30 / torch.cuda.get_device_properties(0).total_memory))
+    elif options.gigabytes:
         resource.setrlimit(resource.RLIMIT_DATA, (int(options.gigabytes * 2**30),) * 2)
-    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length), options)
+    return largest_for(kind, build(layers, hidden, vocabulary, length), size, options)
+
+
+def largest_for(kind: str, model: Any, size: str, options: argparse.Namespace) -> int:
+    """Rows; 0 if not even one fits."""
+    _, _, vocabulary, length = map(int, size.split("x"))
+    model, loss, optimizer = prepare(kind, model, options)
     from stages.oom import is_out_of_memory
 
     def step(batch: int) -> None:
@@ -70,7 +78,7 @@ def main() -> None:
     parser: Any = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", nargs="+", default=DEFAULT, help="layers x hidden x vocabulary x length")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--gigabytes", type=float, default=0.0, help="CPU: memory that a process may take; 0: all there is")
+    parser.add_argument("--gigabytes", type=float, default=0.0, help="memory that a process may take (CUDA: torch in it); 0: all there is")
     add_ways(parser)
     parser.add_argument("--gradient-checkpointing", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", help=argparse.SUPPRESS)

@@ -4,17 +4,17 @@
 
 Random BERT models in float32 with dropout, SpladeLoss over two columns whose lengths are uniform from a quarter to full;
 the same batches for both. Ours takes the texts in groups of like lengths (`length_groups`). Each is a process of its own; the
-time is that of the fastest step after the first. Random weights make every term active, the worst case for ours. Memory is
-the peak resident set of the process (on CUDA: of torch's allocated memory), model and optimiser included. The loss curves are
-those of the smallest size in float32, without dropout, whose masks would differ, and with few terms active: with all of them
-the loss is so large that stock on one thread and stock on two differ by 3e-3.
+time is that of the fastest step after the first (on CUDA, the median). Random weights make every term active, the worst case
+for ours. Memory is the peak resident set of the process (on CUDA: of torch's allocated memory), model and optimiser included.
+The loss curves are those of the smallest size in float32, without dropout, whose masks would differ, and with few terms active:
+with all of them the loss is so large that stock on one thread and stock on two differ by 3e-3.
 """
 
 import argparse
 import json
 import sys
-import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from subprocess import PIPE, run
@@ -22,24 +22,29 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from splade_head import add_ways, hardware, maxima, peak_megabytes, ways
+from splade_head import add_ways, hardware, maxima, peak_megabytes, start_peak, timed, typical, ways
 
 SIZES = ["2x128x8000x16x64", "12x768x50000x16x256", "12x768x250000x8x128"]  # layers × hidden × vocabulary × batch × length
 CURVE, CURVE_STEPS, CURVE_BIAS = SIZES[0], 100, -0.4
 
 
 def measure(kind: str, size: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of the fastest step, peak MB and the losses of every step."""
+    """`take_steps` with a new model."""
+    layers, hidden, vocabulary, _, length = map(int, size.split("x"))
+    return take_steps(kind, build(layers, hidden, vocabulary, length, options.dropout, options.bias), size, options)
+
+
+def take_steps(kind: str, model: Any, size: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Wall and processor seconds of a step after the first (`typical`), peak MB and the losses of every step."""
     device = options.device
-    layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
-    model, loss, optimizer = prepare(kind, build(layers, hidden, vocabulary, length, options.dropout, options.bias), options)
+    _, _, vocabulary, batch, length = map(int, size.split("x"))
+    model, loss, optimizer = prepare(kind, model, options)
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(2)
-    model.train()
-    seconds, processor, losses = [], [], []
-    for _ in range(options.steps):
-        columns = [{k: v.to(device) for k, v in column(batch, length, vocabulary, generator).items()} for _ in range(2)]
-        wall, cores = time.perf_counter(), time.process_time()
+    start_peak(device)
+    losses: list[float] = []
+
+    def step(columns: list[dict[str, torch.Tensor]]) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=options.autocast), groups_of(kind, model, options):
             terms = loss(columns, None)
             total = torch.stack(list(terms.values())).sum()
@@ -47,10 +52,12 @@ def measure(kind: str, size: str, options: argparse.Namespace) -> dict[str, Any]
         optimizer.step()
         optimizer.zero_grad()
         losses.append(total.item())
-        seconds.append(time.perf_counter() - wall)
-        processor.append(time.process_time() - cores)
-    fastest = {"seconds": min(seconds[1:] or seconds), "processor": min(processor[1:] or processor)}
-    return fastest | {"megabytes": peak_megabytes(device), "losses": losses}
+
+    results = []
+    for _ in range(options.steps):
+        columns = [{k: v.to(device) for k, v in column(batch, length, vocabulary, generator).items()} for _ in range(2)]
+        results.append(timed(partial(step, columns), device))
+    return typical(results[1:] or results, device) | {"megabytes": peak_megabytes(device), "losses": losses}
 
 
 def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
@@ -58,11 +65,14 @@ def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, An
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
 
-    from stages.encoders.splade_head import attach
+    from stages.encoders.splade_head import attach, detach
 
+    detach(model)
     model.to(options.device).train()
     if options.gradient_checkpointing:
-        model[0].model.gradient_checkpointing_enable()
+        model[0].model.activation_checkpointing_enable()
+    else:
+        model[0].model.activation_checkpointing_disable()
     if kind == "ours":
         [placement] = attach(model, maxima(options.triton))
         assert placement.fused, placement.reason

@@ -1,0 +1,224 @@
+"""How fast and how large, stock beside ours: each function yields the rows of one of `run.py`'s tables.
+
+As in a training on CUDA: bf16 autocast, TF32 for what is left in float32. Times are medians in ms, memory MB of torch's peak.
+"""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import padding as padding_benchmark
+import splade_head
+import torch
+from largest_batch import largest_for
+from training_step import build, take_steps
+
+Row = dict[str, Any]
+KINDS = {"stock": ("stock", False), "ours": ("ours", False), "ours, Triton": ("ours", True)}
+TRITON = [  # TOKENS, TERMS, warps, stages, WIDTH that `kernels` tries
+    (64, 128, 8, 3, 64), (64, 128, 4, 3, 64), (64, 256, 8, 3, 64), (128, 128, 8, 3, 64), (128, 128, 4, 4, 64), (128, 256, 8, 3, 64),
+    (128, 128, 8, 4, 32),
+]  # fmt: skip
+
+
+def settings(device: str, **changes: Any) -> Namespace:
+    """The options of the benchmarks' scripts; turns TF32 on."""
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    options = {"device": device, "autocast": True, "triton": False, "gradient_checkpointing": False, "split_padding": None}
+    return Namespace(**options | {"steps": 12, "dropout": 0.1, "bias": 0.0} | changes)
+
+
+def has_triton(device: str) -> bool:
+    """On CUDA, or in Triton's interpreter."""
+    return device == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def free(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.empty_cache()
+
+
+def beside_stock(device: str, what: Row, run: Callable[[str, bool], Row], kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[Row]:
+    """A row for each kind: ``what`` it is, time and memory of ``run(kind, triton)``, and how often they go into stock's."""
+    stock: Row | None = None
+    for name in kinds:
+        kind, triton = KINDS[name]
+        if triton and not has_triton(device):
+            continue
+        try:
+            found = run(kind, triton)
+        except torch.OutOfMemoryError:
+            yield {**what, "kind": name, "ms": "out of memory"}
+            found = {}
+        free(device)
+        if found:
+            row = {**what, "kind": name, "ms": 1000 * found["seconds"], "MB": found["megabytes"]}
+            if "active" in found:
+                row["active"] = found["active"]
+            if stock:
+                row |= {"faster": stock["seconds"] / found["seconds"], "less": stock["megabytes"] / max(1.0, found["megabytes"])}
+            yield row
+        stock = found if name == "stock" else stock
+
+
+def machine(device: str, smoke: bool) -> Iterator[Row]:
+    """What it is, and two ceilings: a large bf16 product, a large copy (bytes read and written)."""
+    card, driver = splade_head.hardware(device), "–"
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        card = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, {properties.multi_processor_count} SMs"
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    yield {"what": "card", "value": card}
+    yield {"what": "driver, CUDA", "value": f"{driver}, {torch.version.cuda}"}
+    yield {"what": "Python", "value": sys.version.split()[0]}
+    for name in ("torch", "triton", "sentence-transformers", "transformers", "accelerate", "datasets", "flash-attn", "kernels"):
+        try:
+            yield {"what": name, "value": version(name)}
+        except PackageNotFoundError:
+            yield {"what": name, "value": "–"}
+    size = 256 if smoke else 8192
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    source = torch.randn((1 << 20) if smoke else (1 << 30), device=device)
+    target = torch.empty_like(source)
+    yield {"what": "bf16 product, TFLOP/s", "value": 2 * size**3 / median(lambda: left @ right, device) / 1e12}
+    yield {"what": "copy, GB/s", "value": 2 * source.nbytes / median(lambda: target.copy_(source), device) / 1e9}
+
+
+def median(step: Callable[[], Any], device: str, repeats: int = 10) -> float:
+    """Seconds of a call, after three that do not count."""
+    results = [splade_head.timed(step, device)["seconds"] for _ in range(3 + repeats)][3:]
+    return sorted(results)[repeats // 2]
+
+
+def head(device: str, smoke: bool) -> Iterator[Row]:
+    """Head and pooling, forward and backward."""
+    for size in ["4x16x32x700"] if smoke else ["32x256x768x50000", "16x128x768x250000"]:
+        for bias in (0.0, -3.5):
+            for autocast in (True, False):
+                options = settings(device, autocast=autocast)
+
+                def run(kind: str, triton: bool, size: str = size, bias: float = bias, options: Namespace = options) -> Row:
+                    options.triton = triton
+                    return splade_head.measure(kind, size, bias, options)
+
+                what = {"batch x length x hidden x vocabulary": size, "precision": "bf16" if autocast else "TF32"}
+                yield from beside_stock(device, what, run)
+
+
+def step(device: str, smoke: bool, kinds: tuple[str, ...] = tuple(KINDS), **changes: Any) -> Iterator[Row]:
+    """Whole training steps; all kinds take the same model in turn."""
+    for size in ["2x32x700x4x16"] if smoke else ["12x768x50000x16x256", "12x768x250000x16x256"]:
+        layers, hidden, vocabulary, _, length = map(int, size.split("x"))
+        model = build(layers, hidden, vocabulary, length)
+
+        def run(kind: str, triton: bool, size: str = size, model: Any = model) -> Row:
+            return take_steps(kind, model, size, settings(device, triton=triton, **changes))
+
+        yield from beside_stock(device, {"layers x hidden x vocabulary x batch x length": size}, run, kinds)
+
+
+def checkpointing(device: str, smoke: bool) -> Iterator[Row]:
+    """`step` with gradient checkpointing."""
+    yield from step(device, smoke, ("stock", "ours"), gradient_checkpointing=True, steps=6)
+
+
+def compile(device: str, smoke: bool) -> Iterator[Row]:
+    """`step` with the transformer compiled, as `training.torch_compile`; the head is left out of it."""
+    size = "2x32x700x4x16" if smoke else "12x768x50000x16x256"
+    layers, hidden, vocabulary, _, length = map(int, size.split("x"))
+    model = build(layers, hidden, vocabulary, length)
+    for compiled in (False, True):
+        if compiled:
+            model[0].model.compile()
+
+        def run(kind: str, triton: bool) -> Row:
+            return take_steps(kind, model, size, settings(device, split_padding=0, steps=16))
+
+        yield from beside_stock(device, {"size": size, "compiled": compiled}, run, ("stock", "ours"))
+
+
+def padding(device: str, smoke: bool) -> Iterator[Row]:
+    """Steps on the mission's text lengths, by what a further group has to save (`training.split_padding`)."""
+    options = settings(device, size="2x32x700" if smoke else "12x768x50000")
+    with TemporaryDirectory() as folder:
+        batches = padding_benchmark.mixed_lengths(Path(folder))
+    savings = [64, 2048] if smoke else [256, 512, 1024, 2048, 4096, 8192]
+    ways = [padding_benchmark.Way("stock", "stock"), padding_benchmark.Way("ours", "ours")]
+    ways += [padding_benchmark.Way(f"ours, groups that save {saving}", "ours", saving) for saving in savings]
+    picked = sorted(np.random.default_rng(2).choice(len(batches), 3 if smoke else 40, replace=False))
+    times = padding_benchmark.seconds(ways, [batches[place] for place in picked], options)
+    for way, spent in zip(ways, times, strict=True):
+        share, tokens = padding_benchmark.padding(batches, way.saving)
+        yield {"way": way.name, "padding": share, "tokens": tokens, "ms": 1000 * spent, "faster": times[0] / spent}
+
+
+def largest_batch(device: str, smoke: bool) -> Iterator[Row]:
+    """Rows of two full-length texts whose step fits."""
+    if device != "cuda":
+        return
+    total = torch.cuda.get_device_properties(0).total_memory
+    for size in ["2x32x700x16"] if smoke else ["12x768x50000x256", "12x768x250000x256"]:
+        model = build(*map(int, size.split("x")))
+        for gibibytes in (24, 80):
+            fraction = min(1.0, gibibytes * 2**30 / total)
+            torch.cuda.set_per_process_memory_fraction(fraction)
+            row: Row = {"layers x hidden x vocabulary x length": size, "GiB": round(fraction * total / 2**30, 1)}
+            for kind in ("stock", "ours"):
+                row[kind] = largest_for(kind, model, size, settings(device))
+                free(device)
+            yield row | {"more": row["ours"] / max(1, row["stock"])}
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def kernels(device: str, smoke: bool) -> Iterator[Row]:
+    """Parts of the head by themselves in bf16, with other constants than they have."""
+    from stages.encoders import max_pooled_linear as module
+
+    texts, length, hidden, outputs = (4, 16, 32, 700) if smoke else (32, 256, 768, 50_000)
+    torch.manual_seed(0)
+    lengths = torch.randint(length // 4, length + 1, (texts,)).tolist()
+    tokens = torch.randn(sum(lengths), hidden, device=device).bfloat16()
+    weight = torch.randn(outputs, hidden, device=device) * hidden**-0.5
+    winners = torch.zeros(texts, outputs, dtype=torch.int32, device=device)
+
+    def forward(maxima: module.Maxima) -> Callable[[], Any]:
+        return lambda: maxima(tokens, weight, lengths, winners)
+
+    flop = 2 * sum(lengths) * hidden * outputs
+    half = weight.bfloat16()
+    least = median(lambda: tokens @ half.t(), device)
+    yield {"part": "the product alone, whole", "ms": 1000 * least, "TFLOP/s": flop / least / 1e12}
+    for saving in (128, 512, 4096):
+        for block in (23, 25, 27, 29):
+            with patch.multiple(module, SAVING=saving), patch.dict(module.BLOCK, {tokens.device.type: 1 << block}):
+                spent = median(forward(module.in_stacks), device)
+            yield {"part": f"in_stacks, SAVING {saving}, BLOCK 2^{block}", "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
+    for constants in TRITON if has_triton(device) else ():
+        from stages.encoders import triton_maxima as kernel
+
+        rows, terms, warps, stages, wide = constants
+        what = f"triton_maxima, TOKENS {rows}, TERMS {terms}, {warps} warps, {stages} stages, WIDTH {wide}"
+        options = {"num_warps": warps, "num_stages": stages}
+        with patch.multiple(kernel, TOKENS=rows, TERMS=terms, OPTIONS=options, width=lambda _, wide=wide: wide):
+            try:
+                spent = median(forward(kernel.triton_maxima), device)
+            except Exception as error:  # no room for its operands, most often
+                yield {"part": what, "ms": str(error)[:60]}
+                continue
+        yield {"part": what, "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
+    module.in_blocks(tokens, weight, lengths, winners)
+    for share in (1.0, 0.04, 0.005):
+        gradient = torch.randn(texts, outputs, device=device) * (torch.rand(texts, outputs, device=device) < share)
+        gradient = gradient.bfloat16()
+        for way in (module.by_products, module.by_pairs):
+            spent = median(lambda: way(gradient, tokens, weight, winners, lengths, (True, True)), device)  # noqa: B023
+            yield {"part": f"{way.__name__}, {share:.1%} active", "ms": 1000 * spent}
