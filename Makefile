@@ -39,12 +39,7 @@ bench-train: .venv/complete
 	python benchmarks/padding.py
 
 bench-gpu: .venv/complete
-	python benchmarks/splade_head.py --device cuda --autocast
-	python benchmarks/splade_head.py --device cuda --autocast --triton
-	python benchmarks/training_step.py --device cuda --autocast
-	python benchmarks/training_step.py --device cuda --autocast --triton
-	python benchmarks/padding.py --device cuda --autocast --size 12x768x50000
-	python benchmarks/largest_batch.py --device cuda --autocast
+	python benchmarks/gpu/run.py
 
 # Only for its own tests where there is no CUDA: torch for CUDA brings it along, in this version.
 .venv/triton: .venv/complete

@@ -30,7 +30,7 @@ PRECISIONS |= {"bf16": (torch.bfloat16, "ieee", 1e-2), "fp16": (torch.float16, "
 
 @contextmanager
 def matmul(precision: str) -> Iterator[None]:
-    """float32 products in full (ieee) or in TF32."""
+    """float32 products in full (ieee), in TF32, or as torch.backends.fp32_precision says (none)."""
     before = torch.backends.cuda.matmul.fp32_precision
     torch.backends.cuda.matmul.fp32_precision = precision
     try:
@@ -190,7 +190,8 @@ def trainer(device: str, smoke: bool) -> Iterator[Row]:
                 ways = {"float32, stock head": {"fused": False}, **ways, "float32, from a checkpoint": {"resume": True}}
                 ways |= {"float32, Triton": {"triton": True}, "bf16, Triton": {"bf16": True, "triton": True}}
             for way, arguments in ways.items():
-                losses, fallbacks = run(device, architecture, **arguments)
+                with matmul("none"):  # as the trainer sets it for all of torch
+                    losses, fallbacks = run(device, architecture, **arguments)
                 row = against(losses, expected, 2e-2 if "bf16" in way else 1e-3)
                 yield {"encoder": architecture, "way": way, **row} | ({"without": fallbacks} if fallbacks else {})
 
