@@ -108,12 +108,13 @@ def ours(raw: Path, out: Path) -> dict[str, Any]:
     from stages.mixing import EvaluationTexts, Source, mix
     from stages.sources import reader
     from stages.sources.chunk import Options
+    from stages.sources.folder import RawFolder
 
     started = time.perf_counter()
     options = Options(language="da")
     for name, shape in SETS.items():
         read = reader(shape["kind"])
-        format_set(name, lambda split, read=read, name=name: read(raw / name, split, options), out / name)
+        format_set(name, lambda split, read=read, name=name: read(RawFolder(raw / name), split, options), out / name)
     formatted = time.perf_counter()
     sources = [Source(name, out / name / "train.parquet") for name in SETS]
     evaluation = EvaluationTexts(queries=json.loads((raw / "evaluation.json").read_text(encoding="utf-8")))

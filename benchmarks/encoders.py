@@ -40,11 +40,12 @@ def prepare(folder: Path, work: Path, length: int, passage_words: int | None) ->
     from stages.sample.dense import make_dense
     from stages.sources.beir import read
     from stages.sources.chunk import Options
+    from stages.sources.folder import RawFolder
     from stages.training.data import open_rows
 
     retrieval_set = load_beir(folder, folder.name)
     options = Options(language="da", split="train", passage_words=passage_words)
-    format_set(folder.name, lambda split: read(folder, split, options), work / "formatted")
+    format_set(folder.name, lambda split: read(RawFolder(folder), split, options), work / "formatted")
     source = Source(folder.name, work / "formatted" / "train.parquet")
     mix([source], work / "mixed", batch_size=BATCH, seed=42, evaluation=EvaluationTexts(list(retrieval_set.queries.values()), [], []))
     mixed = work / "mixed" / "train.parquet"

@@ -26,18 +26,24 @@ def main(arguments: Sequence[str]) -> None:
     from stages.formatting import format_set
     from stages.sources import reader
     from stages.sources.chunk import Options
+    from stages.sources.folder import RawFolder
 
     languages = settings["languages"]
     options = Options(
         language=settings["language"],
         languages=None if languages is None else tuple(languages),
+        dataset_languages=settings["dataset_languages"],
         locale=settings["locale"],
         split=settings["split"],
         passage_words=settings["passage_words"],
+        unanswerable=settings["unanswerable"],
         max_tokens=settings["max_tokens"],
     )
     read = reader(settings["kind"])
-    format_set(name, lambda split: read(RAW / name, split, options), FORMATTED / name)
+    raw = RawFolder(RAW / name)
+    format_set(name, lambda split: read(raw, split, options), FORMATTED / name, raw)
+    for line in raw.warnings():
+        print(f"warning: datasets.{name}: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

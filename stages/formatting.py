@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from stages.errors import UserError
 from stages.files import atomic_write, write_json
+from stages.rows.dropping import drop
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, nfc, normal_form
 from stages.rows.parquet import SCORES, RowGroupWriter, one_array, text_columns
-from stages.rows.report import SplitReport
+from stages.rows.report import SplitReport, check_sums
 from stages.sources.chunk import Chunk, Split
+from stages.sources.folder import RawFolder
 
 MAX_CHARACTERS = 100_000
+SPLITS: tuple[Split, ...] = ("train", "dev")
 
 
-def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path) -> dict[str, Any]:
+def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path, raw: RawFolder | None = None) -> dict[str, Any]:
     """Write ``folder`` with train.parquet, dev.parquet and report.json; return the report.
 
     A negative that is empty, or says the same as its row's anchor or positive, becomes null. A row is dropped, and
@@ -33,9 +37,11 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
     Args:
         name: of the set; the column ``source``.
         read: gives the chunks of a split.
+        raw: the folder that it reads, of which the report lists every file; the rows read are checked against its own count.
 
     Raises:
         UserError: no train row is left, or as ``read``.
+        RuntimeError: the report does not account for every row.
     """
     with atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -47,9 +53,14 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
             account = ", ".join(f"{reason}: {rows}" for reason, rows in train.whole()["dropped"].items())
             raise UserError(
                 f"datasets.{name}: no training row is left ({account or 'the files hold none'}); "
-                "mend the set or leave it out with enabled: false"
+                "correct the set or leave it out with enabled: false"
             )
         report = {"train": train.as_dict(), "dev": dev.as_dict()}
+        if raw is not None:
+            for split in SPLITS:
+                written = pq.read_metadata(temporary / f"{split}.parquet").num_rows
+                check_sums(f"datasets.{name}, {split},", report[split], raw.rows(split), written)
+            report["files"] = raw.account()
         write_json(temporary / "report.json", report)
     return report
 
@@ -70,18 +81,9 @@ def clean(rows: pa.Table, report: SplitReport) -> pa.Table:
         "too long": np.logical_or.reduce([_too_long(texts) for texts in columns.values()]),
     }
     scores = {SCORES: rows[SCORES]} if SCORES in rows.column_names else {}
-    return drop(pa.table({**columns, **scores, "language": language}), reasons, report)
-
-
-def drop(rows: pa.Table, reasons: dict[str, Any], report: SplitReport) -> pa.Table:
-    """``rows`` without those that some mask marks; each is counted once, for the first of its reasons."""
-    dropped = np.zeros(len(rows), dtype=bool)
-    for reason, mask in reasons.items():
-        marked = np.asarray(mask) & ~dropped
-        if marked.any():
-            report.refuse(reason, rows["language"].filter(pa.array(marked)))
-            dropped |= marked
-    return rows.filter(pa.array(~dropped)) if dropped.any() else rows
+    kept, dropped = drop(pa.table({**columns, **scores, "language": language}), reasons)
+    report.drop(dropped)
+    return kept
 
 
 class _Texts:
@@ -98,6 +100,8 @@ def _cleaned(
     seen = HashSet()
     for chunk in chunks:
         report.drop(chunk.dropped)
+        report.note(chunk.notes)
+        report.added += chunk.added
         if not len(chunk.rows):
             continue
         rows = clean(chunk.rows, report)
@@ -107,7 +111,8 @@ def _cleaned(
             shared = exclude.anchors.contains(hashes[:, 0]) | exclude.positives.contains(hashes[:, 1])
             reasons["shares anchor or positive with dev"] = shared
         reasons["duplicate"] = ~seen.add(combine_hashes(hashes))
-        kept = drop(rows, reasons, report)
+        kept, dropped = drop(rows, reasons)
+        report.drop(dropped)
         if collect is not None:
             collect.anchors.add(hashes[:, 0])
             collect.positives.add(hashes[:, 1])

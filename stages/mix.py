@@ -37,7 +37,8 @@ def main() -> None:
         scored=settings["scored"],
     )
     write_json(METRICS, report)
-    formatted = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
+    reports = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
+    formatted = {name: {split: report[split] for split in ("train", "dev")} for name, report in reports.items()}
     write_json(DATA, formatted)
     with atomic_write(PICTURE) as temporary:
         draw_data(formatted, report["sources"], temporary)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "nordic", "ecommerce"]
-DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "paws_x", "ddsc", "eti", "esci", "beir"]
+DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "supervised_da", "paws_x", "ddsc", "eti", "esci", "beir"]
 EvaluationKind = Literal["beir", "nanobeir"]
 
 
@@ -258,16 +258,19 @@ class Dataset(Location):
     kind: DatasetKind
     language: Language | None = None
     languages: list[Language] | None = None
+    dataset_languages: dict[str, Language] | None = None
     locale: str | None = None
     split: str | None = None
     passage_words: Count | None = None
+    unanswerable: Literal["drop", "keep"] = "drop"
     max_tokens: Count | None = None
     max_rows: Count | None = None
     license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
         """How its rows read, as the format stage sees it."""
-        return self.model_dump(include={"kind", "language", "languages", "locale", "split", "passage_words", "max_tokens"})
+        keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "passage_words", "unanswerable", "max_tokens"}
+        return self.model_dump(include=keys)
 
     def spoken(self) -> list[str]:
         """The languages of its rows, as far as params.yaml says."""

@@ -1,27 +1,26 @@
 """Which files of a Hub repository are needed: those that the kind reads, and the card for its licence and citation.
 
-A kind that is not named here is read from parquet, JSON and JSON lines (`stages.sources.reading`).
+A kind that is not named here is read from parquet, Arrow, JSON and JSON lines (`stages.sources.columns`).
 """
 
-import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+from stages.sources.splits import split_of
+
 CARD = "README.md"
-ROWS = ("*.parquet", "*.json", "*.jsonl")
+ROWS = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.ndjson", "*.json.gz", "*.jsonl.gz", "*.ndjson.gz")
 FILES: dict[str, tuple[str, ...]] = {
     "paws_x": ("*.tar.gz", "*/translated_*.json"),
     "beir": ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv"),
     "nanobeir": ("corpus/*.parquet", "queries/*.parquet", "qrels/*.parquet"),
-    "mteb": (*ROWS, "*.csv", "*.tsv", "*.arrow", "*.json.gz", "*.jsonl.gz", "*.csv.gz", "*.tsv.gz"),
+    "mteb": (*ROWS, "*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz"),
     "model": ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"),  # never a pickle
 }
 CODE = ("*.py",)
 ELSEWHERE = ("onnx", "openvino", "coreml", "runs", "checkpoint-*")  # folders that hold a model a second time, or its history
 MANIFESTS = ("manifest.json", "dataset_infos.json")  # the first is ours, see `stages.manifest`
-SPLIT_NAMES = {"train", "training", "dev", "validation", "valid", "val", "test", "testing"}  # as in `stages.sources.reading`
-TEST_NAMES = {"test", "testing"}
 
 
 def patterns(kind: str, code: bool = False) -> tuple[str, ...]:
@@ -43,7 +42,7 @@ def wanted(kind: str, code: bool = False) -> Callable[[str], bool]:
             return False
         if kind not in FILES and (name in MANIFESTS or of_test_split(path)):
             return False
-        return any(fnmatchcase(path, pattern) for pattern in names)
+        return any(fnmatchcase(path if kind in FILES else path.lower(), pattern) for pattern in names)
 
     return is_wanted
 
@@ -54,8 +53,4 @@ def of_test_split(path: str) -> bool:
     >>> of_test_split("data/test-00000-of-00001.parquet"), of_test_split("test/train.json"), of_test_split("protest.json")
     (True, False, False)
     """
-    *folders, name = PurePosixPath(path).parts
-    for part in [PurePosixPath(name).stem, *reversed(folders)]:
-        if named := set(re.split(r"[^a-z]+", part.lower())) & SPLIT_NAMES:
-            return named <= TEST_NAMES
-    return False
+    return split_of(PurePosixPath(path)) == "test"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.sources.reading import _split_of
+from stages.sources.splits import split_of
 from stages.wanted import of_test_split, wanted
 
 
@@ -49,4 +49,4 @@ def test_code_is_wanted_only_where_it_may_run() -> None:
     ],
 )
 def test_a_test_split_is_what_the_reader_takes_for_one(path: str) -> None:
-    assert of_test_split(path) is (_split_of(Path(path), Path()) == "test")
+    assert of_test_split(path) is (split_of(Path(path)) == "test")

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.rows.dropping import UNKNOWN, Dropped, count_languages
 from stages.rows.parquet import text_columns
 
 
@@ -18,29 +19,30 @@ class SplitReport:
     """
 
     def __init__(self) -> None:
-        self._dropped_unread: Counter[str] = Counter()
         self._languages: dict[str, _Tally] = {}
+        self._notes: Counter[str] = Counter()
+        self.added = 0
+        """Rows beyond the first that one row of the files gave."""
 
-    def drop(self, dropped: Mapping[str, int]) -> None:
-        """Count rows of the raw files that gave no row here, by reason."""
-        self._dropped_unread.update(dropped)
+    def drop(self, dropped: Dropped) -> None:
+        """Count dropped rows."""
+        for (reason, language), rows in dropped.items():
+            self._tally(language).dropped[reason] += rows
 
-    def refuse(self, reason: str, languages: pa.Array) -> None:
-        """Count dropped rows, of which ``languages`` are the languages."""
-        for language, rows in _counts(languages):
-            tally = self._tally(language)
-            tally.dropped[reason] += rows
+    def note(self, notes: Mapping[str, int]) -> None:
+        """Count kept rows that the reader should know of, by what is noted."""
+        self._notes.update(notes)
 
     def lose_negatives(self, languages: pa.Array) -> None:
         """Count negatives that were set to null because they say the same as their anchor or positive."""
-        for language, rows in _counts(languages):
+        for language, rows in count_languages(languages):
             self._tally(language).negatives_removed += rows
 
     def keep(self, rows: pa.Table) -> None:
         """Count kept rows, with the columns anchor, positive, negative…, language."""
         columns = text_columns(rows.column_names)
         lengths = {name: pc.utf8_length(rows[name]) for name in columns}
-        for language, _ in _counts(rows["language"]):
+        for language, _ in count_languages(rows["language"]):
             mine = pc.fill_null(pc.equal(rows["language"], language), language == UNKNOWN) if len(rows) else None
             tally = self._tally(language)
             tally.kept += pc.sum(mine).as_py()
@@ -58,23 +60,50 @@ class SplitReport:
         total = _Tally()
         for tally in self._languages.values():
             total.add(tally)
-        total.dropped.update(self._dropped_unread)
         return total.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as a whole, and in ``languages`` the same by language.
 
         Keys: ``read``, ``kept``, ``dropped`` (by reason), ``with_negative``, ``without_negative``, ``negatives_removed`` (they said the
-        same as their anchor or positive), ``characters`` (median and p95 of each column of texts).
+        same as their anchor or positive), ``characters`` (median and p95 of each column of texts); as a whole also ``added`` (rows beyond
+        the first that one row of the files gave) and ``notes``, each left out where there is nothing to say.
         """
         languages = {language: self._languages[language].as_dict() for language in sorted(self._languages)}
-        return {**self.whole(), "languages": languages}
+        extra: dict[str, Any] = {"added": self.added} if self.added else {}
+        extra |= {"notes": dict(sorted(self._notes.items()))} if self._notes else {}
+        return {**self.whole(), **extra, "languages": languages}
 
     def _tally(self, language: str) -> "_Tally":
         return self._languages.setdefault(language, _Tally())
 
 
-UNKNOWN = "unknown"
+def check_sums(split: str, report: Mapping[str, Any], rows: int, written: int) -> None:
+    """Check a split's report before it is published.
+
+    Args:
+        report: what `SplitReport.as_dict` gives.
+        rows: of the split in the raw files, as they were read.
+        written: rows in the formatted file.
+
+    Raises:
+        RuntimeError: a row is missing or counted twice: a fault of ours.
+    """
+    parts = [report, *report["languages"].values()]
+    faults = [f"read {part['read']}, kept {part['kept']}, dropped {part['dropped']}" for part in parts if not _adds_up(part)]
+    for key in ("read", "kept"):
+        if (total := sum(part[key] for part in parts[1:])) != report[key]:
+            faults.append(f"{key} {report[key]}, by language {total}")
+    if report["kept"] != written:
+        faults.append(f"kept {report['kept']}, written {written}")
+    if report["read"] != rows + report.get("added", 0):
+        faults.append(f"read {report['read']}, in the files {rows} and {report.get('added', 0)} more from their lists")
+    if faults:
+        raise RuntimeError(f"the report of {split} does not add up: {'; '.join(faults)}")
+
+
+def _adds_up(part: Mapping[str, Any]) -> bool:
+    return bool(part["read"] == part["kept"] + sum(part["dropped"].values()))
 
 
 class _Histogram:
@@ -129,8 +158,3 @@ class _Tally:
                 if histogram.texts
             },
         }
-
-
-def _counts(languages: pa.Array | pa.ChunkedArray) -> list[tuple[str, int]]:
-    """(language, rows) pairs; a null language is `UNKNOWN`."""
-    return [(pair["values"] or UNKNOWN, pair["counts"]) for pair in pc.value_counts(languages).to_pylist()]

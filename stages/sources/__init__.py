@@ -1,6 +1,6 @@
 """Training sets by kind: where a set's rows lie in its raw folder, and how they read as anchor, positive and negative.
 
-A kind is one module with ``read(raw, split, options) -> Iterator[Chunk]``. To add one, write the module, name it in `KINDS` and test it.
+A kind is one module with ``read(folder, split, options) -> Iterator[Chunk]``. To add one, write the module, name it in `KINDS` and test it.
 Nothing heavy is imported here: a set that is not chosen costs no time.
 """
 
@@ -16,6 +16,7 @@ KINDS = {
     "squad": "stages.sources.squad",
     "openbookqa": "stages.sources.openbookqa",
     "pairs": "stages.sources.pairs",
+    "supervised_da": "stages.sources.supervised_da",
     "paws_x": "stages.sources.paws_x",
     "ddsc": "stages.sources.ddsc",
     "esci": "stages.sources.esci",

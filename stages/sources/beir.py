@@ -1,57 +1,79 @@
 """A BEIR folder: the queries of qrels/<split>.tsv with each document that is relevant for them, as a whole or as one passage."""
 
+from collections import Counter
 from collections.abc import Iterator
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from stages.beir import read_corpus, read_jsonl, read_qrels, read_queries
+from stages.beir import id_field, read_corpus, read_jsonl, read_lines, read_qrels, read_queries
+from stages.rows.dropping import UNKNOWN, Dropped
+from stages.rows.normalisation import fold
 from stages.rows.parquet import READ_ROWS
+from stages.sources.answers import answer_texts
 from stages.sources.chunk import Chunk, Options, Split, chunk
+from stages.sources.folder import RawFolder
+
+NOT_RELEVANT, NOT_FOUND = "not relevant, or repeated", "answer not found in document"
+NO_ANSWER = "first passage, as the query has no answer"
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """(query, document) pairs; the documents (title before text) are held in memory.
 
     ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. With
-    ``passage_words`` a document becomes the passage that holds the query's ``answer`` field, or its first where there
-    is no such field or passage.
+    ``passage_words`` a longer document becomes the passage that holds an answer of the query (its field ``answer`` or
+    ``answers``); a row whose document holds none is dropped. The document of a query without such a field becomes its
+    first passage, and is noted.
     """
-    qrels_path = raw / "qrels" / f"{options.split or 'train' if split == 'train' else 'dev'}.tsv"
-    if split == "dev" and (options.split == "dev" or not qrels_path.exists()):
+    training = options.split or "train"
+    qrels_path = raw.path / "qrels" / f"{training if split == 'train' else 'dev'}.tsv"
+    if split == "dev" and (training == "dev" or not qrels_path.exists()):
         return
-    corpus = read_corpus(raw / "corpus.jsonl")
-    queries = read_queries(raw / "queries.jsonl")
+    corpus = read_corpus(raw.path / "corpus.jsonl")
+    queries = read_queries(raw.path / "queries.jsonl")
     qrels = read_qrels(qrels_path, queries, corpus)
-    answers = _answers(raw / "queries.jsonl") if options.passage_words else {}
+    answers = _answers(raw.path / "queries.jsonl") if options.passage_words else {}
+    judged = sum(1 for _ in read_lines(qrels_path)) - 1
+    _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, judged)
+    language = options.language or UNKNOWN
+    yield _chunk([], [], options, Dropped({(NOT_RELEVANT, language): judged - sum(map(len, qrels.values()))}), {})
     pairs = ((query, document) for query, documents in qrels.items() for document in documents)
     while some := list(islice(pairs, READ_ROWS)):
-        anchors = [queries[query] for query, _ in some]
-        positives = [corpus[document] for _, document in some]
-        if options.passage_words:
-            wanted = [answers.get(query) for query, _ in some]
-            positives = [passage(*pair) for pair in zip(positives, repeat(options.passage_words), wanted, strict=False)]
-        yield chunk(pa.array(anchors, pa.string()), pa.array(positives, pa.string()), language=options.language)
+        anchors, positives, notes = [], [], Counter[str]()
+        for query, document in some:
+            text = corpus[document]
+            if options.passage_words and len(text.split()) > options.passage_words:
+                notes[NO_ANSWER] += query not in answers
+                found = passage(text, options.passage_words, answers.get(query, []))
+                if found is None:
+                    continue
+                text = found
+            anchors.append(queries[query])
+            positives.append(text)
+        yield _chunk(anchors, positives, options, Dropped({(NOT_FOUND, language): len(some) - len(anchors)}), notes)
 
 
-def passage(text: str, words: int, answer: str | None) -> str:
-    """``words`` words of the text: of its consecutive passages the one where ``answer`` first stands, else the first.
+def passage(text: str, words: int, answers: list[str]) -> str | None:
+    """``words`` words of the text: of its consecutive passages the one where the first answer that it holds first stands.
 
-    Where the answer runs over the end of its passage, the window is moved so that it stands in the middle.
+    Where the answer runs over the end of its passage, the window is moved so that it stands in the middle. Without
+    answers it is the first passage; None if the text holds none of them.
 
-    >>> passage("one two three four five", 2, "four")
+    >>> passage("one two three four five", 2, ["four"])
     'three four'
-    >>> passage("one two three four five", 2, "two three")
+    >>> passage("one two three four five", 2, ["six", "two three"])
     'two three'
     """
     tokens = text.split()
-    folded, wanted = " ".join(tokens).casefold(), " ".join((answer or "").split()).casefold()
-    place = folded.find(wanted) if wanted else -1
-    if place < 0:
+    if not answers:
         return " ".join(tokens[:words])
-    first = folded.count(" ", 0, place)
+    folded = fold(text)
+    wanted = next((wanted for answer in answers if (wanted := fold(answer)) in folded), None)
+    if wanted is None:
+        return None
+    first = folded.count(" ", 0, folded.find(wanted))
     length = wanted.count(" ") + 1
     start = first // words * words
     if first + length > start + words:
@@ -59,6 +81,23 @@ def passage(text: str, words: int, answer: str | None) -> str:
     return " ".join(tokens[start : start + words])
 
 
-def _answers(path: Path) -> dict[str, str]:
-    rows: Iterator[tuple[int, dict[str, Any]]] = read_jsonl(path)
-    return {str(row["_id"]): row["answer"] for _, row in rows if isinstance(row.get("answer"), str)}
+def _answers(path: Path) -> dict[str, list[str]]:
+    """Query id → its answers, for the queries that have some."""
+    answers = {}
+    for number, row in read_jsonl(path):
+        if texts := [*answer_texts(row.get("answer")), *answer_texts(row.get("answers"))]:
+            answers[id_field(row, "_id", f"{path}: line {number}")] = texts
+    return answers
+
+
+def _account(raw: RawFolder, split: Split, texts: dict[str, int], qrels: Path, judged: int) -> None:
+    for path in (raw.path / "qrels").glob("*.tsv"):
+        raw.leave_out(raw.name(path), "qrels of a split that is not trained on")
+    for name, rows in texts.items():
+        raw.leave_out(name, f"{rows} texts, which the qrels name by id")
+    raw.count(raw.name(qrels), split, judged)
+
+
+def _chunk(anchors: list[str], positives: list[str], options: Options, dropped: Dropped, notes: dict[str, int]) -> Chunk:
+    anchor, positive = pa.array(anchors, pa.string()), pa.array(positives, pa.string())
+    return chunk(anchor, positive, language=options.language, dropped=+dropped, notes=notes)

@@ -5,22 +5,19 @@ Norwegian, Danish and Swedish.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.sources.chunk import Chunk, Options, Split, chunk, language_codes, text
-from stages.sources.reading import read_split
+from stages.rows.dropping import as_mask, drop
+from stages.rows.parquet import one_array
+from stages.sources.chunk import Chunk, Options, Split, chunk, language_codes
+from stages.sources.folder import RawFolder
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """The rows of the chosen languages; a row without a negative stays, as a pair."""
-    for _, table in read_split(raw, split, ["query", "positive", "language"], ["negative"]):
-        languages = language_codes(text(table["language"]))
-        wanted = pc.is_valid(languages)
-        if options.languages is not None:
-            wanted = pc.is_in(languages, pa.array(options.languages))
-        rows, languages = table.filter(wanted), languages.filter(wanted)
-        dropped = {"language not chosen": len(table) - len(rows)}
-        yield chunk(rows["query"], rows["positive"], [rows["negative"]], languages, dropped)
+    for _, table in raw.read_split(split, ["query", "positive", "language"], ["negative"]):
+        languages = language_codes(one_array(table["language"]))
+        table = table.set_column(table.column_names.index("language"), "language", languages)
+        rows, dropped = drop(table, {"language not chosen": as_mask(pc.is_null(languages)) | options.unwanted(languages)})
+        yield chunk(rows["query"], rows["positive"], [rows["negative"]], rows["language"], dropped)

@@ -4,17 +4,17 @@ Exact (1.0) and Substitute (0.7) products are positives, Irrelevant (0.0) ones o
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.rows.dropping import Dropped, as_mask, drop, marked
 from stages.rows.normalisation import hash_texts
-from stages.rows.parquet import READ_ROWS
-from stages.sources.chunk import Chunk, Options, Split, chunk, language_codes, text
+from stages.rows.parquet import READ_ROWS, one_array
+from stages.sources.chunk import Chunk, Options, Split, chunk, language_codes
+from stages.sources.folder import RawFolder
 from stages.sources.product import PRODUCT_TOKENS, product_text
-from stages.sources.reading import read_split
 
 POSITIVE, NEGATIVE = pa.array(["exact", "substitute"]), "irrelevant"
 DEV_SHARE = 50
@@ -22,7 +22,7 @@ COLUMNS = ["query", "query_id", "product_locale", "esci_label", "product_title"]
 OPTIONAL = ["product_description", "product_bullet_point", "product_brand"]
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """One row for each positive product of a query, with one of the query's irrelevant products by turns, or null where
     it has none.
 
@@ -31,27 +31,30 @@ def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
     is held.
     """
     carry: pa.Table | None = None
-    for _, table in read_split(raw, "train", COLUMNS, OPTIONAL):
-        table = table.set_column(table.column_names.index("query_id"), "query_id", text(table["query_id"]))
-        dev = hash_texts(text(table["query_id"])) % DEV_SHARE == 0
-        rows = table.filter(pa.array(dev if split == "dev" else ~dev))
-        wanted = rows.filter(_of_locale(rows, options))
-        dropped = {"locale not chosen": len(rows) - len(wanted)}
-        rows = wanted if carry is None else pa.concat_tables([carry, wanted], promote_options="permissive")
+    for _, table in raw.read_split(split, COLUMNS, OPTIONAL, divide=_of_dev):
+        languages = pc.coalesce(language_codes(one_array(table["product_locale"])), pa.scalar(options.language, pa.string()))
+        table = table.append_column("language", languages)
+        wanted, dropped = drop(table, {"locale not chosen": ~_of_locale(table, options)})
+        rows = wanted if carry is None else pa.concat_tables([carry, wanted])
         complete = _before_last_query(rows)
         carry = rows[complete:]
         yield _paired(rows[:complete], options, dropped)
     if carry is not None:
-        yield _paired(carry, options, {})
+        yield _paired(carry, options, Dropped())
 
 
-def _of_locale(rows: pa.Table, options: Options) -> pa.Array:
-    locales = text(rows["product_locale"])
+def _of_dev(table: pa.Table) -> np.ndarray:
+    dev: np.ndarray = hash_texts(one_array(table["query_id"])) % DEV_SHARE == 0
+    return dev
+
+
+def _of_locale(rows: pa.Table, options: Options) -> np.ndarray:
+    locales = one_array(rows["product_locale"])
     if options.locale is not None:
-        return pc.equal(locales, options.locale)
+        return as_mask(pc.equal(locales, options.locale))
     if options.languages is not None:
-        return pc.is_in(language_codes(locales), pa.array(options.languages))
-    return pc.is_valid(locales)
+        return as_mask(pc.is_in(language_codes(locales), pa.array(options.languages)))
+    return as_mask(pc.is_valid(locales))
 
 
 def _before_last_query(rows: pa.Table) -> int:
@@ -63,11 +66,11 @@ def _before_last_query(rows: pa.Table) -> int:
     return complete if len(rows) - complete < READ_ROWS else len(rows)
 
 
-def _paired(rows: pa.Table, options: Options, dropped: dict[str, int]) -> Chunk:
-    labels = pc.utf8_lower(text(rows["esci_label"]))
-    positive = np.flatnonzero(pc.fill_null(pc.is_in(labels, POSITIVE), False).to_numpy(zero_copy_only=False))
-    negative = np.flatnonzero(pc.fill_null(pc.equal(labels, NEGATIVE), False).to_numpy(zero_copy_only=False))
-    query = text(rows["query_id"]).dictionary_encode().indices.to_numpy()
+def _paired(rows: pa.Table, options: Options, dropped: Dropped) -> Chunk:
+    labels = pc.utf8_lower(one_array(rows["esci_label"]))
+    is_positive, is_negative = as_mask(pc.is_in(labels, POSITIVE)), as_mask(pc.equal(labels, NEGATIVE))
+    positive, negative = np.flatnonzero(is_positive), np.flatnonzero(is_negative)
+    query = one_array(rows["query_id"]).dictionary_encode().indices.to_numpy()
     positive = positive[np.argsort(query[positive], kind="stable")]
     negative = negative[np.argsort(query[negative], kind="stable")]
     mine, theirs = query[positive], query[negative]
@@ -76,12 +79,10 @@ def _paired(rows: pa.Table, options: Options, dropped: dict[str, int]) -> Chunk:
     count = last - first
     chosen = pa.array(np.append(negative, 0)[first + turn % np.maximum(count, 1)], mask=count == 0)
 
-    brand, title, description, bullets = (text(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2]))
+    brand, title, description, bullets = (one_array(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2]))
     product = product_text(brand, title, description, bullets, options.max_tokens or PRODUCT_TOKENS)
-    locale = rows["product_locale"].take(positive)
-    language = pc.coalesce(language_codes(text(locale)), pa.scalar(options.language, pa.string()))
-    complements = int(pc.sum(pc.equal(labels, "complement")).as_py() or 0)
-    others = len(rows) - len(positive) - len(negative) - complements
-    dropped = dropped | {"complement": complements, "irrelevant (a negative)": len(negative), "no known label": others}
-    query_text = rows["query"].take(positive)
-    return chunk(query_text, product.take(pa.array(positive)), [product.take(chosen)], language, dropped)
+    reasons = {"complement": pc.equal(labels, "complement"), "irrelevant (a negative)": is_negative, "no known label": ~is_positive}
+    _, without_positive = marked(rows["language"], reasons)
+    places = pa.array(positive)
+    query_text, language = rows["query"].take(places), rows["language"].take(places)
+    return chunk(query_text, product.take(places), [product.take(chosen)], language, dropped + without_positive)

@@ -1,20 +1,19 @@
 """NorOpenBookQA (ltg/noropenbookqa): a question and the fact that it rests on; a folder per language, nb and nn."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow.compute as pc
 
-from stages.sources.chunk import Chunk, Options, Split, chunk, text
-from stages.sources.reading import language_of, read_split
+from stages.rows.dropping import as_mask, drop
+from stages.sources.chunk import Chunk, Options, Split, chunk, language_of, repeated
+from stages.sources.folder import RawFolder
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """(question, fact) pairs. A question without a fact has no positive: as its own positive it would teach nothing."""
-    for path, table in read_split(raw, split, ["question_stem", "fact"]):
-        language = language_of(path, raw) or options.language
-        wanted = table if options.wants(language) else table[:0]
-        stripped = pc.utf8_trim_whitespace(text(wanted["fact"]))
-        rows = wanted.filter(pc.fill_null(pc.not_equal(stripped, ""), False))
-        dropped = {"language not chosen": len(table) - len(wanted), "no fact": len(wanted) - len(rows)}
-        yield chunk(rows["question_stem"], rows["fact"], language=language, dropped=dropped)
+    for path, table in raw.read_split(split, ["question_stem", "fact"]):
+        languages = repeated(language_of(path, raw.path) or options.language, len(table))
+        no_fact = ~as_mask(pc.not_equal(pc.utf8_trim_whitespace(table["fact"]), ""))
+        reasons = {"language not chosen": options.unwanted(languages), "no fact": no_fact}
+        rows, dropped = drop(table.append_column("language", languages), reasons)
+        yield chunk(rows["question_stem"], rows["fact"], language=rows["language"], dropped=dropped)

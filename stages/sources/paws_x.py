@@ -7,47 +7,55 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.errors import UserError
-from stages.sources.chunk import Chunk, Options, Split, chunk
-from stages.sources.reading import json_rows, json_tables, read_columns
+from stages.rows.dropping import drop
+from stages.sources.chunk import Chunk, Options, Split, chunk, repeated
+from stages.sources.columns import read_columns
+from stages.sources.folder import RawFolder
+from stages.sources.json_rows import json_rows, json_tables
+from stages.sources.labels import LABEL, label_values
 
 MEMBER = re.compile(r"(?:^|/)(?P<language>nb|nn)/translated_(?P<split>train|dev)(?:_2k)?\.json$")
-COLUMNS = ["sentence1", "sentence2", "label"]
+COLUMNS = ["sentence1", "sentence2", LABEL]
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """(sentence1, sentence2) of the rows with label 1: the others share words, not meaning."""
     found = False
-    for language, table in _tables(raw, split):
+    for name, language, table in _tables(raw, split):
         found = True
-        wanted = table if options.wants(language) else table[:0]
-        rows = wanted.filter(pc.equal(wanted["label"], "1"))
-        dropped = {"language not chosen": len(table) - len(wanted), "not a paraphrase": len(wanted) - len(rows)}
-        yield chunk(rows["sentence1"], rows["sentence2"], language=language, dropped=dropped)
+        raw.count(name, split, len(table))
+        languages = repeated(language, len(table))
+        reasons = {"language not chosen": options.unwanted(languages), "not a paraphrase": label_values(table[LABEL], name) != 1}
+        rows, dropped = drop(table.append_column("language", languages), reasons)
+        yield chunk(rows["sentence1"], rows["sentence2"], language=rows["language"], dropped=dropped)
     if split == "train" and not found:
-        raise UserError(f"{raw}: holds no nb/translated_train.json; put norwegian-x-final.tar.gz there")
+        raise UserError(f"{raw.path}: holds no nb/translated_train.json; put norwegian-x-final.tar.gz there")
 
 
-def _tables(raw: Path, split: Split) -> Iterator[tuple[str, pa.Table]]:
-    """(language, some rows) of the split's files in every archive, and of loose ones, in order."""
-    for archive in sorted(raw.rglob("*.tar.gz")):
+def _tables(raw: RawFolder, split: Split) -> Iterator[tuple[str, str, pa.Table]]:
+    """(file, language, some rows) of the split's files in every archive, and of loose ones, in order."""
+    for archive in sorted(raw.path.rglob("*.tar.gz")):
+        raw.leave_out(raw.name(archive), "its members are listed")
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:
+                    if member.isdir():
+                        continue
+                    name = f"{raw.name(archive)}: {member.name}"
+                    raw.leave_out(name, "not a translated training or dev file in bokmål or nynorsk")
                     language = _language(member.name, split) if member.isreg() else None  # a link may lead nowhere, or to itself
                     if language and (file := tar.extractfile(member)):
                         where = f"{archive}: {member.name}"
-                        yield from ((language, table) for table in json_tables(json_rows(file, where), where, COLUMNS))
+                        yield from ((name, language, table) for table in json_tables(json_rows(file, where), where, COLUMNS))
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise UserError(f"{archive}: is no complete tar.gz; fetch it again") from error
-    for path in sorted(raw.rglob("translated_*.json")):
-        if language := _language(path.relative_to(raw).as_posix(), split):
-            yield from ((language, table) for table in read_columns(path, COLUMNS))
+    for path in sorted(raw.path.rglob("translated_*.json")):
+        if language := _language(raw.name(path), split):
+            yield from ((raw.name(path), language, table) for table in read_columns(path, COLUMNS))
 
 
 def _language(name: str, split: Split) -> str | None:

@@ -1,16 +1,43 @@
 """Questions and the passages that answer them, as in SQuAD: NorQuAD, and ScandiQA with its folder per language."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from stages.sources.chunk import Chunk, Options, Split, chunk
-from stages.sources.reading import language_of, read_split
+import numpy as np
+import pyarrow as pa
+
+from stages.rows.dropping import drop
+from stages.sources.answers import is_answered
+from stages.sources.chunk import Chunk, Options, Split, chunk, language_of, repeated
+from stages.sources.columns import python_values
+from stages.sources.folder import RawFolder
+
+ANSWERS = ("answers", "answer")
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
-    """(question, context) pairs. Rows share contexts: what keeps two of them out of one batch is the mix stage."""
-    for path, table in read_split(raw, split, ["question", "context"]):
-        language = language_of(path, raw) or options.language
-        rows = table if options.wants(language) else table[:0]
-        dropped = {"language not chosen": len(table) - len(rows)}
-        yield chunk(rows["question"], rows["context"], language=language, dropped=dropped)
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """(question, context) pairs. Rows share contexts: what keeps two of them out of one batch is the mix stage.
+
+    A passage that does not answer its question is no positive: such rows are dropped, or kept and noted, as
+    ``options.unanswerable`` says.
+    """
+    for path, table in raw.read_split(split, ["question", "context"], objects=[*ANSWERS, "is_impossible"]):
+        languages = repeated(language_of(path, raw.path) or options.language, len(table))
+        reasons = {"language not chosen": options.unwanted(languages)}
+        empty = unanswerable(table)
+        notes = {}
+        if options.unanswerable == "drop":
+            reasons["unanswerable"] = empty
+        else:
+            notes["unanswerable, kept"] = int((empty & ~reasons["language not chosen"]).sum())
+        rows, dropped = drop(table.select(["question", "context"]).append_column("language", languages), reasons)
+        yield chunk(rows["question"], rows["context"], language=rows["language"], dropped=dropped, notes=notes)
+
+
+def unanswerable(table: pa.Table) -> np.ndarray:
+    """Which questions have no answer, shape (rows,); none where the set has no column of answers."""
+    known = [name for name in ANSWERS if not pa.types.is_null(table[name].type)]
+    answered = np.full(len(table), not known)
+    for name in known:
+        answered |= np.fromiter(map(is_answered, python_values(table[name])), bool, len(table))
+    impossible = np.fromiter((value is True for value in python_values(table["is_impossible"])), bool, len(table))
+    return ~answered | impossible

@@ -1,35 +1,41 @@
-"""anchor, positive[, negative, negative_2 …, scores]: all-nli-norwegian, ETI, and one's own triplets.jsonl, whose field ``split`` may tell
-train from dev.
+"""anchor, positive[, negative, negative_2 …, scores, label]: all-nli-norwegian, ETI, and one's own triplets.jsonl, whose field ``split``
+may tell train from dev.
 
-``scores`` is a teacher's list of numbers: one for the positive, then one for each column of negatives.
+``scores`` is a teacher's list of numbers: one for the positive, then one for each column of negatives. ``label`` 0 says that the pair is
+no positive.
 """
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
 from stages.errors import UserError
+from stages.rows.dropping import drop
 from stages.rows.parquet import SCORES
-from stages.sources.chunk import Chunk, Options, Split, chunk
-from stages.sources.reading import column_names, read_split
+from stages.sources.chunk import Chunk, Options, Split, chunk, repeated
+from stages.sources.folder import RawFolder
+from stages.sources.labels import LABEL, label_reasons
 
 NEGATIVE = re.compile(r"negative(_[0-9]+)?")
 
 
-def read(raw: Path, split: Split, options: Options) -> Iterator[Chunk]:
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """The rows as they stand; a null negative leaves a pair."""
-    names = column_names(raw)
+    names = raw.column_names()
     negative_columns = sorted(filter(NEGATIVE.fullmatch, names), key=lambda name: (len(name), name)) or ["negative"]
-    optional = [*negative_columns, *([SCORES] if SCORES in names else [])]
-    for path, table in read_split(raw, split, ["anchor", "positive"], optional, lists=[SCORES]):
-        scores = None
-        if SCORES in names:
-            given = table[SCORES]
-            scores = given if pa.types.is_list(given.type) else pa.nulls(len(table), pa.list_(pa.float64()))
-        negatives = [table[name] for name in negative_columns]
+    optional = [*negative_columns, LABEL, *([SCORES] if SCORES in names else [])]
+    for path, table in raw.read_split(split, ["anchor", "positive"], optional, lists=[SCORES]):
+        if SCORES in names and not pa.types.is_list(table[SCORES].type):
+            if table[SCORES].null_count < len(table):
+                raw.warn(f'column "{SCORES}" ({raw.name(path)}) is not read: it holds one value a row, not a list of numbers')
+            table = table.set_column(table.column_names.index(SCORES), SCORES, pa.nulls(len(table), pa.list_(pa.float64())))
+        reasons, unlabelled = label_reasons(table[LABEL], path)
+        rows, dropped = drop(table.append_column("language", repeated(options.language, len(table))), reasons)
+        negatives = [rows[name] for name in negative_columns]
+        scores = rows[SCORES] if SCORES in names else None
+        notes = {"no label, taken as positive": int(unlabelled.sum())}
         try:
-            yield chunk(table["anchor"], table["positive"], negatives, options.language, scores=scores)
+            yield chunk(rows["anchor"], rows["positive"], negatives, rows["language"], dropped, scores, notes=notes)
         except pa.ArrowInvalid as error:
-            raise UserError(f'{path}: its column "{SCORES}" holds something else than numbers ({error}); mend it') from error
+            raise UserError(f'{path}: its column "{SCORES}" holds something else than numbers ({error}); correct it') from error

@@ -1,5 +1,6 @@
 import pyarrow as pa
 
+from stages.rows.dropping import Dropped
 from stages.rows.report import SplitReport
 
 
@@ -18,10 +19,10 @@ def rows(anchors, languages, negatives=None):
 def test_every_row_is_accounted_for_by_language():
     report = SplitReport()
     report.keep(rows(["a", "åå", "aaa"], ["nb", "da", "da"], ["n", None, None]))
-    report.refuse("duplicate", pa.array(["da", "da"]))
-    report.drop({"no fact": 4})
+    report.drop(Dropped({("duplicate", "da"): 2, ("no fact", "nb"): 4}))
     whole = report.as_dict()
     assert (whole["read"], whole["kept"], whole["dropped"]) == (9, 3, {"duplicate": 2, "no fact": 4})
+    assert whole["languages"]["nb"]["dropped"] == {"no fact": 4}
     assert (whole["with_negative"], whole["without_negative"]) == (1, 2)
     danish = whole["languages"]["da"]
     assert (danish["read"], danish["kept"], danish["dropped"], danish["with_negative"]) == (4, 2, {"duplicate": 2}, 0)

@@ -10,6 +10,7 @@ import pytest
 
 from stages.sources import reader
 from stages.sources.chunk import Options, Split
+from stages.sources.folder import RawFolder
 
 Rows = list[dict[str, Any]]
 
@@ -31,8 +32,8 @@ def read_all(kind: str, raw: Path, split: Split = "train", **options: Any) -> tu
     """All rows of a split, and the sum of what was dropped."""
     rows: Rows = []
     dropped: dict[str, int] = {}
-    for chunk in reader(kind)(raw, split, Options(**options)):
+    for chunk in reader(kind)(RawFolder(raw), split, Options(**options)):
         rows += chunk.rows.to_pylist()
-        for reason, count in chunk.dropped.items():
+        for (reason, _), count in chunk.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
     return rows, dropped

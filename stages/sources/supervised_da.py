@@ -1,0 +1,63 @@
+"""Supervised-DA (jealk/supervised-da): query, pos, and since 2025 ``dataset_name`` and a float ``label``; Danish, with some Swedish and
+Norwegian sets.
+
+A set's language is what a word of its name tells (``swe``, ``no``, ``danish`` …). Where none or more than one does, the entry's
+``dataset_languages`` must say it: a guess would put rows under the wrong language unnoticed.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.errors import UserError
+from stages.rows.parquet import one_array
+from stages.sources.chunk import LANGUAGES, Chunk, Options, Split, repeated
+from stages.sources.folder import RawFolder
+from stages.sources.labels import LABEL
+from stages.sources.pairs import pairs
+
+NAME = "dataset_name"
+WORDS = LANGUAGES | {"dk": "da", "dansk": "da", "se": "sv", "svensk": "sv", "svenska": "sv", "nor": "nb", "norsk": "nb"}
+OTHERS = "*"
+SHOWN = 20
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """(query, positive) pairs of the rows with label 1, each in the language of its ``dataset_name``.
+
+    Rows of older revisions, which have no such column, are in ``options.language``.
+
+    Raises:
+        UserError: some names tell no language; all are listed, with their rows.
+    """
+    unknown: Counter[str] = Counter()
+    for path, table in raw.read_split(split, ["query", "pos"], [LABEL, NAME], lists=["pos"]):
+        names = one_array(table[NAME]).dictionary_encode()
+        codes = [language_of_name(name, options.dataset_languages or {}) for name in names.dictionary.to_pylist()]
+        languages = pa.array(codes, pa.string()).take(names.indices)
+        for name, code in zip(names.dictionary.to_pylist(), codes, strict=True):
+            if code is None:
+                unknown[name] += int(pc.sum(pc.equal(table[NAME], name)).as_py())
+        languages = pc.if_else(pc.is_null(names.indices), repeated(options.language, len(table)), languages)
+        yield pairs(path, table, languages, {"language not chosen": np.asarray(options.unwanted(languages))})
+    if unknown:
+        shown = ", ".join(f"{name!r} ({rows} rows)" for name, rows in unknown.most_common(SHOWN))
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        raise UserError(
+            f"{raw.path}: the language of {NAME} {shown}{more} is not known; set dataset_languages of this set, "
+            f"such as {{{unknown.most_common(1)[0][0]}: da}}, or {{'{OTHERS}': da}} for all others"
+        )
+
+
+def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:
+    """The language of a set: as mapped, else the only one that words of its name tell, else as mapped for all others.
+
+    >>> language_of_name("scandi-qa_swe", {}), language_of_name("wiki-gemma", {}), language_of_name("wiki-gemma", {"*": "da"})
+    ('sv', None, 'da')
+    """
+    told = {WORDS[word] for word in re.findall(r"[^\W\d_]+", name.lower()) if word in WORDS}
+    return mapping.get(name) or (told.pop() if len(told) == 1 else None) or mapping.get(OTHERS)
