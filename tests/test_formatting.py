@@ -7,7 +7,9 @@ import pytest
 
 from stages.errors import UserError
 from stages.formatting import MAX_CHARACTERS, format_set
-from stages.sources.chunk import chunk
+from stages.sources import reader
+from stages.sources.chunk import Options, chunk
+from stages.sources.folder import RawFolder
 
 
 def run(tmp_path, train, dev=(), name="set"):
@@ -137,3 +139,97 @@ def test_scores_stay_in_the_place_of_their_negative(tmp_path):
     format_set("set", lambda split: iter(chunks[split]), tmp_path / "set")
     written = pq.read_table(tmp_path / "set" / "train.parquet").to_pylist()
     assert [(row["negative"], row["negative_2"], row["scores"]) for row in written] == [(None, "m", [3, 2, 1]), ("n", None, [3, 2.5, None])]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Formats the raw folder tmp_path/raw, written from {file: rows}, with a kind; returns the report as it is on disk."""
+
+    def formatted(kind, files, **options):
+        for name, rows in files.items():
+            path = tmp_path / "raw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        folder, given = RawFolder(tmp_path / "raw"), Options(**options)
+        format_set("set", lambda split: reader(kind)(folder, split, given), tmp_path / "set", folder)
+        return json.loads((tmp_path / "set" / "report.json").read_text(encoding="utf-8"))
+
+    return formatted
+
+
+def qa(language, *facts):
+    return [{"question_stem": f"{language} {i}", "fact": fact} for i, fact in enumerate(facts)]
+
+
+def test_the_counts_of_each_language_add_up_with_what_its_source_dropped(raw):
+    files = {"nb/train.parquet": qa("nb", "f", "", "g"), "nn/train.parquet": qa("nn", "f", None, None), "nn/test.parquet": qa("nn", "t")}
+    report = raw("openbookqa", files, languages=("nb", "nn"))
+    train = report["train"]
+    assert (train["read"], train["kept"], train["dropped"]) == (6, 3, {"no fact": 3})
+    counts = {language: (part["read"], part["kept"], part["dropped"]) for language, part in train["languages"].items()}
+    assert counts == {"nb": (3, 2, {"no fact": 1}), "nn": (3, 1, {"no fact": 2})}
+    assert report["files"]["nb/train.parquet"] == {"train": 3}
+    assert "test" in report["files"]["nn/test.parquet"]["not read"]
+
+
+def test_further_texts_of_a_list_and_notes_stand_in_the_report(raw):
+    rows = [{"query": "q", "pos": ["a", "b", "c"], "label": 1.0}, {"query": "r", "pos": ["d"], "label": None}, {"query": "s", "pos": []}]
+    train = raw("pairs", {"train.parquet": rows}, language="da")["train"]
+    assert (train["read"], train["added"], train["kept"], train["dropped"]) == (5, 2, 4, {"no positive": 1})
+    assert train["notes"] == {"no label, taken as positive": 1}
+
+
+PRODUCT = {"product_description": None, "product_bullet_point": None, "product_brand": None}
+LABELS = ["Exact", "Irrelevant", "Complement", "E", "Substitute"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "rows", "options"),
+    [
+        ("triplets", {"positive": "p"}, [{"anchor": f"a{i % 3}", "label": i % 2} for i in range(8)], {"language": "nb"}),
+        ("ddsc", {"positive": "p", "negative": None}, [{"query": f"{i}", "language": "sv" if i % 2 else "xx"} for i in range(7)], {}),
+        ("squad", {"context": "c"}, [{"question": f"{i}", "answers": {"text": ["x"] * (i % 2)}} for i in range(7)], {"language": "da"}),
+        (
+            "esci",
+            PRODUCT,
+            [
+                {
+                    "query": f"q{i // 4}",
+                    "query_id": i // 4,
+                    "product_title": f"t{i}",
+                    "esci_label": LABELS[i % 5],
+                    "product_locale": "us" if i % 3 else "jp",
+                }
+                for i in range(900)
+            ],
+            {"locale": "us"},
+        ),
+        (
+            "supervised_da",
+            {"pos": "p"},
+            [{"query": f"{i}", "dataset_name": "x-swe" if i % 3 else "x-da", "label": i % 2} for i in range(9)],
+            {"languages": ("sv",)},
+        ),
+    ],
+)
+def test_every_row_of_every_kind_is_kept_or_dropped_by_language(raw, kind, row, rows, options):
+    report = raw(kind, {"train.parquet": [row | each for each in rows]}, **options)
+    assert report["train"]["read"] + report["dev"]["read"] == len(rows)
+    assert sum(report["files"]["train.parquet"].values()) == len(rows)
+    for split in ("train", "dev"):
+        for part in (report[split], *report[split]["languages"].values()):
+            assert part["read"] == part["kept"] + sum(part["dropped"].values())
+        assert report[split]["read"] == sum(part["read"] for part in report[split]["languages"].values())
+
+
+def test_a_source_that_loses_a_row_is_a_fault_and_writes_nothing(tmp_path, raw):
+    raw("triplets", {"train.parquet": [{"anchor": "a", "positive": "p"}, {"anchor": "b", "positive": "q"}]})
+    folder = RawFolder(tmp_path / "raw")
+
+    def loses_one(split):
+        for part in reader("triplets")(folder, split, Options()):
+            yield chunk(part.rows["anchor"][:1], part.rows["positive"][:1])
+
+    with pytest.raises(RuntimeError, match="train, does not add up: read 1, in the files 2"):
+        format_set("other", loses_one, tmp_path / "other", folder)
+    assert not (tmp_path / "other").exists()

@@ -12,11 +12,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import UserError
-from stages.rows.parquet import READ_ROWS, read_batches
+from stages.rows.parquet import READ_ROWS, one_array, read_batches
 from stages.sources.chunk import text
 from stages.sources.json_rows import MissingColumnError, json_rows, json_tables
 
@@ -82,7 +84,7 @@ def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -
     kind = column.type
     try:
         if may_be_list and hasattr(kind, "value_field") and not pa.types.is_nested(kind.value_type):
-            return column if pa.types.is_list(kind) else column.cast(pa.list_(kind.value_type))
+            return column if pa.types.is_list(kind) else _as_list(one_array(column))
         if pa.types.is_nested(kind):
             raise UserError(f'{path}: its column "{name}" holds {kind}, not texts; write texts, or choose another kind for the set')
         return text(column)
@@ -90,12 +92,25 @@ def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -
         raise UserError(f'{path}: its column "{name}" holds {kind} that is no text in UTF-8; write it as texts') from error
 
 
+def _as_list(column: pa.Array) -> pa.ListArray:
+    """An array of any of Arrow's list types as ``list``; Arrow 25's own cast of a list view is wrong where it holds a null."""
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pc.list_flatten(column), mask=pc.is_null(column))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _parquet(path: Path, required: Sequence[str], optional: Sequence[str], objects: Sequence[str]) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from map(_validated(path), read_batches(file, _present(path, file.schema_arrow.names, required, optional, objects)))
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: is no complete parquet file; fetch or write it again") from error
+        raise UserError(
+            f"{path}: is no complete parquet file, or one that Arrow cannot read ({_one_line(error)}); write it again"
+        ) from error
 
 
 def _arrow(path: Path, required: Sequence[str], optional: Sequence[str], objects: Sequence[str]) -> Iterator[pa.Table]:
@@ -107,7 +122,7 @@ def _arrow(path: Path, required: Sequence[str], optional: Sequence[str], objects
                 table = _validated(path)(pa.Table.from_batches([batch]).select(columns))
                 yield from (table.slice(start, READ_ROWS) for start in range(0, max(1, len(table)), READ_ROWS))
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: is no complete Arrow file; fetch or write it again") from error
+        raise UserError(f"{path}: is no complete Arrow file ({_one_line(error)}); fetch or write it again") from error
 
 
 def _batches(source: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

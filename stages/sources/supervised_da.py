@@ -1,5 +1,5 @@
-"""Supervised-DA (jealk/supervised-da): query, pos, and since 2025 ``dataset_name`` and a float ``label``; Danish, with some Swedish and
-Norwegian sets.
+"""Supervised-DA (jealk/supervised-da): query, pos and, in its newer revisions, ``dataset_name`` and a float ``label``;
+Danish, with some Swedish and Norwegian sets.
 
 A set's language is what a word of its name tells (``swe``, ``no``, ``danish`` …). Where none or more than one does, the entry's
 ``dataset_languages`` must say it: a guess would put rows under the wrong language unnoticed.
@@ -22,6 +22,8 @@ from stages.sources.pairs import pairs
 
 NAME = "dataset_name"
 WORDS = LANGUAGES | {"dk": "da", "dansk": "da", "se": "sv", "svensk": "sv", "svenska": "sv", "nor": "nb", "norsk": "nb"}
+WORDS |= {"danfever": "da", "nordjylland": "da", "swefaq": "sv", "swenli": "sv", "norquad": "nb"}
+"""Words of a set's name that tell its language: languages, countries, and sets known to be in one language."""
 OTHERS = "*"
 SHOWN = 20
 
@@ -48,8 +50,8 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         shown = ", ".join(f"{name!r} ({rows} rows)" for name, rows in unknown.most_common(SHOWN))
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise UserError(
-            f"{raw.path}: the language of {NAME} {shown}{more} is not known; set dataset_languages of this set, "
-            f"such as {{{unknown.most_common(1)[0][0]}: da}}, or {{'{OTHERS}': da}} for all others"
+            f"datasets.{raw.path.name}.dataset_languages: the language of {NAME} {shown}{more} is not known; "
+            f"map each, such as {{{unknown.most_common(1)[0][0]}: da}}, or all others at once, {{'{OTHERS}': da}}"
         )
 
 
@@ -60,4 +62,5 @@ def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:
     ('sv', None, 'da')
     """
     told = {WORDS[word] for word in re.findall(r"[^\W\d_]+", name.lower()) if word in WORDS}
+    told -= {"nb"} if "nn" in told else set()  # nn-NO
     return mapping.get(name) or (told.pop() if len(told) == 1 else None) or mapping.get(OTHERS)

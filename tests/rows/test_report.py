@@ -1,7 +1,8 @@
 import pyarrow as pa
+import pytest
 
 from stages.rows.dropping import Dropped
-from stages.rows.report import SplitReport
+from stages.rows.report import SplitReport, check_sums
 
 
 def rows(anchors, languages, negatives=None):
@@ -40,3 +41,23 @@ def test_lengths_are_exact_over_many_chunks():
     for length in range(1, 101):
         report.keep(rows(["x" * length], ["nb"]))
     assert report.whole()["characters"]["anchor"] == {"median": 50, "p95": 95}
+
+
+@pytest.mark.parametrize(
+    ("fault", "change"),
+    [
+        ("kept 2, dropped", lambda report: report["languages"]["da"]["dropped"].clear()),
+        ("by language", lambda report: report["languages"].pop("nb")),
+        ("written 3", lambda report: report.update(kept=4, read=6)),
+        ("in the files 5", lambda report: report.update(added=1)),
+    ],
+)
+def test_a_report_that_does_not_add_up_is_refused(fault, change):
+    report = SplitReport()
+    report.keep(rows(["a", "b", "c"], ["nb", "da", "da"]))
+    report.drop(Dropped({("duplicate", "da"): 2}))
+    whole = report.as_dict()
+    check_sums("train", whole, rows=5, written=3)
+    change(whole)
+    with pytest.raises(RuntimeError, match=fault):
+        check_sums("train", whole, rows=5, written=3)

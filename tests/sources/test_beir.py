@@ -72,3 +72,54 @@ def test_a_duplicate_document_id_stops_with_its_line(folder):
         file.write('\n{"_id": "d1", "text": "again"}\n')
     with pytest.raises(UserError, match=r"corpus\.jsonl: line 4 .*d1"):
         read_all("beir", folder)
+
+
+def corpus_of(folder, queries, answer):
+    """Rewrite the queries, and one document of which the second passage holds the answer."""
+    document = {"_id": "d1", "title": "", "text": "en to tre fire Fem seks"}
+    (folder / "corpus.jsonl").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "queries.jsonl").write_text("\n".join(json.dumps(row | answer) for row in queries), encoding="utf-8")
+    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"answer": "fem"},
+        {"answer": ["", "FEM"]},
+        {"answers": ["fem"]},
+        {"answers": {"text": ["fem"], "answer_start": [15]}},
+        {"answers": [{"text": "fem", "answer_start": 15}]},
+        {"answer": ["ikke her", "fem  seks"]},
+    ],
+)
+@pytest.mark.parametrize("identifier", ["q1", " q1 "])
+def test_an_answer_of_every_form_chooses_its_passage(folder, answer, identifier):
+    corpus_of(folder, [{"_id": identifier, "text": "spørsmål"}], answer)
+    rows, dropped = read_all("beir", folder, passage_words=3)
+    assert ([row["positive"] for row in rows], dropped) == (["fire Fem seks"], {})
+
+
+def test_an_answer_that_the_document_lacks_drops_the_row_and_is_counted(folder):
+    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {"answer": "syv"})
+    assert read_all("beir", folder, passage_words=3) == ([], {"answer not found in document": 1})
+
+
+def test_a_document_that_is_not_cut_needs_no_answer(folder):
+    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {"answer": "syv"})
+    assert [row["positive"] for row in read_all("beir", folder, passage_words=6)[0]] == ["en to tre fire Fem seks"]
+
+
+def test_a_query_without_an_answer_takes_the_first_passage_and_is_noted(folder):
+    from stages.sources import reader
+    from stages.sources.chunk import Options
+    from stages.sources.folder import RawFolder
+
+    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {})
+    chunks = list(reader("beir")(RawFolder(folder), "train", Options(passage_words=3)))
+    assert [text for chunk in chunks for text in chunk.rows["positive"].to_pylist()] == ["en to tre"]
+    assert [sum(chunk.notes.values()) for chunk in chunks] == [0, 1]
+
+
+def test_judged_rows_that_give_no_pair_are_counted(folder):
+    assert read_all("beir", folder)[1] == {"not relevant, or repeated": 1}

@@ -1,3 +1,10 @@
+import json
+
+import pytest
+
+from stages.sources import reader
+from stages.sources.chunk import Options
+from stages.sources.folder import RawFolder
 from tests.sources.conftest import read_all
 
 ROW = {"id": "1", "title": "t", "context": "passasje", "question": "hva?", "answers": {"text": ["p"], "answer_start": [0]}}
@@ -27,3 +34,40 @@ def test_validation_is_dev(tmp_path, write):
 def test_without_folders_the_language_is_the_one_given(tmp_path, write):
     write("data/train-00000-of-00001.parquet", [ROW])
     assert read_all("squad", tmp_path, language="nb")[0][0]["language"] == "nb"
+
+
+EMPTY = [
+    {"text": [], "answer_start": []},
+    {"text": [""], "answer_start": [-1]},
+    {"text": ["x"], "answer_start": [-1]},
+    None,
+]
+
+
+@pytest.mark.parametrize("answers", EMPTY)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_question_without_an_answer_in_its_passage_is_dropped_unless_it_is_to_be_kept(tmp_path, write, suffix, answers):
+    rows = [ROW, ROW | {"question": "ingen?", "answers": answers}]
+    if suffix == "parquet":
+        write("da/train.parquet", rows)
+    else:
+        (tmp_path / "da").mkdir()
+        (tmp_path / "da" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    kept, dropped = read_all("squad", tmp_path)
+    assert ([row["anchor"] for row in kept], dropped) == (["hva?"], {"unanswerable": 1})
+    (chunk,) = reader("squad")(RawFolder(tmp_path), "train", Options(unanswerable="keep"))
+    assert (len(chunk.rows), dict(chunk.notes)) == (2, {"unanswerable, kept": 1})
+
+
+def test_answers_may_be_a_list_a_text_or_said_to_be_impossible(tmp_path):
+    forms = [["a"], [], "a", " ", [{"text": "a", "answer_start": 3}], [{"text": "", "answer_start": -1}]]
+    rows = [{"question": f"q{i}", "context": "c", "answers": form} for i, form in enumerate(forms)]
+    rows.append({"question": "q6", "context": "c", "answers": ["a"], "is_impossible": True})
+    (tmp_path / "train.json").write_text(json.dumps(rows), encoding="utf-8")
+    kept, dropped = read_all("squad", tmp_path)
+    assert ([row["anchor"] for row in kept], dropped) == (["q0", "q2", "q4"], {"unanswerable": 4})
+
+
+def test_a_set_without_answers_keeps_its_rows(tmp_path, write):
+    write("train.parquet", [{"question": "q", "context": "c"}])
+    assert len(read_all("squad", tmp_path)[0]) == 1

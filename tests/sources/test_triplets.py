@@ -1,8 +1,11 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import UserError
+from stages.rows.parquet import SCORES
 from tests.sources.conftest import read_all
 
 
@@ -74,3 +77,24 @@ def test_scores_that_are_no_numbers_are_one_line(tmp_path):
 def test_one_score_a_row_is_no_teachers_list(tmp_path, write):
     write("train.parquet", [{"anchor": "a", "positive": "p", "scores": 0.5}])
     assert read_all("triplets", tmp_path)[0][0]["scores"] is None
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 2), pa.large_list(pa.float64()), pa.list_view(pa.float64())])
+def test_scores_are_read_from_lists_of_every_type(tmp_path, kind):
+    table = pa.table({"anchor": ["a"], "positive": ["p"], "negative": ["n"], SCORES: pa.array([[2.0, 1.0]], kind)})
+    pq.write_table(table, tmp_path / "train.parquet")
+    assert read_all("triplets", tmp_path)[0][0]["scores"] == [2, 1]
+
+
+def test_columns_that_the_first_row_lacks_are_read(tmp_path):
+    rows = [{"anchor": "a", "positive": "p"}, {"positive": "q", "anchor": "b", "negative_1": "n", "negative_2": "m", "scores": [3, 2, 1]}]
+    (tmp_path / "train.jsonl").write_text("\r\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found, _ = read_all("triplets", tmp_path)
+    assert [(row["negative"], row["negative_2"], row["scores"]) for row in found] == [(None, None, None), ("n", "m", [3, 2, 1])]
+
+
+def test_a_column_that_only_the_last_of_many_rows_has_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.sources.json_rows.READ_ROWS", 2)
+    rows = [{"anchor": f"a{i}", "positive": "p"} for i in range(5)] + [{"anchor": "b", "positive": "p", "negative": "n"}]
+    (tmp_path / "train.json").write_text(json.dumps(rows, indent=2), encoding="utf-8-sig")
+    assert [row["negative"] for row in read_all("triplets", tmp_path)[0]] == [None] * 5 + ["n"]
