@@ -15,8 +15,8 @@ from stages.sources.answers import answer_texts
 from stages.sources.chunk import Chunk, Options, Split, chunk
 from stages.sources.folder import RawFolder
 
-NOT_RELEVANT, NOT_FOUND = "not relevant, or repeated", "answer not found in document"
-NO_ANSWER = "first passage, as the query has no answer"
+NOT_RELEVANT, NO_ANSWER, NOT_FOUND = "not relevant, or repeated", "query has no answer", "answer not found in document"
+FIRST_PASSAGE = "first passage, as no query has an answer"
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
@@ -24,8 +24,8 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
     ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. With
     ``passage_words`` a longer document becomes the passage that holds an answer of the query (its field ``answer`` or
-    ``answers``); a row whose document holds none is dropped. The document of a query without such a field becomes its
-    first passage, and is noted.
+    ``answers``); a row is dropped if its query has no answer or its document holds none. Where no query has an answer,
+    a document becomes its first passage, and a warning says so.
     """
     training = options.split or "train"
     qrels_path = raw.path / "qrels" / f"{training if split == 'train' else 'dev'}.tsv"
@@ -41,18 +41,22 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     yield _chunk([], [], options, Dropped({(NOT_RELEVANT, language): judged - sum(map(len, qrels.values()))}), {})
     pairs = ((query, document) for query, documents in qrels.items() for document in documents)
     while some := list(islice(pairs, READ_ROWS)):
-        anchors, positives, notes = [], [], Counter[str]()
+        anchors, positives, dropped, notes = [], [], Dropped(), Counter[str]()
         for query, document in some:
-            text = corpus[document]
-            if options.passage_words and len(text.split()) > options.passage_words:
-                notes[NO_ANSWER] += query not in answers
-                found = passage(text, options.passage_words, answers.get(query, []))
-                if found is None:
-                    continue
-                text = found
-            anchors.append(queries[query])
-            positives.append(text)
-        yield _chunk(anchors, positives, options, Dropped({(NOT_FOUND, language): len(some) - len(anchors)}), notes)
+            text: str | None = corpus[document]
+            if options.passage_words and len(corpus[document].split()) > options.passage_words:
+                text = (
+                    None if answers and query not in answers else passage(corpus[document], options.passage_words, answers.get(query, []))
+                )
+                notes[FIRST_PASSAGE] += not answers
+            if text is None:
+                dropped[NOT_FOUND if query in answers else NO_ANSWER, language] += 1
+            else:
+                anchors.append(queries[query])
+                positives.append(text)
+        if notes[FIRST_PASSAGE]:
+            raw.warn("passage_words: no query has an answer (a field answer or answers), so each long document becomes its first passage")
+        yield _chunk(anchors, positives, options, dropped, notes)
 
 
 def passage(text: str, words: int, answers: list[str]) -> str | None:

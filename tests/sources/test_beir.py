@@ -110,15 +110,23 @@ def test_a_document_that_is_not_cut_needs_no_answer(folder):
     assert [row["positive"] for row in read_all("beir", folder, passage_words=6)[0]] == ["en to tre fire Fem seks"]
 
 
-def test_a_query_without_an_answer_takes_the_first_passage_and_is_noted(folder):
+@pytest.mark.parametrize("answer", [{}, {"answer": None}, {"answers": {"text": [], "answer_start": []}}])
+def test_a_query_without_an_answer_beside_those_that_have_one_is_dropped(folder, answer):
+    corpus_of(folder, [{"_id": "q1", "text": "spørsmål", **answer}, {"_id": "q2", "text": "annet", "answer": "fem"}], {})
+    assert read_all("beir", folder, passage_words=3) == ([], {"query has no answer": 1})
+
+
+def test_where_no_query_has_an_answer_the_first_passage_is_taken_with_a_warning(folder):
     from stages.sources import reader
     from stages.sources.chunk import Options
     from stages.sources.folder import RawFolder
 
     corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {})
-    chunks = list(reader("beir")(RawFolder(folder), "train", Options(passage_words=3)))
+    raw = RawFolder(folder)
+    chunks = list(reader("beir")(raw, "train", Options(passage_words=3)))
     assert [text for chunk in chunks for text in chunk.rows["positive"].to_pylist()] == ["en to tre"]
     assert [sum(chunk.notes.values()) for chunk in chunks] == [0, 1]
+    assert ["passage_words" in warning for warning in raw.warnings()] == [True]
 
 
 def test_judged_rows_that_give_no_pair_are_counted(folder):
