@@ -5,6 +5,9 @@ import tarfile
 import pytest
 
 from stages.errors import UserError
+from stages.sources import reader
+from stages.sources.chunk import Options
+from stages.sources.folder import RawFolder
 from tests.sources.conftest import read_all
 
 
@@ -78,3 +81,18 @@ def test_links_in_an_archive_lead_nowhere(tmp_path):
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
     assert [row["language"] for row in read_all("paws_x", raw)[0]] == ["nn", "nn"]
+
+
+def test_labels_of_every_spelling_are_read_and_every_member_is_listed(tmp_path):
+    members = {"x-final/nb/translated_train.json": lines(1.0, True, "1", 0.0), "x-final/nb/test.json": lines(1), "x-final/README.txt": "x"}
+    archive(tmp_path / "x.tar.gz", members)
+    raw = RawFolder(tmp_path)
+    chunks = list(reader("paws_x")(raw, "train", Options()))
+    assert [(len(chunk.rows), chunk.dropped) for chunk in chunks] == [(3, {("not a paraphrase", "nb"): 1})]
+    account = raw.account()
+    assert account.pop("x.tar.gz: x-final/nb/translated_train.json") == {"train": 4}
+    assert {name for name, rows in account.items() if "not read" in rows} == {
+        "x.tar.gz",
+        *(f"x.tar.gz: {name}" for name in list(members)[1:]),
+    }
+    assert raw.warnings() == []
