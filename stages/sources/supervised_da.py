@@ -24,6 +24,8 @@ NAME = "dataset_name"
 WORDS = LANGUAGES | {"dk": "da", "dansk": "da", "se": "sv", "svensk": "sv", "svenska": "sv", "nor": "nb", "norsk": "nb"}
 WORDS |= {"danfever": "da", "nordjylland": "da", "swefaq": "sv", "swenli": "sv", "norquad": "nb"}
 """Words of a set's name that tell its language: languages, countries, and sets known to be in one language."""
+PARTS = {"danews", "news", "gemma", "europarl", "opensubtitles", "opensub", "wikiqa", "folketinget", "ft", "hestenet", "hest"}
+"""Words that name the Danish parts the set was first made of: news, Wikipedia with queries by Gemma, Europarl, OpenSubtitles, …"""
 OTHERS = "*"
 SHOWN = 20
 
@@ -58,9 +60,10 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:
     """The language of a set: as mapped, else the only one that words of its name tell, else as mapped for all others.
 
-    >>> language_of_name("scandi-qa_swe", {}), language_of_name("wiki-gemma", {}), language_of_name("wiki-gemma", {"*": "da"})
-    ('sv', None, 'da')
+    >>> language_of_name("europarl_swe", {}), language_of_name("europarl", {}), language_of_name("lyrics", {})
+    ('sv', 'da', None)
     """
-    told = {WORDS[word] for word in re.findall(r"[^\W\d_]+", name.lower()) if word in WORDS}
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    told = {WORDS[word] for word in words if word in WORDS} or ({"da"} if PARTS & set(words) else set())
     told -= {"nb"} if "nn" in told else set()  # nn-NO
     return mapping.get(name) or (told.pop() if len(told) == 1 else None) or mapping.get(OTHERS)

@@ -21,15 +21,15 @@ def test_label_0_is_no_positive_and_the_name_tells_the_language(tmp_path, write)
 
 
 def test_names_that_tell_no_language_are_counted_and_refused_at_once(tmp_path, write):
-    write("train-0.parquet", [*ROWS, row("g", "gemma"), row("h", "gemma")])
+    write("train-0.parquet", [*ROWS, row("g", "lyrics"), row("h", "lyrics")])
     write("train-1.parquet", [row("i", "en-da")])
-    with pytest.raises(UserError, match=r"dataset_languages: .*'gemma' \(2 rows\), 'en-da' \(1 rows\)"):
+    with pytest.raises(UserError, match=r"dataset_languages: .*'lyrics' \(2 rows\), 'en-da' \(1 rows\)"):
         read_all("supervised_da", tmp_path, language="da")
 
 
 def test_names_are_mapped_by_the_entry(tmp_path, write):
-    write("train.parquet", [row("g", "gemma"), row("h", "other"), row("i", "qa-swe")])
-    rows, _ = read_all("supervised_da", tmp_path, dataset_languages={"gemma": "nn", "*": "da"})
+    write("train.parquet", [row("g", "lyrics"), row("h", "other"), row("i", "qa-swe")])
+    rows, _ = read_all("supervised_da", tmp_path, dataset_languages={"lyrics": "nn", "*": "da"})
     assert [each["language"] for each in rows] == ["nn", "da", "sv"]
 
 
@@ -46,7 +46,17 @@ def test_languages_that_are_not_chosen_are_dropped(tmp_path, write):
 
 @pytest.mark.parametrize(
     ("name", "language"),
-    [("nb_NO", "nb"), ("nn-NO", "nn"), ("Swedish_reddit2", "sv"), ("dane", None), ("en-da", None), ("nordic", None), ("danish dk", "da")],
+    [
+        ("nb_NO", "nb"),
+        ("nn-NO", "nn"),
+        ("Swedish_reddit2", "sv"),
+        ("dane", None),
+        ("en-da", None),
+        ("nordic", None),
+        ("danish dk", "da"),
+        ("wiki-gemma", "da"),
+        ("europarl_sv", "sv"),
+    ],
 )
 def test_only_whole_words_tell_a_language(name, language):
     assert language_of_name(name, {}) == language
