@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def _check_sets(params: Params) -> Iterator[str]:
             yield f"{key}: a benchmark of MTEB is of kind nanobeir and needs the subset to take (no, sv, …); give both"
         if entry.path and not Path(entry.path).exists():
             yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.enabled=false"
+    if twice := [task for task, times in Counter(params.evaluation.mteb).items() if times > 1]:
+        yield f"evaluation.mteb: names {', '.join(twice)} more than once; name each task once"
     if params.evaluation.mteb_path and not Path(params.evaluation.mteb_path).is_dir():
         yield f"evaluation.mteb_path: {params.evaluation.mteb_path} is no folder; name the folder that holds one folder a task"
 

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         passage_words=settings["passage_words"],
         unanswerable=settings["unanswerable"],
         max_tokens=settings["max_tokens"],
+        **{key: settings[key] for key in ("unknown_ids",) if key in settings},
     )
     read = reader(settings["kind"])
     raw = RawFolder(RAW / name)

@@ -31,6 +31,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _free_name(value: str) -> str:
+    if value in RESERVED:
+        raise ValueError(f"{value!r} cannot be the name of an evaluation set, it stands for {RESERVED[value]}; rename the set")
+    return value
+
+
 def _resume(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
         return value
@@ -40,6 +46,12 @@ def _resume(value: Any) -> Any:
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
 Revision = Annotated[str, AfterValidator(_revision)]
 Name = Annotated[str, AfterValidator(_name)]
+SetName = Annotated[Name, AfterValidator(_free_name)]
+RESERVED = {  # names in metrics/evaluation.json, in the log of a training run, and in training.eval_sets
+    "mean": "the mean over all sets",
+    "NanoBEIR_mean_dot": "the mean over NanoBEIR's sets",
+    "dev": "the held-out rows of the training sets",
+}
 Count = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -225,6 +237,7 @@ class Location(Section):
     profiles: list[Profile] | None = None
     enabled: bool | None = None
     kind: str
+    unknown_ids: Share | None = None
 
     def chosen(self, profile: str) -> bool:
         """Whether ``profile`` uses this set; ``enabled`` overrules the list of profiles."""
@@ -242,6 +255,10 @@ class Location(Section):
             "sample": self.sample,
         }
         return origin | {"generator": sample_version()} if self.sample else origin
+
+    def tolerance(self) -> dict[str, float]:
+        """The share of the qrels' rows that may name unknown ids, if it is given."""
+        return {} if self.unknown_ids is None else {"unknown_ids": self.unknown_ids}
 
 
 def sample_version(folder: Path = Path(__file__).parent / "sample") -> str:
@@ -270,7 +287,7 @@ class Dataset(Location):
     def form(self) -> dict[str, Any]:
         """How its rows read, as the format stage sees it."""
         keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "passage_words", "unanswerable", "max_tokens"}
-        return self.model_dump(include=keys)
+        return self.model_dump(include=keys) | self.tolerance()
 
     def spoken(self) -> list[str]:
         """The languages of its rows, as far as params.yaml says."""
@@ -292,7 +309,7 @@ class EvaluationSet(Location):
 
     def form(self) -> dict[str, Any]:
         """How it reads, as the mix and evaluate stages see it."""
-        return self.model_dump(include={"kind", "language", "split"})
+        return self.model_dump(include={"kind", "language", "split"}) | self.tolerance()
 
 
 class Evaluation(Section):
@@ -302,7 +319,7 @@ class Evaluation(Section):
     mteb: list[str]
     mteb_path: str | None
     active_dims: list[Count] = []
-    sets: dict[Name, EvaluationSet]
+    sets: dict[SetName, EvaluationSet]
 
 
 class Tracking(Section):

@@ -438,3 +438,27 @@ def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None
     [mistake] = check(read(**processes), {})
     assert mistake.startswith("training.mini_batch_size: is set while each process has batches of its own")
     assert not [*check(read(**processes, training__gather_negatives=True), {})]
+
+
+@pytest.mark.parametrize("name", ["mean", "dev", "NanoBEIR_mean_dot"])
+def test_an_evaluation_set_cannot_have_a_name_that_stands_for_something_else(read, name):
+    with pytest.raises(UserError, match=rf"evaluation\.sets\.{name}: '{name}' cannot be the name of an evaluation set.*; rename the set"):
+        read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere", "enabled": False}})
+
+
+def test_a_task_of_mteb_is_named_once(read):
+    params = read(profile="nordic", evaluation__mteb=["SNLRetrieval", "SweFaqRetrieval", "SNLRetrieval"])
+    assert any(line.startswith("evaluation.mteb: names SNLRetrieval more than once") for line in check(params, {}))
+
+
+def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_given(read):
+    entry = {"kind": "beir", "path": "somewhere", "split": "test"}
+    resolved = resolve(
+        read(evaluation__sets__a=entry | {"unknown_ids": 0.5}, evaluation__sets__b=entry, datasets__c=entry | {"unknown_ids": 0.5})
+    )
+    for stage, key in (("mix", "evaluation_sets"), ("evaluate", "sets")):
+        assert resolved[stage][key]["a"]["unknown_ids"] == 0.5
+        assert "unknown_ids" not in resolved[stage][key]["b"]
+    assert resolved["format"]["c"]["unknown_ids"] == 0.5
+    with pytest.raises(UserError, match=r"evaluation\.sets\.a\.unknown_ids: is 1\.5"):
+        read(evaluation__sets__a=entry | {"unknown_ids": 1.5})

@@ -22,7 +22,10 @@ def tokenize(texts: Iterable[str]) -> list[list[str]]:
 
 
 def retrieve(retrieval_set: RetrievalSet, top_k: int = 100) -> Run:
-    """The ``top_k`` documents with a score above 0 for every query, best first, ties in the order of document ids."""
+    """The ``top_k`` documents with a score above 0 for every query, best first, ties in the order of document ids.
+
+    A query in ``retrieval_set.own`` is not among its own results.
+    """
     corpus = tokenize(retrieval_set.corpus.values())
     queries = tokenize(retrieval_set.queries.values())
     if not any(corpus):
@@ -31,10 +34,13 @@ def retrieve(retrieval_set: RetrievalSet, top_k: int = 100) -> Run:
     index.index(corpus, show_progress=False)
     documents = list(retrieval_set.corpus)
     by_id = sorted(range(len(documents)), key=documents.__getitem__)
+    places = {documents[index]: place for place, index in enumerate(by_id) if documents[index] in retrieval_set.own}
     run: Run = {}
     for query, words in zip(retrieval_set.queries, queries, strict=True):
         known = [word for word in words if word in index.vocab_dict]
         scores = index.get_scores(known)[by_id] if known else np.zeros(len(documents), dtype=np.float32)
+        if query in places:
+            scores[places[query]] = 0
         run[query] = {documents[by_id[place]]: float(scores[place]) for place in _best(scores, top_k)}
     return run
 

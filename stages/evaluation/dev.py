@@ -19,6 +19,7 @@ def dev_set(name: str, path: Path) -> RetrievalSet | None:
     """Up to `QUERIES` anchors of ``path`` (a dev.parquet), drawn by hash, over up to `DOCUMENTS` of its texts; None where it has no row.
 
     An anchor's positives, of all its rows, are relevant with grade 1; its negatives and other rows' positives are the rest of the corpus.
+    An anchor that is a text of the corpus is left out of its own results.
     """
     anchors = set(_drawn((row["anchor"] for row in _rows(path, ["anchor"])), QUERIES))
     relevant: dict[str, list[str]] = {}
@@ -33,13 +34,15 @@ def dev_set(name: str, path: Path) -> RetrievalSet | None:
         if len(texts) < DOCUMENTS:
             texts.setdefault(text)
     ids = {text: f"d{number}" for number, text in enumerate(texts)}
+    queries = {ids.get(anchor, f"q{number}"): anchor for number, anchor in enumerate(relevant)}
     return RetrievalSet(
         name=f"dev-{name}",
         language=None,
-        queries={f"q{number}": anchor for number, anchor in enumerate(relevant)},
+        queries=queries,
         corpus={identifier: text for text, identifier in ids.items()},
-        qrels={f"q{number}": dict.fromkeys((ids[text] for text in texts), 1.0) for number, texts in enumerate(relevant.values())},
+        qrels={query: dict.fromkeys((ids[text] for text in relevant[anchor]), 1.0) for query, anchor in queries.items()},
         entry="dev",
+        own=frozenset(queries.keys() & ids.values()),
     )
 
 

@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sparse_encoder.evaluation import SparseInformationRetrievalEvaluator
 
-from stages.evaluation.scores import CORPUS_DIMS, FLOPS, QUERY_DIMS, RECALL_CUT, Run, score
+from stages.evaluation.scores import CORPUS_DIMS, FLOPS, QUERY_DIMS, RECALL_CUT, Run, leave_out, score
 from stages.evaluation.sets import RetrievalSet
 
 MAX_SCORES = 10_000_000  # of one query × document matrix in memory: 40 MB dense, 200 MB as a sparse product
@@ -55,22 +55,25 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
     The metrics are those of `scores.score`, ``query_active_dims`` and ``corpus_active_dims`` (mean number of non-zero
     dimensions) and ``flops`` (expected number of dimensions that a query and a document share: the dot product of the
     two mean activation vectors, Paria et al. 2020). A query's results are the 100 best documents; one that shares no
-    dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator.
+    dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator. A query in
+    ``retrieval_set.own`` is not among its own results.
     """
     evaluator = _evaluator(_SparseRunKeeper, retrieval_set, batch_size, show_progress)
     reported = evaluator(model)
-    metrics = score(evaluator.run, retrieval_set.qrels)
+    run = leave_out(evaluator.run, retrieval_set.own)
+    metrics = score(run, retrieval_set.qrels)
     metrics[QUERY_DIMS] = float(reported["query_active_dims"])
     metrics[CORPUS_DIMS] = float(reported["corpus_active_dims"])
     metrics[FLOPS] = float(reported["avg_flops"])
-    return Result(metrics=metrics, run=evaluator.run)
+    return Result(metrics=metrics, run=run)
 
 
 def evaluate_dense(model: SentenceTransformer, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
     """Retrieve with a dense model by its own similarity and score; `evaluate`'s metrics less those of sparsity."""
     evaluator = _evaluator(_RunKeeper, retrieval_set, batch_size, show_progress)
     evaluator(model)
-    return Result(metrics=score(evaluator.run, retrieval_set.qrels), run=evaluator.run)
+    run = leave_out(evaluator.run, retrieval_set.own)
+    return Result(metrics=score(run, retrieval_set.qrels), run=run)
 
 
 def _evaluator(kind: type[Kind], retrieval_set: RetrievalSet, batch_size: int, show_progress: bool) -> Kind:
@@ -80,7 +83,7 @@ def _evaluator(kind: type[Kind], retrieval_set: RetrievalSet, batch_size: int, s
         relevant_docs={query: set(documents) for query, documents in retrieval_set.qrels.items()},
         corpus_chunk_size=min(50_000, max(1_000, MAX_SCORES // len(retrieval_set.queries))),
         accuracy_at_k=[10],
-        precision_recall_at_k=[RECALL_CUT],
+        precision_recall_at_k=[RECALL_CUT + bool(retrieval_set.own)],  # what is retrieved: one more where one may be left out
         map_at_k=[RECALL_CUT],
         batch_size=batch_size,
         show_progress_bar=show_progress,

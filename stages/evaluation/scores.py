@@ -3,10 +3,15 @@
 Gains are linear in the grade, the ideal DCG is over all relevant documents whether retrieved or not (Järvelin and
 Kekäläinen 2002 as trec_eval has it), and a query with no result counts 0. Ties are broken before trec_eval sees them:
 by score (highest first), then by document id, as sentence-transformers does; trec_eval itself takes ids descending.
+
+A query that is itself a document under the same id, as in ArguAna and Quora, is left out of its own results, for BM25 and for models, as
+BEIR does (`leave_out`); sentence-transformers' NanoBEIR evaluator does not. The text must be the same too, with or without the title, for
+many sets number queries and documents both from 0; and a document that the qrels call relevant for itself stays. MTEB's tasks are scored
+as mteb does it: by the id alone, in the tasks that set ``ignore_identical_ids``.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import pytrec_eval
 
@@ -41,6 +46,17 @@ def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[st
         MRR: _mean(first[query]["recip_rank"] for query in relevant),
         RECALL: _mean(by_query[query][f"recall_{RECALL_CUT}"] for query in relevant),
     }
+
+
+def leave_out(run: Run, own: Container[str]) -> Run:
+    """The 100 best documents of each query, without the query itself if it is one of ``own``, the queries that are documents."""
+    if not own:
+        return run
+    best: Run = {}
+    for query, scores in run.items():
+        others = {document: value for document, value in scores.items() if document != query or query not in own}
+        best[query] = {document: others[document] for document in rank(others)[:RECALL_CUT]}
+    return best
 
 
 def rank(scores: Mapping[str, float]) -> list[str]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +12,12 @@ from stages.evaluation.sets import Qrels, RetrievalSet
 
 TEXTS = pa.schema([("set", pa.string()), ("_id", pa.string()), ("text", pa.string())])
 JUDGEMENTS = pa.schema([("set", pa.string()), ("query-id", pa.string()), ("corpus-id", pa.string()), ("score", pa.float64())])
-ABOUT = ("name", "language", "queries_left_out", "entry", "nano")
+ABOUT = ("name", "language", "queries_left_out", "entry", "nano", "unknown", "unknown_ids")
 
 
 def write_sets(sets: Sequence[RetrievalSet], folder: Path) -> None:
     """Write ``folder``, which exists: sets.json, queries.parquet, corpus.parquet, qrels.parquet. Names must differ."""
-    about = [{key: value for key, value in asdict(each).items() if key in ABOUT} for each in sets]
+    about = [{**{key: getattr(each, key) for key in ABOUT}, "own": sorted(each.own)} for each in sets]
     (folder / "sets.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for part in ("queries", "corpus"):
         rows = [(each.name, *item) for each in sets for item in getattr(each, part).items()]
@@ -38,6 +37,8 @@ def read_sets(folder: Path) -> list[RetrievalSet]:
     qrels: dict[str, Qrels] = {each["name"]: {} for each in about}
     for name, query, document, grade in _rows(folder / "qrels.parquet"):
         qrels[name].setdefault(query, {})[document] = grade
+    for each in about:
+        each["own"] = frozenset(each["own"])
     return [
         RetrievalSet(**each, queries=texts["queries"][each["name"]], corpus=texts["corpus"][each["name"]], qrels=qrels[each["name"]])
         for each in about
@@ -46,7 +47,7 @@ def read_sets(folder: Path) -> list[RetrievalSet]:
 
 def digest(retrieval_set: RetrievalSet) -> str:
     """16 hexadecimal digits of a set's texts and judgements in their order: equal for sets that give one model equal scores."""
-    content = json.dumps([retrieval_set.queries, retrieval_set.corpus, retrieval_set.qrels])
+    content = json.dumps([retrieval_set.queries, retrieval_set.corpus, retrieval_set.qrels, sorted(retrieval_set.own)])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

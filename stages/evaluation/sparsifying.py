@@ -8,7 +8,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import Tensor
 
 from stages.encoders.whitening import NAME as WHITENING
-from stages.evaluation.scores import DEAD, DENSE_NDCG, NDCG, RECALL_CUT, Run, score
+from stages.evaluation.scores import DEAD, DENSE_NDCG, NDCG, RECALL_CUT, Run, leave_out, score
 from stages.evaluation.sets import RetrievalSet
 
 CHUNK = 4096  # documents whose codes are in memory at a time
@@ -66,15 +66,16 @@ def sparsifying_cost(
 def _run(retrieval_set: RetrievalSet, queries: Tensor, documents: Iterator[Tensor]) -> Run:
     """The 100 documents with the highest dot products for each query, from chunks of documents in the corpus' order."""
     values, indices = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.long)
-    start = 0
+    start, depth = 0, RECALL_CUT + bool(retrieval_set.own)
     for chunk in documents:
         values = torch.cat([values, (queries @ chunk.T).cpu()], dim=1)
         indices = torch.cat([indices, torch.arange(start, start + len(chunk)).expand(len(queries), -1)], dim=1)
-        values, best = values.topk(min(RECALL_CUT, values.shape[1]), dim=1)
+        values, best = values.topk(min(depth, values.shape[1]), dim=1)
         indices = indices.gather(1, best)
         start += len(chunk)
     ids = list(retrieval_set.corpus)
-    return {
+    run = {
         query: {ids[index]: value for index, value in zip(row.tolist(), scores.tolist(), strict=True)}
         for query, row, scores in zip(retrieval_set.queries, indices, values, strict=True)
     }
+    return leave_out(run, retrieval_set.own)

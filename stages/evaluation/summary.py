@@ -11,23 +11,28 @@ from stages.evaluation.examples import Example
 from stages.evaluation.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NDCG, QUERY_DIMS
 
 BM25_NDCG = "bm25_ndcg@10"
+IGNORED = "qrels_with_unknown_ids"
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
 MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """One line of the summary: a set's name, whether it is in NanoBEIR's form, a model's metrics, BM25's nDCG@10; and queries to show."""
+    """One line of the summary: a set's name, whether it is in NanoBEIR's form, a model's metrics, BM25's nDCG@10; and queries to show.
+
+    ``ignored``: rows of its qrels that were ignored because they name unknown ids.
+    """
 
     name: str
     nano: bool
     metrics: Mapping[str, float]
     bm25_ndcg: float
     examples: Sequence[Example] = ()
+    ignored: int = 0
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:
-    """Set name → metrics with ``bm25_ndcg@10``, then ``mean``, in the order given.
+    """Set name → metrics with ``bm25_ndcg@10`` (and, if there are any, the ignored rows of its qrels), then ``mean``, in the order given.
 
     ``mean`` is the mean over sets of every metric that all of them have. Where sets in NanoBEIR's form are among them,
     their mean nDCG@10 stands at the top as ``NanoBEIR_mean_dot_ndcg@10``. Values keep full precision: dvc shows five
@@ -42,6 +47,8 @@ def summary(results: Sequence[SetResult]) -> dict[str, Any]:
         lines[result.name] = {**result.metrics, BM25_NDCG: result.bm25_ndcg}
     rows = list(lines.values())
     lines[MEAN] = {key: _mean([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}
+    for result in results:
+        lines[result.name] |= {IGNORED: result.ignored} if result.ignored else {}
     if nano := [result.metrics[NDCG] for result in results if result.nano]:
         lines[NANO_MEAN] = _mean(nano)
     return lines

@@ -33,7 +33,8 @@ def mine(
     """Write ``folder``/train.parquet: the rows of ``source`` in their order, with more negatives, or scores, or both.
 
     A row keeps its negatives, without gaps; the mined ones follow. None of them says the same as another text of its row,
-    or as a positive that any row of the set gives the same anchor. Scores are one for the positive and one for each negative.
+    or as a positive that any row of the set gives the same anchor, or is the anchor with a title before it (in sets such as
+    ArguAna and Quora queries are documents too). Scores are one for the positive and one for each negative.
 
     Args:
         model: finds negatives by ``rules`` (see `negatives.candidates`); None: no negatives are mined.
@@ -125,7 +126,9 @@ def _mined(rows: pa.Table, own: Sequence[Sequence[str]], pairs: HashSet, model: 
     for row, texts in enumerate(found):
         here = slice(int(starts[row]), int(starts[row + 1]))
         taken = {int(column[row]) for column in own_hashes} | set(hashes[here][known[here]].tolist())
-        mined.append(choose(texts, hashes[here].tolist(), taken, rules.negatives))
+        values = hashes[here].tolist()
+        taken |= {value for text, value in zip(texts, values, strict=True) if text.endswith(f" {anchors[row]}")}
+        mined.append(choose(texts, values, taken, rules.negatives))
     return mined
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stages.beir import id_field, read_corpus, read_jsonl, read_lines, read_qrels, read_queries
+from stages.beir import UnknownIds, id_field, qrels_file, read_corpus, read_jsonl, read_qrels, read_queries
 from stages.rows.dropping import UNKNOWN, Dropped
 from stages.rows.normalisation import fold
 from stages.rows.parquet import READ_ROWS
@@ -15,30 +15,34 @@ from stages.sources.answers import answer_texts
 from stages.sources.chunk import Chunk, Options, Split, chunk
 from stages.sources.folder import RawFolder
 
-NOT_RELEVANT, NO_ANSWER, NOT_FOUND = "not relevant, or repeated", "query has no answer", "answer not found in document"
+UNKNOWN_ID, NOT_RELEVANT = "qrels name an unknown id", "not relevant, or repeated"
+NO_ANSWER, NOT_FOUND = "query has no answer", "answer not found in document"
 FIRST_PASSAGE = "first passage, as no query has an answer"
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """(query, document) pairs; the documents (title before text) are held in memory.
 
-    ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. With
-    ``passage_words`` a longer document becomes the passage that holds an answer of the query (its field ``answer`` or
-    ``answers``); a row is dropped if its query has no answer or its document holds none. Where no query has an answer,
-    a document becomes its first passage, and a warning says so.
+    ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. Rows of the qrels that name
+    unknown ids are dropped and counted; more than ``options.unknown_ids`` of them is a `UserError`. With ``passage_words`` a longer
+    document becomes the passage that holds an answer of the query (its field ``answer`` or ``answers``); a row is dropped if its query
+    has no answer or its document holds none. Where no query has an answer, a document becomes its first passage, and a warning says so.
     """
     training = options.split or "train"
-    qrels_path = raw.path / "qrels" / f"{training if split == 'train' else 'dev'}.tsv"
-    if split == "dev" and (training == "dev" or not qrels_path.exists()):
+    if split == "dev" and (training == "dev" or not (raw.path / "qrels" / "dev.tsv").exists()):
         return
+    qrels_path = qrels_file(raw.path, training if split == "train" else "dev")
     corpus = read_corpus(raw.path / "corpus.jsonl")
     queries = read_queries(raw.path / "queries.jsonl")
-    qrels = read_qrels(qrels_path, queries, corpus)
+    unknown = UnknownIds(options.unknown_ids)
+    qrels = read_qrels(qrels_path, queries, corpus, unknown)
+    if unknown.ignored:
+        print(f"{qrels_path}: {unknown}; they are ignored", flush=True)
     answers = _answers(raw.path / "queries.jsonl") if options.passage_words else {}
-    judged = sum(1 for _ in read_lines(qrels_path)) - 1
-    _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, judged)
+    _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, unknown.read)
     language = options.language or UNKNOWN
-    yield _chunk([], [], options, Dropped({(NOT_RELEVANT, language): judged - sum(map(len, qrels.values()))}), {})
+    repeated = unknown.read - unknown.ignored - sum(map(len, qrels.values()))
+    yield _chunk([], [], options, Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): repeated}), {})
     pairs = ((query, document) for query, documents in qrels.items() for document in documents)
     while some := list(islice(pairs, READ_ROWS)):
         anchors, positives, dropped, notes = [], [], Dropped(), Counter[str]()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.beir import UNKNOWN_IDS
 from stages.rows.dropping import Dropped, as_mask
 from stages.rows.parquet import SCORES, one_array
 from stages.sources.splits import Split
@@ -58,6 +59,7 @@ class Options:
         dataset_languages: supervised_da: language of each ``dataset_name`` whose words do not tell it; "*" for all others.
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
+        unknown_ids: beir: share of the qrels' rows that may name unknown ids and is dropped.
         passage_words: beir: cut documents into passages of so many words; None trains on whole documents.
         unanswerable: squad: whether questions without an answer in their passage are positives of it: drop or keep.
         max_tokens: esci: longest product text, in tokens as `stages.sources.product` counts them; None is its own limit.
@@ -68,6 +70,7 @@ class Options:
     dataset_languages: Mapping[str, str] | None = None
     locale: str | None = None
     split: str | None = None
+    unknown_ids: float = UNKNOWN_IDS
     passage_words: int | None = None
     unanswerable: str = "drop"
     max_tokens: int | None = None

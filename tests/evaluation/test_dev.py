@@ -29,6 +29,18 @@ def test_an_anchors_positives_are_relevant_and_all_other_texts_are_not(tmp_path:
     assert sorted(found.corpus.values()) == ["x", "y", "z"]
 
 
+def test_an_anchor_that_is_a_text_of_the_corpus_is_left_out_of_its_own_results(tmp_path: Path) -> None:
+    found = dev_set("x", write(tmp_path / "dev.parquet", [("a", "x", None), ("x", "a", "z"), ("b", "x", None)]))
+    assert found is not None
+    assert {found.queries[query] for query in found.own} == {"a", "x"}
+    assert all(found.corpus[query] == found.queries[query] for query in found.own)
+    assert {found.queries[query]: {found.corpus[d] for d in documents} for query, documents in found.qrels.items()} == {
+        "a": {"x"},
+        "x": {"a"},
+        "b": {"x"},
+    }
+
+
 def test_no_row_is_no_set(tmp_path: Path) -> None:
     assert dev_set("none", write(tmp_path / "dev.parquet", [])) is None
 
@@ -49,10 +61,14 @@ def test_sets_come_back_from_their_files_as_they_were(tmp_path: Path) -> None:
     sets = [
         RetrievalSet("b/NanoX", "nb", {"q2": "to", "q1": "en"}, {"d": "tekst"}, {"q2": {"d": 1.0}, "q1": {"gone": 0.7}}, 3, "b", True),
         RetrievalSet("dev-a", None, {"q0": "hei"}, {"d0": "hopp", "d1": "å"}, {"q0": {"d1": 1.0}}),
+        RetrievalSet(
+            "own", None, {"q": "hei"}, {"q": "hei", "d": "å"}, {"q": {"d": 1.0}}, own=frozenset({"q"}), unknown="1", unknown_ids=1
+        ),
     ]
     write_sets(sets, tmp_path)
     found = read_sets(tmp_path)
     assert found == sets
     assert list(found[0].queries) == ["q2", "q1"]
     assert [digest(each) for each in found] == [digest(each) for each in sets]
+    assert digest(sets[2]) != digest(RetrievalSet(**{**vars(sets[2]), "own": frozenset()}))
     assert digest(sets[0]) != digest(RetrievalSet(**{**vars(sets[0]), "qrels": {"q2": {"d": 2.0}, "q1": {"gone": 0.7}}}))

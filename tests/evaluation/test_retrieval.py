@@ -93,3 +93,24 @@ def test_text_of_a_megabyte_is_cut_by_the_tokenizer(splade: SparseEncoder, binar
     small = replace(binary_set, corpus=corpus, queries={"q": "havtur"}, qrels={"q": {"long": 1.0}})
     scores = evaluate(splade, small).run["q"]
     assert scores["long"] == pytest.approx(scores["cut"], rel=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "csr"])
+def test_a_query_that_is_a_document_is_left_out_of_its_own_results(
+    architecture: str, binary_set: RetrievalSet, request: pytest.FixtureRequest
+) -> None:
+    """Scores are those of the same set where that document does not exist for its query."""
+    model = request.getfixturevalue(architecture)
+    corpus = binary_set.corpus | binary_set.queries  # ids q0 … are now documents too, each relevant for the next
+    qrels = {query: {f"q{place - 1}": 1.0} for place, query in enumerate(binary_set.queries) if place}
+    whole = replace(binary_set, corpus=corpus, queries={query: binary_set.queries[query] for query in qrels}, qrels=qrels)
+    found = evaluate(model, replace(whole, own=frozenset(whole.queries)))
+    assert all(query not in documents and len(documents) == 100 for query, documents in found.run.items())
+    one_by_one = [
+        evaluate(model, replace(whole, queries={query: text}, corpus={key: text for key, text in corpus.items() if key != query}))
+        for query, text in whole.queries.items()
+    ]
+    assert {query: documents for each in one_by_one for query, documents in each.run.items()} == {
+        query: pytest.approx(documents, abs=1e-5) for query, documents in found.run.items()
+    }
+    assert any(query in documents for query, documents in evaluate(model, whole).run.items())

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import UserError
-from stages.evaluation.sets import distinct, load_beir, load_nanobeir
+from stages.evaluation.bm25 import retrieve
+from stages.evaluation.sets import RESERVED, distinct, load_beir, load_nanobeir, load_sets
 
 HEADER = "query-id\tcorpus-id\tscore\n"
 
@@ -162,6 +163,125 @@ def test_missing_split_or_folder_is_named(nano: Path) -> None:
     (nano / "qrels" / "NanoSampleSv-00000-of-00001.parquet").unlink()
     with pytest.raises(UserError, match=r"qrels: holds no parquet file"):
         load_nanobeir(nano, "sample")
+
+
+def test_a_split_that_does_not_exist_is_refused_with_those_that_do(nano: Path) -> None:
+    with pytest.raises(UserError, match=r"has no split 'NanoSampleNo'; .*: NanoSampleNb, NanoSampleSv$"):
+        load_sets(nano, "sample", "nanobeir", split="NanoSampleNo")
+    with pytest.raises(UserError, match="has no split ''"):
+        load_sets(nano, "sample", "nanobeir", split="")
+    [found] = load_sets(nano, "sample", "nanobeir", split="NanoSampleSv")
+    assert found.name == "NanoSampleSv"
+
+
+@pytest.mark.parametrize("lacking", ["corpus", "queries", "qrels"])
+def test_a_split_that_one_folder_lacks_is_refused_only_where_it_is_asked_for(nano: Path, lacking: str) -> None:
+    (nano / lacking / "NanoSampleNb-00000-of-00001.parquet").unlink()
+    with pytest.raises(UserError, match=rf"{lacking}: has no file for the split NanoSampleNb; .*\(complete splits: NanoSampleSv\)"):
+        load_sets(nano, "sample", "nanobeir", split="NanoSampleNb")
+    assert [each.name for each in load_sets(nano, "sample", "nanobeir", split="NanoSampleSv")] == ["NanoSampleSv"]
+
+
+def test_an_empty_split_of_a_beir_folder_is_not_its_test_split(beir: Path) -> None:
+    with pytest.raises(UserError, match=r"qrels/\.tsv: no such file; choose one of .*: test$"):
+        load_sets(beir, "mine", "beir", split="")
+
+
+def with_unknown_ids(folder: Path, kind: str, known: int, queries: int = 0, documents: int = 0) -> None:
+    """A set whose qrels have so many rows with known ids, with an unknown query, with an unknown document."""
+    pairs = [(f"q{i}", f"d{i}") for i in range(known)] + [(f"gone{i}", "d0") for i in range(queries)]
+    pairs += [("q0", f"lost{i}") for i in range(documents)]
+    texts = {f"{letter}{i}": f"tekst {i}" for letter in "qd" for i in range(known)}
+    rows = {part: {key: text for key, text in texts.items() if key[0] == part[0].replace("c", "d")} for part in ("queries", "corpus")}
+    if kind == "beir":
+        for part, by_id in rows.items():
+            (folder / f"{part}.jsonl").write_text("".join(json.dumps({"_id": key, "text": text}) + "\n" for key, text in by_id.items()))
+        (folder / "qrels").mkdir()
+        (folder / "qrels" / "test.tsv").write_text(HEADER + "".join(f"{query}\t{document}\t1\n" for query, document in pairs))
+        return
+    for part, by_id in rows.items():
+        write(folder, part, "NanoX", {"_id": list(by_id), "text": list(by_id.values())})
+    write(folder, "qrels", "NanoX", {"query-id": [query for query, _ in pairs], "corpus-id": [document for _, document in pairs]})
+
+
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_a_few_qrels_that_name_unknown_ids_are_ignored_and_counted(kind: str, tmp_path: Path) -> None:
+    with_unknown_ids(tmp_path, kind, known=40, queries=1, documents=2)
+    [found] = load_sets(tmp_path, "x", kind)
+    assert found.unknown_ids == 3 and len(found.queries) == 40
+    assert found.qrels["q0"] == {"d0": 1.0}
+    line = found.account()
+    assert "3 of 43 rows of the qrels name unknown ids (query 'gone0', document 'lost0', document 'lost1')" in line
+
+
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_many_qrels_that_name_unknown_ids_are_refused_in_one_line_unless_the_set_allows_them(kind: str, tmp_path: Path) -> None:
+    with_unknown_ids(tmp_path, kind, known=40, queries=30, documents=30)
+    with pytest.raises(
+        UserError, match=r"names the query 'gone0', which is not in queries.*60 of 100 rows .*more than 10%.*unknown_ids"
+    ) as raised:
+        load_sets(tmp_path, "x", kind)
+    assert "gone4" in str(raised.value) and "gone5" not in str(raised.value)
+    assert load_sets(tmp_path, "x", kind, unknown_ids=0.6)[0].unknown_ids == 60
+
+
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_none_at_all_may_be_asked_for(kind: str, tmp_path: Path) -> None:
+    with_unknown_ids(tmp_path, kind, known=40, documents=1)
+    with pytest.raises(UserError, match="names the document 'lost0'"):
+        load_sets(tmp_path, "x", kind, unknown_ids=0.0)
+
+
+def arguments(kind: str, folder: Path, titles: str = "debatt", relevant: str = "b", numbered: bool = False) -> None:
+    """Arguments a0 … that are queries and documents, each with a counter-argument b0 …; or numbers for ids that mean different texts."""
+    count = 6
+    texts = {f"a{i}": f"argument {i} om fjellet" for i in range(count)} | {f"b{i}": f"svar på argument {i}" for i in range(count)}
+    queries = {str(i) if numbered else f"a{i}": texts[f"a{i}"] for i in range(count)}
+    corpus = {str(place): text for place, text in enumerate(reversed(texts.values()))} if numbered else texts
+    answers = {query: str(count - 1 - i) if numbered else f"{relevant}{i}" for i, query in enumerate(queries)}
+    if kind == "beir":
+        (folder / "qrels").mkdir()
+        (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": key, "text": text}) + "\n" for key, text in queries.items()))
+        rows = [{"_id": key, "title": titles, "text": text} for key, text in corpus.items()]
+        (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "qrels" / "test.tsv").write_text(HEADER + "".join(f"{query}\t{answer}\t1\n" for query, answer in answers.items()))
+        return
+    write(folder, "queries", "NanoX", {"_id": list(queries), "text": list(queries.values())})
+    write(folder, "corpus", "NanoX", {"_id": list(corpus), "title": [titles] * len(corpus), "text": list(corpus.values())})
+    write(folder, "qrels", "NanoX", {"query-id": list(answers), "corpus-id": list(answers.values())})
+
+
+@pytest.mark.parametrize("titles", ["debatt", ""])
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_a_query_that_is_a_document_is_not_among_its_own_results(kind: str, titles: str, tmp_path: Path) -> None:
+    arguments(kind, tmp_path, titles)
+    [found] = load_sets(tmp_path, "x", kind)
+    assert found.own == set(found.queries)
+    run = retrieve(found)
+    assert all(query not in documents and f"b{query[1:]}" in documents for query, documents in run.items())
+    assert "6 queries are documents too and left out of their own results" in found.account()
+
+
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_ids_that_are_the_same_by_chance_leave_nothing_out(kind: str, tmp_path: Path) -> None:
+    arguments(kind, tmp_path, numbered=True)
+    [found] = load_sets(tmp_path, "x", kind)
+    assert found.own == frozenset() and "left out" not in found.account()
+    assert set(found.queries) < set(found.corpus)
+
+
+@pytest.mark.parametrize("kind", ["beir", "nanobeir"])
+def test_a_document_that_is_relevant_for_itself_stays(kind: str, tmp_path: Path) -> None:
+    arguments(kind, tmp_path, relevant="a")
+    assert load_sets(tmp_path, "x", kind)[0].own == frozenset()
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_split_with_the_name_of_a_mean_is_told_apart_by_its_entry(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "corpus", name, {"_id": ["a"], "text": ["x"]})
+    write(tmp_path, "queries", name, {"_id": ["q"], "text": ["x"]})
+    write(tmp_path, "qrels", name, {"query-id": ["q"], "corpus-id": ["a"]})
+    assert [each.name for each in distinct(load_nanobeir(tmp_path, "mine"))] == [f"mine/{name}"]
 
 
 def test_corpus_damaged_in_the_middle_is_one_line(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
@@ -34,3 +36,15 @@ def test_the_bases_scores_are_of_texts_with_the_models_prompts(csr: SparseEncode
         assert cost["dense_ndcg@10"] != plain["dense_ndcg@10"]
     finally:
         csr.prompts.update(query="", document="")
+
+
+def test_a_query_that_is_a_document_is_left_out_of_its_own_results(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    qrels = {query: {f"q{place - 1}": 1.0} for place, query in enumerate(binary_set.queries) if place}
+    queries = {query: binary_set.queries[query] for query in qrels}
+    whole = replace(binary_set, corpus=binary_set.corpus | binary_set.queries, queries=queries, qrels=qrels)
+    some = replace(whole, own=frozenset(queries))
+    cost = sparsifying_cost(csr, some, [8])
+    assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, some).metrics["ndcg@10"])
+    base = SentenceTransformer(modules=[*csr][:-1], similarity_fn_name="dot")
+    assert cost["dense_ndcg@10"] == pytest.approx(evaluate_dense(base, some).metrics["ndcg@10"])
+    assert cost["dense_ndcg@10"] > sparsifying_cost(csr, whole, [8])["dense_ndcg@10"]

@@ -52,3 +52,11 @@ def test_table_is_aligned_and_ends_with_the_mean() -> None:
     assert lines[2].split() == ["NanoSampleNb", "0.6000", "0.4000", "+0.2000", "14.0", "110.0"]
     assert lines[3].split() == ["dense", "0.3000", "0.4000", "-0.1000", "–", "–"]
     assert lines[-1].split()[:2] == ["mean", "0.4500"]
+
+
+def test_ignored_qrels_are_counted_with_their_set_and_not_in_the_mean() -> None:
+    evaluation = summary(
+        [SetResult("mine", False, {"ndcg@10": 0.5}, 0.4, ignored=3), SetResult("other", False, {"ndcg@10": 0.5}, 0.4, ignored=1)]
+    )
+    assert evaluation["mine"]["qrels_with_unknown_ids"] == 3 and "qrels_with_unknown_ids" not in evaluation["mean"]
+    assert "qrels_with_unknown_ids" not in summary([result("mine", 0.3)])["mine"]

@@ -203,3 +203,15 @@ def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_pa
     (tmp_path / "mined" / "x" / "train.parquet").touch()
     taken = stage.source("x", 5)
     assert (taken.path, taken.mined, taken.max_rows) == (tmp_path / "mined" / "x" / "train.parquet", True, 5)
+
+
+def test_an_anchor_that_is_a_document_too_is_not_its_own_negative(formatted: Callable[..., Path], tmp_path: Path) -> None:
+    """As in ArguAna: each argument is the positive of another one, and its document has a title before the text."""
+    arguments = [f"argument om {town} og været der" for town in TOWNS]
+    rows: list[Row] = [(text, f"debatt {other}", None) for text, other in zip(arguments, arguments[1:] + arguments[:1], strict=True)]
+    rules = Rules(negatives=5, relative_margin=-10.0, range_min=0, range_max=20)
+    mine(formatted(rows), tmp_path / "mined", "x", model=RowNumbers(BM25()), rules=rules)
+    mined = pq.read_table(tmp_path / "mined" / "train.parquet").to_pylist()
+    for row in mined:
+        negatives = [row[name] for name in row if name.startswith("negative") and row[name]]
+        assert negatives and f"debatt {row['anchor']}" not in negatives

@@ -3,7 +3,9 @@ import json
 import pytest
 
 from stages.errors import UserError
+from stages.sources import reader
 from stages.sources.beir import passage
+from stages.sources.chunk import Options
 from tests.sources.conftest import read_all
 
 
@@ -60,11 +62,34 @@ def test_passage(answer, expected):
     assert passage("one two three four five", 2, answer) == expected
 
 
-def test_an_unknown_id_in_the_qrels_stops_with_its_line(folder):
+def add_qrels(folder, *rows):
     with (folder / "qrels" / "train.tsv").open("a") as file:
-        file.write("q9\td1\t1\n")
-    with pytest.raises(UserError, match=r"train\.tsv: line 5 .*q9"):
+        file.writelines(f"{query}\t{document}\t1\n" for query, document in rows)
+
+
+def test_many_unknown_ids_in_the_qrels_are_refused_in_one_line(folder):
+    add_qrels(folder, ("q9", "d1"))
+    with pytest.raises(UserError, match=r"train\.tsv: line 5 .*q9.*1 of 4 rows"):
         read_all("beir", folder)
+
+
+def test_a_few_unknown_ids_in_the_qrels_are_dropped_counted_and_named_once(folder, capsys):
+    add_qrels(folder, *[("q1", "d1")] * 30, ("q9", "d1"), ("q2", "d8"))
+    rows, dropped = read_all("beir", folder)
+    assert [row["anchor"] for row in rows] == ["spørsmål 1", "spørsmål 2"]
+    assert dropped == {"qrels name an unknown id": 2}
+    [line] = capsys.readouterr().out.splitlines()
+    assert "2 of 35 rows of the qrels name unknown ids (query 'q9', document 'd8')" in line
+
+
+def test_the_share_of_unknown_ids_is_the_sets_choice(folder):
+    add_qrels(folder, ("q9", "d1"))
+    assert read_all("beir", folder, unknown_ids=0.25)[1] == {"qrels name an unknown id": 1}
+
+
+def test_a_split_that_does_not_exist_is_answered_with_those_that_do(folder):
+    with pytest.raises(UserError, match=r"qrels/trainn\.tsv: no such file; choose one of .*: test, train$"):
+        list(reader("beir")(folder, "train", Options(split="trainn")))
 
 
 def test_a_duplicate_document_id_stops_with_its_line(folder):
