@@ -8,16 +8,19 @@ not use is only marked as unused: dvc.yaml lists every set.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write, mark_unused
 from stages.manifest import MANIFEST, manifest, write_manifest
 from stages.params import read_resolved
+
+if TYPE_CHECKING:
+    from stages.evaluation.texts import Role
 
 RAW, EVALUATION, MTEB = Path("data/raw"), Path("data/eval"), Path("data/mteb")
 MODELS = Path("models")
@@ -107,40 +110,36 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
     """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins.
 
     The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows. So do the tasks' texts
-    (`stages.evaluation.texts`), for which each task is loaded: one that does not load stops here, not after the training.
+    (`stages.evaluation.texts`), for which each task is loaded as mteb will load it: one that does not load stops here, not after the
+    training run, and what was downloaded stays in `DOWNLOADS` for the next try.
     """
     if not tasks:
         mark_unused(target)
         return
     from stages.evaluation.mteb_tasks import task_texts
     from stages.evaluation.texts import TEXTS, write_texts
+    from stages.mteb_sources import hub_tasks, local_tasks
 
     with ExitStack() as downloads:
-        snapshots = {} if path else _mteb_snapshots(downloads, tasks)
+        sources = local_tasks(tasks, Path(path)) if path else hub_tasks(tasks, downloads, _snapshot, DOWNLOADS)
+
+        def texts(task: str) -> "Iterator[tuple[Role, str]]":
+            sources[task].describe(sources[task].files)
+            yield from task_texts(task, sources[task].files)
+
         with atomic_write(target) as folder:
             folder.mkdir()
+            write_texts(folder / TEXTS, {task: texts(task) for task in tasks})
             placed: dict[Path, Path] = {}
-            for task in tasks:
+            for task, source in sources.items():
                 if path:
-                    _copy(Path(path) / task, folder / task, "evaluation.mteb_path")
-                    snapshots[task] = folder / task, manifest(folder / task, kind="mteb")
-                elif (files := snapshots[task][0]) in placed:
-                    shutil.copytree(placed[files], folder / task)
+                    _copy(source.files, folder / task, "evaluation.mteb_path")
+                elif source.files in placed:
+                    shutil.copytree(placed[source.files], folder / task)
                 else:
-                    placed[files] = Path(shutil.move(files, folder / task))
-            write_manifest(folder, {task: about for task, (_, about) in snapshots.items()})
-            write_texts(folder / TEXTS, {task: task_texts(task, Path(path) / task if path else folder / task) for task in tasks})
-
-
-def _mteb_snapshots(downloads: ExitStack, tasks: Sequence[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    from stages.evaluation.mteb_tasks import required_datasets
-
-    required = required_datasets(tasks)
-    snapshots = {
-        (repo, revision): _snapshot(downloads, {"repo": repo, "revision": revision, "kind": "mteb"}, f"evaluation.mteb: {task}", "dataset")
-        for (repo, revision), task in {place: task for task, place in required.items()}.items()  # tasks may share a data set
-    }
-    return {task: snapshots[place] for task, place in required.items()}
+                    placed[source.files] = Path(shutil.move(source.files, folder / task))
+                source.describe(folder / task)
+            write_manifest(folder, {task: source.about or manifest(folder / task, kind="mteb") for task, source in sources.items()})
 
 
 def _snapshot(

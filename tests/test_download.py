@@ -306,29 +306,6 @@ def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(tasks: types.Module
     assert not (tmp_path / "mteb").exists()
 
 
-def test_mteb_tasks_come_from_the_hub_and_may_share_a_data_set(
-    hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = {"data/test.parquet": b"rows", "README.md": b"about", "x.png": b"picture"}
-    place = "mteb/norquad_retrieval", hub.add_repo("dataset", "mteb/norquad_retrieval", files)
-    other = "mteb/SwednRetrieval", hub.add_repo("dataset", "mteb/SwednRetrieval", {"test.jsonl": b"{}"}, license="cc-by-nc-4.0")
-    required = {"NorQuadRetrieval": place, "SwednRetrieval": other, "NorQuadAgain": place}
-    vars(tasks)["required_datasets"] = lambda names: {name: required[name] for name in names}
-    hub.prepare(monkeypatch, tmp_path / "home")
-    monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
-    monkeypatch.chdir(tmp_path)
-    hub.reset("SwednRetrieval/resolve")
-    fetch_mteb(list(required), None, tmp_path / "mteb")
-    names = {path.relative_to(tmp_path / "mteb").as_posix() for path in (tmp_path / "mteb").rglob("*") if path.is_file()}
-    norquad = {f"{task}/{name}" for task in ("NorQuadRetrieval", "NorQuadAgain") for name in ("README.md", "data/test.parquet")}
-    assert names == {*norquad, "SwednRetrieval/README.md", "SwednRetrieval/test.jsonl", "manifest.json", TEXTS}
-    assert read_texts(tmp_path / "mteb" / TEXTS, list(required))["queries"] == [f"{name}: 2 files" for name in required]
-    about = json.loads((tmp_path / "mteb/manifest.json").read_text())
-    assert {task: each["revision"] for task, each in about.items()} == {task: revision for task, (_, revision) in required.items()}
-    assert about["SwednRetrieval"]["license"] == "cc-by-nc-4.0"
-    assert not (tmp_path / ".downloads").exists()
-
-
 def nano_task(name: str, languages: Sequence[str]) -> dict[str, bytes]:
     """A repository of mteb's multilingual NanoBEIR: a folder for each language and part, declared in the card."""
     files: dict[str, bytes] = {}

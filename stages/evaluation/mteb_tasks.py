@@ -5,7 +5,6 @@ Importing this module imports mteb, which takes seconds: import it only where ``
 
 import difflib
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
@@ -14,17 +13,14 @@ from typing import Any
 
 import datasets
 import mteb
-import torch
 from mteb.abstasks.retrieval import AbsTaskRetrieval
-from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
-from mteb.types import PromptType
 from sentence_transformers import SparseEncoder
-from sentence_transformers.util import compute_count_vector
 
 from stages.errors import UserError
 from stages.evaluation import bm25
 from stages.evaluation.examples import candidates
-from stages.evaluation.scores import CORPUS_DIMS, DEAD, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
+from stages.evaluation.mteb_encoder import RecordingEncoder
+from stages.evaluation.scores import DEAD, MRR, NDCG, RECALL, score
 from stages.evaluation.sets import RetrievalSet, retrieval_set
 from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
 from stages.evaluation.summary import SetResult
@@ -33,12 +29,27 @@ from stages.evaluation.texts import Role
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
 
 
+def get_task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
+    """A retrieval task of mteb; `UserError` for a name that mteb does not know, with close matches, and for another kind of task."""
+    try:
+        task = mteb.get_task(name, languages=languages)
+    except KeyError as error:
+        close = difflib.get_close_matches(name, [each.metadata.name for each in mteb.get_tasks()], n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see mteb.get_tasks() for the names"
+        raise UserError(f"evaluation.mteb: mteb has no task named {name!r}; {hint}") from error
+    except ValueError as error:
+        raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
+    if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
+        raise UserError(f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval")
+    return task
+
+
 def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Task name → (Hub data set id, revision) from mteb's own metadata, to be downloaded beforehand.
 
     Raises `UserError` for a name that mteb does not know, with close matches, and for a task that is no text retrieval.
     """
-    pinned = {name: _task(name).metadata.dataset for name in task_names}
+    pinned = {name: get_task(name).metadata.dataset for name in task_names}
     return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
 
 
@@ -55,11 +66,14 @@ def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
     """Every text that the task asks and seeks in the splits that it scores, as the model is given it; a document also without its title.
 
     ``folder`` is that of `evaluate_mteb`. A query counts whether it has a relevant document or not: mteb scores both.
+
+    Raises:
+        UserError: the files do not load, or hold what mteb cannot score: so a task that comes through here can be evaluated.
     """
     with _own_cache(show_progress=False):
         task = _load(task_name, folder, None)
         pairs: list[tuple[Role, str]] = []
-        for data in (splits[split] for splits in task.dataset.values() for split in task.eval_splits):
+        for data in _scored(task, folder):
             relevant = {document for grades in data["relevant_docs"].values() for document, grade in grades.items() if grade > 0}
             pairs += [("queries", text) for text in data["queries"]["text"]]
             for identifier, title, text in _documents(data):
@@ -93,7 +107,7 @@ def evaluate_mteb(
 def _evaluate(
     model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool, active_dims: Sequence[int]
 ) -> list[SetResult]:
-    encoder = _RecordingEncoder(model)
+    encoder = RecordingEncoder(model)
     model_result = mteb.evaluate(
         encoder,
         task,
@@ -111,7 +125,7 @@ def _evaluate(
         data = task.dataset[subset][split]
         metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
         metrics |= encoder.activations[subset, split].metrics()
-        baseline = _retrieval_set(name, data, str(folder))
+        baseline = _retrieval_set(name, data, str(folder), task.ignore_identical_ids)
         # On the documents and queries mteb loaded, queries without a relevant document counted as 0
         answered = len(baseline.queries) / len(data["queries"])
         ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * answered
@@ -125,57 +139,8 @@ def _evaluate(
 ON_CPU: Any = {"save_to_cpu": True}  # passed on to `SparseEncoder.encode_*`, though mteb's type does not list it
 
 
-class _Activations:
-    """Active dimensions and FLOPS as sentence-transformers' sparse evaluator defines them."""
-
-    def __init__(self) -> None:
-        self.rows = {PromptType.query: 0, PromptType.document: 0}
-        self.counts: dict[PromptType, torch.Tensor] = {}
-
-    def add(self, embeddings: Any, kind: PromptType) -> None:
-        counts = compute_count_vector(embeddings).double()
-        self.counts[kind] = self.counts[kind] + counts if kind in self.counts else counts
-        self.rows[kind] += len(embeddings)
-
-    def metrics(self) -> dict[str, float]:
-        queries, corpus = (self.counts[kind] / self.rows[kind] for kind in (PromptType.query, PromptType.document))
-        return {
-            QUERY_DIMS: float(queries.sum()),
-            CORPUS_DIMS: float(corpus.sum()),
-            FLOPS: float(torch.dot(queries, corpus)),
-        }
-
-
-class _RecordingEncoder(SparseEncoderWrapper):
-    """mteb's own wrapper (sparse, by `encode_query` and `encode_document`), noting how many dimensions are active."""
-
-    def __init__(self, model: SparseEncoder) -> None:
-        super().__init__(model)
-        self.activations: dict[tuple[str, str], _Activations] = defaultdict(_Activations)
-
-    def encode(self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any) -> Any:
-        embeddings = super().encode(inputs, hf_split=hf_split, hf_subset=hf_subset, prompt_type=prompt_type, **kwargs)
-        if prompt_type is not None:
-            self.activations[hf_subset, hf_split].add(embeddings, prompt_type)
-        return embeddings
-
-
-def _task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
-    try:
-        task = mteb.get_task(name, languages=languages)
-    except KeyError as error:
-        close = difflib.get_close_matches(name, [each.metadata.name for each in mteb.get_tasks()], n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see mteb.get_tasks() for the names"
-        raise UserError(f"evaluation.mteb: mteb has no task named {name!r}; {hint}") from error
-    except ValueError as error:
-        raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
-    if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
-        raise UserError(f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval")
-    return task
-
-
 def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsTaskRetrieval:
-    task = _task(task_name, languages)
+    task = get_task(task_name, languages)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(f"{folder}: the data set of {task_name} is not there; run the download stage")
     local = {**task.metadata.dataset, "path": str(folder.resolve())}
@@ -183,12 +148,38 @@ def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsT
     try:
         task.load_data()
         task.convert_v1_dataset_format_to_v2(num_proc=None)
-    except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:  # each of them comes of other columns or fewer rows
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{folder}: does not load as the data set of {task_name}: {reason}; mend its files, or leave it out of evaluation.mteb"
-        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # what others wrote, read by others' code: whatever goes wrong comes of other files, columns or sizes
+        raise _unusable(task_name, folder, f"{type(error).__name__}: {error}") from error
     return task
+
+
+def _unusable(task_name: str, folder: Path, reason: str) -> UserError:
+    line = " ".join(reason.split()).rstrip(".")
+    return UserError(f"{folder}: does not load as the data set of {task_name}: {line}; fix its files, or leave it out of evaluation.mteb")
+
+
+def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
+    """The data of every subset and split that mteb scores; `UserError` for columns and values that it cannot score."""
+    name = task.metadata.name
+    for subset, splits in task.dataset.items():
+        for split in task.eval_splits:
+            if split not in splits:
+                raise _unusable(name, folder, f"{subset} has no split {split}, only {', '.join(splits) or 'none'}")
+            data: Any = splits[split]
+            for part, columns in (("queries", ("id", "text")), ("corpus", ("id", "text", "title"))):
+                rows = data[part]
+                if not len(rows):
+                    raise _unusable(name, folder, f"no row of {split} is left for the {part}")
+                for column in columns:
+                    if column not in rows.column_names and column != "title":
+                        raise _unusable(name, folder, f"{part} of {split} have no column {column}, only {', '.join(rows.column_names)}")
+                    given = rows[column] if column in rows.column_names else ()
+                    if wrong := sum(not isinstance(value, str) for value in given):
+                        raise _unusable(name, folder, f"{wrong} of {len(rows)} values in the column {column} of {part} are not strings")
+            _retrieval_set(name, data, str(folder), task.ignore_identical_ids)  # raises where there is nothing to score
+            yield data
 
 
 @contextmanager
@@ -211,10 +202,10 @@ def _own_cache(show_progress: bool) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _retrieval_set(name: str, data: Any, where: str) -> RetrievalSet:
+def _retrieval_set(name: str, data: Any, where: str, ignore_identical_ids: bool) -> RetrievalSet:
     corpus = {identifier: f"{title} {text}".strip() for identifier, title, text in _documents(data)}
     queries = dict(zip(data["queries"]["id"], data["queries"]["text"], strict=True))
-    return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where)
+    return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where, own=queries if ignore_identical_ids else ())
 
 
 def _documents(data: Any) -> Iterator[tuple[str, str, str]]:
