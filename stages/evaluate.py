@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class ScoredSet(Section):
     kind: EvaluationKind
     split: str | None
     language: Language | None
+    unknown_ids: float | None = None
 
 
 class EvaluateSettings(Section):
@@ -60,7 +62,19 @@ def main() -> None:
 
 
 def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
-    """The content of metrics/evaluation.json, and what the model sees in a few queries."""
+    """The content of metrics/evaluation.json, and what the model sees in a few queries.
+
+    Raises:
+        UserError: an evaluation set cannot be read, or there is no memory left.
+    """
+    from stages.oom import in_one_line
+
+    attempt = _Attempt()
+    with in_one_line(attempt):
+        return _evaluate(settings, attempt)
+
+
+def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str, Any], "Sequence[Explanation]"]:
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.splade_head import attach
@@ -69,42 +83,54 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
     from stages.evaluation.retrieval import evaluate as evaluate_set
     from stages.evaluation.scores import NDCG, score
     from stages.evaluation.set_files import digest
-    from stages.evaluation.sets import distinct, load_sets
+    from stages.evaluation.sets import RESERVED, distinct, load_sets
     from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluation.summary import SetResult, summary
     from stages.evaluation.terms import explain
-    from stages.oom import in_one_line
     from stages.training.device import choose_device
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
     known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
-    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=choose_device(settings.device))
+    device = choose_device(settings.device)
+    # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
+    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
     attach(model)
     results = []
     loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
-    for each in distinct([retrieval_set for sets in loaded for retrieval_set in sets]):
-        print(f"{each.name}: {len(each.queries)} queries, {len(each.corpus)} documents", flush=True)
+    for each in distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb]):
+        print(each.account(), flush=True)
+        attempt.at(f"scoring {each.name}")
         metrics, found = known.get(digest(each)), None
-        with in_one_line(_attempt(each.name)):
-            if metrics is None:
-                result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
-                metrics, found = result.metrics, result.run
-            cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
+        if metrics is None:
+            result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
+            metrics, found = result.metrics, result.run
+        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
         bm25 = score(retrieve(each), each.qrels)[NDCG]
-        results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found)))
+        results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found), each.unknown_ids))
     if settings.mteb:
         from stages.evaluation.mteb_tasks import evaluate_mteb
 
         for task in settings.mteb:
-            with in_one_line(_attempt(task)):
-                results += evaluate_mteb(
-                    model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
-                )
+            attempt.at(f"scoring {task}")
+            results += evaluate_mteb(
+                model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
+            )
+    attempt.at("explaining queries")
     return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
 
 
-def _attempt(name: str) -> str:
-    return f"evaluation: out of memory while scoring {name}; halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
+@dataclass
+class _Attempt:
+    """What the stage is at, and what to do if there is no memory left for it."""
+
+    doing: str = "loading the model"
+    remedy: str = "use a smaller model, or set training.device to cpu"
+
+    def at(self, doing: str) -> None:
+        self.doing, self.remedy = doing, "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
+
+    def __str__(self) -> str:
+        return f"evaluation: out of memory while {self.doing}; {self.remedy}"
 
 
 if __name__ == "__main__":

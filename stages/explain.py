@@ -70,7 +70,7 @@ def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
     disable_progress_bar()
     set_verbosity_error()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    return SparseEncoder(str(folder), trust_remote_code=trust_remote_code)
+    return SparseEncoder(str(folder), trust_remote_code=trust_remote_code, local_files_only=True)
 
 
 def weights(representation: "Representation", top: int) -> str:

@@ -63,8 +63,8 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     folder = prepare_base(MINER, work)
     modules = folder / "modules.json"
     if modules.exists() and "sparse_encoder" in modules.read_text(encoding="utf-8"):
-        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"])))
-    return SentenceTransformer(str(folder), **settings["miner"])
+        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"], local_files_only=True)))
+    return SentenceTransformer(str(folder), **settings["miner"], local_files_only=True)
 
 
 def load_cross_encoder(options: Mapping[str, Any]) -> "CrossEncoder":
@@ -74,7 +74,7 @@ def load_cross_encoder(options: Mapping[str, Any]) -> "CrossEncoder":
     from stages.encoders.base_check import require_allowed_code
 
     require_allowed_code(CROSS_ENCODER, "the model of mining.cross_encoder", options["trust_remote_code"])
-    return CrossEncoder(str(CROSS_ENCODER), **options)
+    return CrossEncoder(str(CROSS_ENCODER), **options, local_files_only=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ SAID = (  # by errors that are no torch.OutOfMemoryError: CPU, MPS, CUDA's libra
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "could not create a primitive",  # oneDNN
+    "bad_alloc",  # C++, as torch hands it on
 )
 
 

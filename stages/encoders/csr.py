@@ -28,7 +28,11 @@ SIMILARITY_SCALE = 60.0  # of cosines in the similarity term: whitened, those of
 def dense_base(base: Path, options: Options) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
     model = SentenceTransformer(
-        str(base), trust_remote_code=options.trust_remote_code, model_kwargs=loading(options), device=options.device
+        str(base),
+        trust_remote_code=options.trust_remote_code,
+        model_kwargs=loading(options),
+        device=options.device,
+        local_files_only=True,
     )
     if model.max_seq_length != math.inf:  # a static model has no limit and takes none
         model.max_seq_length = options.max_seq_length
