@@ -6,6 +6,7 @@ from stages.errors import UserError
 from stages.sources import reader
 from stages.sources.beir import passage
 from stages.sources.chunk import Options
+from stages.sources.folder import RawFolder
 from tests.sources.conftest import read_all
 
 
@@ -35,10 +36,6 @@ def test_without_dev_qrels_there_are_no_dev_rows(folder):
 
 def test_the_split_chooses_the_qrels(folder):
     assert [row["anchor"] for row in read_all("beir", folder, split="train")[0]] == ["spørsmål 1", "spørsmål 2"]
-    from stages.sources import reader
-    from stages.sources.chunk import Options
-    from stages.sources.folder import RawFolder
-
     chunks = list(reader("beir")(RawFolder(folder), "train", Options(split="test")))
     assert [text for chunk in chunks for text in chunk.rows["anchor"].to_pylist()] == ["spørsmål 3"]
 
@@ -77,19 +74,19 @@ def test_a_few_unknown_ids_in_the_qrels_are_dropped_counted_and_named_once(folde
     add_qrels(folder, *[("q1", "d1")] * 30, ("q9", "d1"), ("q2", "d8"))
     rows, dropped = read_all("beir", folder)
     assert [row["anchor"] for row in rows] == ["spørsmål 1", "spørsmål 2"]
-    assert dropped == {"qrels name an unknown id": 2}
+    assert dropped == {"qrels name an unknown id": 2, "not relevant, or repeated": 31}
     [line] = capsys.readouterr().out.splitlines()
     assert "2 of 35 rows of the qrels name unknown ids (query 'q9', document 'd8')" in line
 
 
 def test_the_share_of_unknown_ids_is_the_sets_choice(folder):
     add_qrels(folder, ("q9", "d1"))
-    assert read_all("beir", folder, unknown_ids=0.25)[1] == {"qrels name an unknown id": 1}
+    assert read_all("beir", folder, unknown_ids=0.25)[1] == {"qrels name an unknown id": 1, "not relevant, or repeated": 1}
 
 
 def test_a_split_that_does_not_exist_is_answered_with_those_that_do(folder):
     with pytest.raises(UserError, match=r"qrels/trainn\.tsv: no such file; choose one of .*: test, train$"):
-        list(reader("beir")(folder, "train", Options(split="trainn")))
+        list(reader("beir")(RawFolder(folder), "train", Options(split="trainn")))
 
 
 def test_a_duplicate_document_id_stops_with_its_line(folder):
