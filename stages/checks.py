@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages.errors import UserError
+from stages.own_paths import own_paths, place, root
 from stages.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.training.checkpoints import incomplete
 
@@ -19,9 +20,17 @@ MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
 )
 
 
+OUTPUTS = (
+    *(f"data/{name}" for name in ("raw", "eval", "mteb", "formatted", "mined", "mixed", "validation")),
+    *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "made", "final")),
+)
+"""What the stages write: as an input it would change with every run."""
+
+
 def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield every mistake; ``environment`` tells whether `dvc exp run` is at work."""
     yield from _check_sets(params)
+    yield from _check_own_paths(params)
     yield from _check_pins(params)
     yield from _check_models(params)
     yield from _check_base(params)
@@ -53,12 +62,21 @@ def _check_sets(params: Params) -> Iterator[str]:
             yield f"{key}: has {' and '.join(given) or 'no place to come from'}; give one of repo (with revision), path, sample"
         elif isinstance(entry, EvaluationSet) and entry.benchmark and (entry.kind != "nanobeir" or not entry.subset):
             yield f"{key}: a benchmark of MTEB is of kind nanobeir and needs the subset to take (no, sv, …); give both"
-        if entry.path and not Path(entry.path).exists():
+        if entry.path and not place(entry.path).exists():
             yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.enabled=false"
     if twice := [task for task, times in Counter(params.evaluation.mteb).items() if times > 1]:
         yield f"evaluation.mteb: names {', '.join(twice)} more than once; name each task once"
-    if params.evaluation.mteb_path and not Path(params.evaluation.mteb_path).is_dir():
+    if params.evaluation.mteb_path and not place(params.evaluation.mteb_path).is_dir():
         yield f"evaluation.mteb_path: {params.evaluation.mteb_path} is no folder; name the folder that holds one folder a task"
+
+
+def _check_own_paths(params: Params) -> Iterator[str]:
+    checkout = root().resolve()
+    for key, path in own_paths(params).items():
+        if checkout.is_relative_to(path.resolve()):
+            yield f"{key}: {path} contains the checkout itself; name a folder with nothing but the files to read"
+        elif any(path.resolve().is_relative_to(checkout / output) for output in OUTPUTS):
+            yield f"{key}: {path} is replaced by later runs; copy it to another folder, and name the copy"
 
 
 def _check_pins(params: Params) -> Iterator[str]:
@@ -86,7 +104,7 @@ def _check_models(params: Params) -> Iterator[str]:
         entry = params.entry(model)
         if entry.path is None:
             continue
-        folder, given_by = Path(entry.path), f"models.{model}.path" if model in params.models else key
+        folder, given_by = place(entry.path), f"models.{model}.path" if model in params.models else key
         if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
             continue
         if folder.is_dir():
@@ -116,9 +134,9 @@ def _check_base(params: Params) -> Iterator[str]:
             f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
             "name a dense sentence-transformers model"
         )
-    if base == "made" or not entry.path or not Path(entry.path).is_dir():
+    if base == "made" or not entry.path or not place(entry.path).is_dir():
         return
-    folder = Path(entry.path)
+    folder = place(entry.path)
     names = _architectures(folder / "config.json")
     if architecture == "csr" and _mentions(folder / "modules.json", "sparse_encoder"):
         yield f"model.base_model: csr cannot build on {base}, a sparse model; name a dense sentence-transformers model or a plain encoder"
@@ -218,7 +236,7 @@ def _check_validation(params: Params) -> Iterator[str]:
 
 def _check_resume(params: Params) -> Iterator[str]:
     resume = params.training.resume
-    if isinstance(resume, str) and (wrong := incomplete(Path(resume))):
+    if isinstance(resume, str) and (wrong := incomplete(place(resume))):
         yield f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start afresh)"
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write, mark_unused
-from stages.manifest import MANIFEST, manifest, write_manifest
+from stages.manifest import manifest, write_manifest
+from stages.own_paths import local_files, place
 from stages.params import read_resolved
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
             if origin.get("sample"):
                 _write_sample(origin["sample"], folder, key)
             else:
-                _copy(Path(origin["path"]), folder, key if repo_type == "model" else f"{key}.path")
+                _copy(place(origin["path"]), folder, key if repo_type == "model" else f"{key}.path")
             write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
@@ -121,7 +122,7 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
     from stages.mteb_sources import hub_tasks, local_tasks
 
     with ExitStack() as downloads:
-        sources = local_tasks(tasks, Path(path)) if path else hub_tasks(tasks, downloads, _snapshot, DOWNLOADS)
+        sources = local_tasks(tasks, place(path)) if path else hub_tasks(tasks, downloads, _snapshot, DOWNLOADS)
 
         def texts(task: str) -> "Iterator[tuple[Role, str]]":
             sources[task].describe(sources[task].files)
@@ -206,14 +207,11 @@ def _copy(path: Path, folder: Path, key: str) -> None:
     if not path.exists():
         raise UserError(f"{key}: {path} does not exist; correct the path")
     try:
-        if path.is_dir():
-            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
-            (folder / MANIFEST).unlink(missing_ok=True)
-        else:
-            shutil.copy(path, folder / path.name)
-    except OSError as error:  # shutil.Error, with a list, where a folder is concerned
-        wrong = error.args[0][0][2] if isinstance(error, shutil.Error) else error
-        raise UserError(f"{key}: {path} cannot be copied ({wrong}); mend that, then run `dvc repro` again") from error
+        for name, file in local_files(path).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, folder / name)
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be copied ({error}); correct that, then run `dvc repro` again") from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What one run of the pipeline is, to those who watch: its MLflow run, its git commit, its DVC experiment."""
 
 import os
-from pathlib import Path
 
+from stages.own_paths import root
 from stages.params import read_resolved
 from stages.tracking import Tracker, git_state, open_run
 
@@ -28,7 +28,7 @@ def open_tracker(fingerprint: str) -> Tracker:
         run_key=fingerprint,
         name=name,
         tags=tags | ({"dvc_experiment": name} if name else {}),
-        folder=Path(os.environ.get("DVC_ROOT", ".")),  # the repository, also where dvc works in a temporary copy of it
+        folder=root(),
     )
     tracker.params(trained)
     return tracker

@@ -5,6 +5,7 @@ Later stages depend on their own resolved/<stage>.yaml, key by key, so that a va
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -12,8 +13,9 @@ from ruamel.yaml import YAML
 from stages.checks import check
 from stages.errors import UserError, run_stage
 from stages.files import atomic_write
+from stages.own_paths import digests, own_paths
 from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
-from stages.schema import Dataset, EvaluationSet, Location, Params, Training
+from stages.schema import Dataset, Location, Params, Training
 
 
 def main() -> None:
@@ -23,13 +25,17 @@ def main() -> None:
         raise UserError("\n".join(f"{PARAMS}: {mistake}" for mistake in mistakes))
     yaml = YAML()
     yaml.default_flow_style = False
-    for stage, values in resolve(params).items():
+    for stage, values in resolve(params, digests(own_paths(params))).items():
         with atomic_write(RESOLVED / f"{stage}.yaml") as temporary, temporary.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 
 
-def resolve(params: Params) -> dict[str, dict[str, Any]]:
-    """The effective values of each stage: resolved/<stage>.yaml by the stage's name."""
+def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+    """The effective values of each stage: resolved/<stage>.yaml by the stage's name.
+
+    Args:
+        digests: of the contents of `own_paths`, by key: a change there re-runs what depends on it.
+    """
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
@@ -43,10 +49,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     base = params.entry(params.model.base_model)
     model |= base.model_dump(include={"repo", "revision", "trust_remote_code"})
     return {
-        "download": _each(params.datasets, datasets, Location.origin),
-        "download_eval": _each(params.evaluation.sets, sets, EvaluationSet.origin),
-        "download_mteb": {"tasks": params.evaluation.mteb, "path": params.evaluation.mteb_path},
-        "download_models": {name: _model_source(params, key) for name, key in MODELS.items()},
+        "download": _sources("datasets", params.datasets, datasets, digests),
+        "download_eval": _sources("evaluation.sets", params.evaluation.sets, sets, digests),
+        "download_mteb": {
+            "tasks": params.evaluation.mteb,
+            "path": params.evaluation.mteb_path,
+            "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
+        },
+        "download_models": {name: _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
         "format": _each(params.datasets, datasets, Dataset.form),
         "mine": {name: _mining(params, name in datasets and params.mining.works_on(name)) for name in params.datasets},
         "mix": {
@@ -95,6 +105,16 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
+
+
+def _sources(table: str, entries: Mapping[str, Location], chosen: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
+    """Where each entry of a table lies, as the download stage sees it."""
+    sources: dict[str, Any] = _each(entries, chosen, lambda entry: entry.origin())
+    return {name: source | _digest(f"{table}.{name}.path", digests) for name, source in sources.items()}
+
+
+def _digest(key: str, digests: Mapping[str, str]) -> dict[str, str]:
+    return {"digest": digests[key]} if key in digests else {}
 
 
 def _provenance(entry: Dataset) -> dict[str, Any]:

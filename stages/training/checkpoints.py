@@ -17,6 +17,7 @@ from typing import Any
 
 from stages.errors import UserError
 from stages.files import remove
+from stages.own_paths import place
 
 CHECKPOINTS, FINGERPRINT = Path("checkpoints"), Path("models/fingerprint.txt")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
@@ -123,7 +124,7 @@ def starting_point(folder: Path, resume: bool | str, key: str) -> Path | None:
     """
     if not isinstance(resume, str):
         return last_complete(folder) if resume else None
-    named = Path(resume)
+    named = place(resume)
     if wrong := incomplete(named):
         raise UserError(f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true or false")
     if not (named / OWNER).is_file() or (named / OWNER).read_text(encoding="utf-8").strip() != key:
