@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stages.entry_checks import check_names, check_own_paths
 from stages.errors import UserError
-from stages.own_paths import own_paths, place, root
+from stages.own_paths import place
 from stages.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.training.checkpoints import incomplete
 
@@ -20,17 +21,11 @@ MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
 )
 
 
-OUTPUTS = (
-    *(f"data/{name}" for name in ("raw", "eval", "mteb", "formatted", "mined", "mixed", "validation")),
-    *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "made", "final")),
-)
-"""What the stages write: as an input it would change with every run."""
-
-
 def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield every mistake; ``environment`` tells whether `dvc exp run` is at work."""
+    yield from check_names(params)
     yield from _check_sets(params)
-    yield from _check_own_paths(params)
+    yield from check_own_paths(params)
     yield from _check_pins(params)
     yield from _check_models(params)
     yield from _check_base(params)
@@ -68,15 +63,6 @@ def _check_sets(params: Params) -> Iterator[str]:
         yield f"evaluation.mteb: names {', '.join(twice)} more than once; name each task once"
     if params.evaluation.mteb_path and not place(params.evaluation.mteb_path).is_dir():
         yield f"evaluation.mteb_path: {params.evaluation.mteb_path} is no folder; name the folder that holds one folder a task"
-
-
-def _check_own_paths(params: Params) -> Iterator[str]:
-    checkout = root().resolve()
-    for key, path in own_paths(params).items():
-        if checkout.is_relative_to(path.resolve()):
-            yield f"{key}: {path} contains the checkout itself; name a folder with nothing but the files to read"
-        elif any(path.resolve().is_relative_to(checkout / output) for output in OUTPUTS):
-            yield f"{key}: {path} is replaced by later runs; copy it to another folder, and name the copy"
 
 
 def _check_pins(params: Params) -> Iterator[str]:

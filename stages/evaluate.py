@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FINAL, SCORES = Path("models/final"), Path("models/scores.json")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
+DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
 
@@ -48,6 +49,7 @@ def main() -> None:
     evaluation, explanations = evaluate(settings)
     write_json(METRICS, evaluation)
 
+    from stages.evaluation.account import account
     from stages.evaluation.summary import table
     from stages.experiment import open_tracker
     from stages.plots import draw_evaluation, draw_explanations
@@ -56,7 +58,8 @@ def main() -> None:
         draw_evaluation(evaluation, temporary)
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
-    print(f"\n{table(evaluation)}\n", flush=True)
+    used = account(*(json.loads(path.read_text(encoding="utf-8")) for path in (DATA, MIX)))
+    print(f"\n{used}\n\n{table(evaluation)}\n", flush=True)
     with open_tracker(trained()) as tracker:
         tracker.metrics(evaluation)
 

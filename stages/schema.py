@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
-Profile = Literal["sample", "nordic", "ecommerce"]
+Profile = Literal["sample", "own", "nordic", "ecommerce"]
 DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "supervised_da", "paws_x", "ddsc", "eti", "esci", "beir"]
 EvaluationKind = Literal["beir", "nanobeir"]
 
@@ -26,8 +26,8 @@ def _revision(value: str) -> str:
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
-        raise ValueError(f"{value!r} cannot be a name; use letters, digits, '-' and '_'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
+        raise ValueError(f"{value[:80]!r} cannot be a name; use at most 64 letters, digits, '-' and '_'")
     return value
 
 

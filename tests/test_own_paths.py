@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_one_line_with_its_key(tmp_path: Path) -> None:
         digests({"datasets.x.path": folder})
     (folder / "c.jsonl").unlink()
     (folder / "loop").symlink_to(folder)
-    with pytest.raises(UserError, match="loop.* cannot be read"):
+    with pytest.raises(UserError, match=r"loop.* cannot be read"):
         digests({"datasets.x.path": folder})
 
 

@@ -10,13 +10,14 @@ from ruamel.yaml import YAML
 
 from stages.checks import check
 from stages.errors import UserError
+from stages.own_paths import own_paths
 from stages.params import PARAMS, read_params
 from stages.resolve import resolve
 from stages.schema import Params
 from stages.train import TrainSettings, decisive
 
 ROOT = Path(__file__).parents[1]
-PROFILES = ("sample", "nordic", "ecommerce")
+PROFILES = ("sample", "own", "nordic", "ecommerce")
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 Edit = Callable[[dict[str, Any]], None]
 
@@ -91,7 +92,7 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
             {"datasets__ddsc": {"kind": "ddsc", "repo": "a/b", "langauges": ["da"]}},
             r"datasets\.ddsc\.langauges: .*languages",
         ),
-        ({"profile": "nordisk"}, r"profile: is 'nordisk'; use one of sample, nordic or ecommerce"),
+        ({"profile": "nordisk"}, r"profile: is 'nordisk'; use one of sample, own, nordic or ecommerce"),
         ({"architecture": "colbert"}, r"architecture: is 'colbert'; use one of splade"),
         ({"training__learning_rate": "fast"}, r"training\.learning_rate: is 'fast', a str; give a number"),
         ({"training__learning_rate": -1.0}, r"training\.learning_rate: is -1\.0; give .*greater than 0"),
@@ -314,6 +315,85 @@ def test_a_licence_is_for_the_push_alone(read):
     entry = {"kind": "beir", "path": "/"}
     assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}
     assert resolve(read(datasets__mine={**entry, "license": "mit"}))["push"]["datasets"]["mine"]["license"] == "mit"
+
+
+def test_the_profile_for_own_data_takes_nothing_of_the_sample(read):
+    stages = resolve(read(profile="own"))
+    assert [name for name, entry in stages["download"].items() if entry["chosen"]] == ["my-search"]
+    assert [name for name, entry in stages["download_eval"].items() if entry["chosen"]] == ["my-search"]
+    assert stages["train"]["model"]["base_model"] == "made" and not stages["evaluate"]["mteb"]
+    assert not resolve(read())["download"]["my-search"]["chosen"]
+
+
+def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    paths = {"datasets__my-search__path": str(tmp_path), "evaluation__sets__my-search__path": str(tmp_path)}
+    models = {"model__base_model": str(tmp_path), "mining__method": "model", "mining__model": str(tmp_path)}
+    tasks = {"evaluation__mteb": ["NorQuadRetrieval"], "evaluation__mteb_path": str(tmp_path)}
+    params = read(profile="own", mining__cross_encoder=str(tmp_path), **paths, **models, **tasks)
+    keys = own_paths(params)
+    assert keys["evaluation.mteb_path (NorQuadRetrieval)"] == tmp_path / "NorQuadRetrieval"
+    before, after = resolve(params, dict.fromkeys(keys, "a")), resolve(params, dict.fromkeys(keys, "b"))
+    assert {stage for stage in before if before[stage] != after[stage]} == {
+        "download", "download_eval", "download_mteb", "download_models",
+    }  # fmt: skip
+    assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
+    assert before["download_mteb"]["digests"] == ["a"]
+    assert [entry["digest"] for entry in before["download_models"].values()] == ["a", "a", "a"]
+    assert own_paths(read()) == {}
+    assert not any("digest" in entry for entry in resolve(read())["download"].values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"evaluation__sets__mean": {"kind": "beir", "path": "/usr"}}, r"evaluation\.sets\.mean: .*the mean"),
+        ({"evaluation__sets__dev": {"kind": "beir", "path": "/usr"}}, r"evaluation\.sets\.dev: .*eval_sets"),
+        (
+            {"evaluation__sets__SweFaqRetrieval": {"kind": "beir", "path": "/usr"}, "evaluation__mteb": ["SweFaqRetrieval"]},
+            r"evaluation\.sets\.SweFaqRetrieval: .*MTEB task",
+        ),
+        ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, r"datasets: nli and NLI differ in upper and lower case only"),
+        ({"datasets__mine": {"kind": "beir", "path": "."}}, r"datasets\.mine\.path: \. contains the checkout"),
+        ({"datasets__mine": {"kind": "beir", "path": "/"}}, r"datasets\.mine\.path: / contains the checkout"),
+        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, r"datasets\.mine\.path: data/formatted is replaced by later"),
+    ],
+)
+def test_a_name_that_is_taken_and_a_path_that_changes_with_every_run_are_refused(read, monkeypatch, changes, line):
+    monkeypatch.chdir(ROOT)
+    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+
+
+def test_stages_and_reserved_words_of_yaml_are_names_like_others(read, monkeypatch):
+    entry = {"kind": "beir", "path": "/usr"}
+    params = read(
+        **{f"{table}__{name}": entry for table in ("datasets", "evaluation__sets") for name in ("mine", "mix", "no", "sample-mix")}
+    )
+    assert not [*check(params, {})]
+    assert {"mine", "mix", "no"} <= set(resolve(params)["download"])
+
+
+@pytest.mark.parametrize("name", ["null", "true", "2024"])
+def test_a_name_that_yaml_reads_as_something_else_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=r"datasets\.\w+: cannot be a name, .*; put it in quotes"):
+        read_text(tmp_path, r"^  sample-nli:", f"  {name}:")
+
+
+def test_every_relative_path_starts_at_the_checkout_that_dvc_was_started_in(read, tmp_path, monkeypatch):
+    checkout, copy = tmp_path / "checkout", tmp_path / "checkout/.dvc/tmp/exps/copy"
+    for folder in ("checkout/model", "checkout/tasks", "checkout/run/checkpoint-2", "my-search", "checkout/.dvc/tmp/exps/copy"):
+        (tmp_path / folder).mkdir(parents=True)
+    (checkout / "model" / "config.json").write_text('{"architectures": ["BertForMaskedLM"]}')
+    (checkout / "run" / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+    monkeypatch.chdir(copy)
+    params = read(
+        profile="own", evaluation__mteb_path="tasks", model__base_model="model", mining__method="model", mining__model="model",
+        mining__cross_encoder="model", training__resume="run/checkpoint-2",
+    )  # fmt: skip
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert len({mistake.partition(": ")[0] for mistake in check(params, {})}) == 7
+    monkeypatch.setenv("DVC_ROOT", str(checkout))
+    assert not [*check(params, {})]
 
 
 def test_broken_yaml_is_one_line(tmp_path):

@@ -43,10 +43,18 @@ def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Works
             } <= set(row)
 
 
-def test_a_second_repro_runs_nothing(workspace: Workspace) -> None:
+def test_a_second_repro_runs_resolve_alone(workspace: Workspace) -> None:
     output = workspace.run("dvc", "repro")
-    assert workspace.stages_run(output) == set()
-    assert "Data and pipelines are up to date" in output
+    assert workspace.stages_run(output) == {"resolve"}
+    assert workspace.run("git", "status", "--porcelain") == ""
+
+
+def test_the_report_says_whose_scores_it_shows(workspace: Workspace) -> None:
+    assert "earlier run" not in workspace.run("python", "-m", "stages.report")
+    failed = ("-S", "profile=own", "-S", "datasets.my-search.path=README.md", "-S", "evaluation.sets.my-search.path=README.md")
+    workspace.run("dvc", "exp", "run", *failed, status=255)
+    shown = workspace.run("python", "-m", "stages.report")
+    assert re.search(r"earlier run: .*format@my-search.*changed since, or failed", shown)
 
 
 def test_the_model_loads_with_stock_sentence_transformers(reproduced: Workspace) -> None:
@@ -150,18 +158,31 @@ def test_params_of_the_run_are_logged_to_a_local_mlflow_store(reproduced: Worksp
 
 
 @pytest.mark.slow
-def test_a_beir_folder_of_ones_own_trains_and_evaluates(workspace: Workspace, tmp_path: Path) -> None:
-    folder = write_beir(tmp_path / "mine")
-    sample = {f"sample-{name}": {"enabled": False} for name in ("nli", "qa", "ddsc", "esci")}
-    workspace.edit_params(
-        {
-            "datasets": {**sample, "mine": {"kind": "beir", "path": str(folder), "split": "train", "language": "nb"}},
-            "evaluation": {"sets": {"sample": {"enabled": False}, "mine": {"kind": "beir", "path": str(folder), "split": "test"}}},
-        }
-    )
-    workspace.run("dvc", "repro")
-    assert set(metrics(workspace, "mix")["sources"]) == {"mine"}
-    assert set(metrics(workspace)) == {"mine", "mean"}
+def test_own_data_by_relative_paths_in_place_in_a_queue_and_in_a_copy_and_again_when_its_files_change(workspace: Workspace) -> None:
+    folder = write_beir(workspace.folder.parent / "my-search")
+    output = workspace.run("dvc", "exp", "run", "-S", "profile=own", "-S", "evaluation.sets.my-search.language=null")
+    assert set(metrics(workspace, "mix")["sources"]) == {"my-search"}
+    assert set(metrics(workspace)) == {"my-search", "mean"}
+    assert re.search(r"^my-search +50 +\d+", output, re.M) and "10 queries (50 more have no relevant document)" in output
+
+    workspace.commit("own")
+    workspace.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "loss.query_regularizer_weight=0.01")
+    workspace.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "loss.query_regularizer_weight=0.1")
+    workspace.run("dvc", "queue", "start")
+    deadline = time.monotonic() + 300
+    while "Success" not in (status := workspace.run("dvc", "queue", "status")):
+        assert "Failed" not in status and time.monotonic() < deadline, workspace.run("dvc", "queue", "logs", "queued")
+        time.sleep(2)
+    assert {"copy", "queued"} <= set(re.findall(r"\w+", workspace.run("dvc", "exp", "list", "--name-only")))
+
+    assert workspace.stages_run(workspace.run("dvc", "repro")) == {"resolve"}
+    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "q60", "text": "Hvem bygde huset i gate 3?"}\n')
+    with (folder / "qrels" / "test.tsv").open("a", encoding="utf-8") as file:
+        file.write("q60\td3\t1\n")
+    again = workspace.run("dvc", "repro")
+    assert {"resolve", "download", "download-eval", "format", "mix", "evaluate"} <= workspace.stages_run(again)
+    assert "my-search: 11 queries" in again
 
 
 def write_beir(folder: Path) -> Path:
