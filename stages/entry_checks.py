@@ -8,8 +8,6 @@ from pathlib import Path
 from stages.own_paths import own_paths, root
 from stages.schema import Params
 
-TAKEN = {"mean": "the mean in metrics/evaluation.json", "dev": "the held-out training rows in training.eval_sets"}
-"""What an evaluation set cannot be called."""
 OUTPUTS = (
     *(f"data/{name}" for name in ("raw", "eval", "mteb", "formatted", "mined", "mixed", "validation")),
     *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "made", "final")),
@@ -18,15 +16,12 @@ OUTPUTS = (
 
 
 def check_names(params: Params) -> Iterator[str]:
-    """Yield a line for each name that is taken, or that a file system could confuse with another."""
+    """Yield a line for names that a file system could confuse."""
     for table, names in (("datasets", params.datasets), ("evaluation.sets", params.evaluation.sets), ("models", params.models)):
         for lower, number in Counter(name.lower() for name in names).items():
             if number > 1:
                 same = " and ".join(name for name in names if name.lower() == lower)
                 yield f"{table}: {same} differ in upper and lower case only, which some file systems do not tell apart; rename one of them"
-    for name in params.evaluation.sets:
-        if taken := TAKEN.get(name) or ("an MTEB task of evaluation.mteb" if name in params.evaluation.mteb else None):
-            yield f"evaluation.sets.{name}: this is the name of {taken}; choose another name"
 
 
 def check_own_paths(params: Params) -> Iterator[str]:

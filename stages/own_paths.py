@@ -84,7 +84,7 @@ def digests(paths: Mapping[str, Path]) -> dict[str, str]:
 def _below(path: Path) -> Iterator[Path]:
     if path.is_dir():
         for child in sorted(path.iterdir()):
-            if not child.name.startswith("."):
+            if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # which `datasets` reads
                 yield from _below(child)
     elif stat.S_ISREG(path.stat().st_mode):
         yield path

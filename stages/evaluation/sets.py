@@ -59,6 +59,8 @@ class RetrievalSet:
         parts = [f"{self.name}: {len(self.queries)} queries, {len(self.corpus)} documents"]
         if self.own:
             parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as BEIR does")
+        if self.queries_left_out:
+            parts.append(f"{self.queries_left_out} more queries have no text, or no relevant document in this split")
         if self.unknown:
             parts.append(f"{self.unknown}, which are ignored")
         return "; ".join(parts)

@@ -17,6 +17,7 @@ from stages.sources.folder import RawFolder
 
 UNKNOWN_ID, NOT_RELEVANT = "qrels name an unknown id", "not relevant, or repeated"
 NO_ANSWER, NOT_FOUND = "query has no answer", "answer not found in document"
+NOT_TRAINED = "documents of the corpus are not trained on, as no training query names them"
 FIRST_PASSAGE = "first passage, as no query has an answer"
 
 
@@ -42,25 +43,27 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, unknown.read)
     language = options.language or UNKNOWN
     repeated = unknown.read - unknown.ignored - sum(map(len, qrels.values()))
-    yield _chunk([], [], options, Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): repeated}), {})
+    named = {document for documents in qrels.values() for document in documents}
+    notes = {NOT_TRAINED: len(corpus) - len(named)} if split == "train" else {}
+    yield _chunk([], [], options, Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): repeated}), notes)
     pairs = ((query, document) for query, documents in qrels.items() for document in documents)
     while some := list(islice(pairs, READ_ROWS)):
-        anchors, positives, dropped, notes = [], [], Dropped(), Counter[str]()
+        anchors, positives, dropped, passages = [], [], Dropped(), Counter[str]()
         for query, document in some:
             text: str | None = corpus[document]
             if options.passage_words and len(corpus[document].split()) > options.passage_words:
                 text = (
                     None if answers and query not in answers else passage(corpus[document], options.passage_words, answers.get(query, []))
                 )
-                notes[FIRST_PASSAGE] += not answers
+                passages[FIRST_PASSAGE] += not answers
             if text is None:
                 dropped[NOT_FOUND if query in answers else NO_ANSWER, language] += 1
             else:
                 anchors.append(queries[query])
                 positives.append(text)
-        if notes[FIRST_PASSAGE]:
+        if passages[FIRST_PASSAGE]:
             raw.warn("passage_words: no query has an answer (a field answer or answers), so each long document becomes its first passage")
-        yield _chunk(anchors, positives, options, dropped, notes)
+        yield _chunk(anchors, positives, options, dropped, passages)
 
 
 def passage(text: str, words: int, answers: list[str]) -> str | None:

@@ -91,7 +91,7 @@ class Chunk:
 
     Attributes:
         added: rows beyond the first that one row of the raw files gave: so many more are in ``rows`` and ``dropped``.
-        notes: rows that the reader of the report should know of, by what is noted.
+        notes: rows, or documents, that the reader of the report should know of, by what is noted.
     """
 
     rows: pa.Table

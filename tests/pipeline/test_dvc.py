@@ -163,7 +163,11 @@ def test_own_data_by_relative_paths_in_place_in_a_queue_and_in_a_copy_and_again_
     output = workspace.run("dvc", "exp", "run", "-S", "profile=own", "-S", "evaluation.sets.my-search.language=null")
     assert set(metrics(workspace, "mix")["sources"]) == {"my-search"}
     assert set(metrics(workspace)) == {"my-search", "mean"}
-    assert re.search(r"^my-search +50 +\d+", output, re.M) and "10 queries (50 more have no relevant document)" in output
+    assert (
+        re.search(r"^my-search +50 +\d+", output, re.M)
+        and "10 queries, 60 documents; 50 more queries have no text, or no relevant" in output
+    )
+    assert "my-search: 10 documents of the corpus are not trained on" in output
 
     workspace.commit("own")
     workspace.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "loss.query_regularizer_weight=0.01")

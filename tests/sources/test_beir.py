@@ -4,7 +4,7 @@ import pytest
 
 from stages.errors import UserError
 from stages.sources import reader
-from stages.sources.beir import passage
+from stages.sources.beir import NOT_TRAINED, passage
 from stages.sources.chunk import Options
 from stages.sources.folder import RawFolder
 from tests.sources.conftest import read_all
@@ -32,6 +32,11 @@ def test_a_relevant_document_with_its_title_is_the_positive(folder):
 
 def test_without_dev_qrels_there_are_no_dev_rows(folder):
     assert read_all("beir", folder, "dev")[0] == []
+
+
+def test_documents_that_no_training_query_names_are_noted(folder):
+    [note] = [chunk.notes for chunk in reader("beir")(RawFolder(folder), "train", Options()) if chunk.notes]
+    assert note == {NOT_TRAINED: 1}
 
 
 def test_the_split_chooses_the_qrels(folder):
