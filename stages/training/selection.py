@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from stages.encoders.full_float32 import full_float32
 from stages.errors import UserError
 from stages.evaluation.retrieval import evaluate
 from stages.evaluation.scores import CORPUS_DIMS, NDCG, QUERY_DIMS
@@ -129,12 +129,11 @@ def read_scores(checkpoint: Path) -> dict[str, dict[str, float]]:
 @contextmanager
 def _without_autocast(model: SparseEncoder) -> Iterator[None]:
     """accelerate wraps ``forward`` of the instance for mixed precision; the class's own is float32, and TF32 is off for as long."""
-    wrapped, matmul = model.__dict__.pop("forward", None), torch.backends.cuda.matmul
-    precision, matmul.fp32_precision = matmul.fp32_precision, "ieee"
+    wrapped = model.__dict__.pop("forward", None)
     try:
-        yield
+        with full_float32():
+            yield
     finally:
-        matmul.fp32_precision = precision
         if wrapped is not None:
             model.__dict__["forward"] = wrapped
 

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast
 
+from stages.encoders.max_pooled_linear import in_blocks
 from stages.encoders.splade_head import attach, detach
 from stages.training.length_groups import length_groups
 from tests.conftest import SENTENCES
@@ -377,6 +378,26 @@ def test_a_head_that_is_more_than_its_linear_map_stays_stock(
     [placement] = attach(model.train())
     assert not placement.fused and reason in placement.reason
     assert torch.equal(embed(model, SENTENCES), stock)
+
+
+@pytest.mark.parametrize("everywhere, own", [("none", "none"), ("none", "tf32"), ("tf32", "none"), ("tf32", "ieee")])
+def test_the_probe_is_in_full_float32_and_leaves_the_precision_as_it_was(everywhere: str, own: str, folders: dict[str, Path]) -> None:
+    backends, matmul, seen = torch.backends, torch.backends.cuda.matmul, []
+
+    def maxima(*arguments: Any) -> Tensor:
+        seen.append(matmul.fp32_precision)
+        return in_blocks(*arguments)
+
+    model = splade(folders["bert"])
+    backends.fp32_precision, matmul.fp32_precision = everywhere, own
+    try:
+        before = matmul.fp32_precision
+        [placement] = attach(model, maxima)
+        assert placement.fused and seen == ["ieee"] and matmul.fp32_precision == before
+        backends.fp32_precision = "ieee"  # by a trainer, after the probe
+        assert matmul.fp32_precision == ("ieee" if own == "none" else own)
+    finally:
+        backends.fp32_precision = matmul.fp32_precision = "none"
 
 
 class ShiftedBert(BertForMaskedLM):
