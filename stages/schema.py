@@ -159,7 +159,7 @@ class Training(Section):
     dataloader_num_workers: Annotated[int, Field(ge=0)] | None = None
     dataloader_pin_memory: bool | None = None
     torch_compile: bool = False
-    triton: bool = False
+    triton: bool | None = None
     split_padding: Annotated[int, Field(ge=0)] | None = None
     num_threads: Count | None = None
     launcher: Literal["none", "torchrun"] = "none"

@@ -65,12 +65,11 @@ def main() -> None:
 
 def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
     """Train as the first process, or the only one: the one that holds the lock, and writes."""
-    from stages.training.run import MIXED, VALIDATION, run
+    from stages.training.run import MIXED, VALIDATION, engine_of, run
 
     base = MADE if settings.model.base_model == "made" else BASE
-    key = checkpoints.fingerprint(
-        decisive(settings) | {"device": device}, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])]
-    )
+    chosen = {"device": device, "triton": engine_of(settings, device, processes.count).triton}
+    key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
         if settings.training.resume is False:
@@ -93,9 +92,10 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
 def decisive(settings: TrainSettings) -> dict[str, Any]:
     """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were.
 
-    Of the device, what was chosen decides; the caller adds it.
+    Without ``device`` and ``triton``: the resolved ones are part of the fingerprint, and the caller adds them.
     """
-    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": {*Training.RUNNING, "device"}})
+    left_out = {*Training.RUNNING, "device", "triton"}
+    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": left_out})
 
 
 if __name__ == "__main__":

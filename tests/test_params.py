@@ -447,6 +447,7 @@ def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> No
     for changes in (
         {"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}, {"training__launcher": "torchrun"},
         {"training__dataloader_num_workers": 2}, {"training__dataloader_pin_memory": False},
+        {"training__device": "cpu"}, {"training__triton": False},  # resolved ones are part of the fingerprint
     ):  # fmt: skip
         assert settings(**changes) == shipped, changes
     assert settings(hub__push=True, hub__model_id="me/model", hub__strategy="checkpoint") == shipped

@@ -3,7 +3,7 @@
 A program takes one text and a block of terms, goes through the text's tokens in blocks, and keeps the largest logit and its
 row. Programs of the same terms follow each other, so that these are read from memory once.
 
-Never run on a GPU yet: see README. `tests/encoders/test_triton_maxima.py` runs it in Triton's interpreter and compiles it.
+Checked and measured on an H100: `benchmarks/gpu`. `tests/encoders/test_triton_maxima.py` runs it in Triton's interpreter and compiles it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from stages.encoders.full_float32 import full_float32
+from stages.encoders.max_pooled_linear import in_blocks
+
 TOKENS, TERMS = 64, 128  # logits of a program
+MORE_TERMS = 256  # on Hopper and Blackwell's large cards, whose shared memory holds them: an H100 took 1.77 ms, with 128 1.94
 OPTIONS = {"num_warps": 8, "num_stages": 3}
 
 
@@ -59,6 +63,11 @@ def width(bytes_each: int) -> int:
     return 128 // bytes_each
 
 
+def terms_of(device: torch.device) -> int:
+    """Terms of a program."""
+    return MORE_TERMS if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] in (9, 10) else TERMS
+
+
 def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
     """As `max_pooled_linear.in_blocks`, for tokens of float32, bfloat16 or float16; sums in float32 (TF32 where torch allows it)."""
     outputs, hidden = weight.shape
@@ -67,9 +76,25 @@ def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winner
         return pooled
     starts = torch.tensor([0, *lengths]).cumsum(0).to(tokens.device, torch.int32)
     tf32 = tokens.dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision == "tf32"
-    kernel[(len(lengths), triton.cdiv(outputs, TERMS))](
+    terms = terms_of(tokens.device)
+    kernel[(len(lengths), triton.cdiv(outputs, terms))](
         tokens.contiguous(), weight.to(tokens.dtype).contiguous(), starts, pooled, pooled if winners is None else winners, outputs, hidden,
-        TOKENS=TOKENS, TERMS=TERMS, WIDTH=width(tokens.element_size()), PRECISION="tf32" if tf32 else "ieee",
+        TOKENS=TOKENS, TERMS=terms, WIDTH=width(tokens.element_size()), PRECISION="tf32" if tf32 else "ieee",
         WINNERS=winners is not None, **OPTIONS,
     )  # fmt: skip
     return pooled
+
+
+def obstacle(device: str, dtype: torch.dtype) -> str:
+    """Why the kernel cannot be used on ``device`` for tokens of ``dtype``, or for float32 as in evaluation; empty if it can."""
+    lengths, generator = [70, 0, 1, 9], torch.Generator().manual_seed(0)
+    tokens, weight = (torch.randn(rows, 48, generator=generator).to(device) for rows in (sum(lengths), 300))
+    try:
+        for each in {torch.float32, dtype}:
+            for winners in (None, torch.zeros(len(lengths), len(weight), dtype=torch.int32, device=device)):
+                with full_float32():
+                    expected = in_blocks(tokens.to(each), weight, lengths, None)
+                    torch.testing.assert_close(triton_maxima(tokens.to(each), weight, lengths, winners), expected, equal_nan=True)
+    except Exception as error:  # Triton's, its compilers', the driver's
+        return f"whose probe failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return ""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from stages.errors import UserError
 
 WORKERS = 4  # that make batches for a GPU, at most
-SPLIT_PADDING = {"cpu": 64, "cuda": 2048, "mps": 0}  # tokens as dear as one more pass: measured on CPU, estimated on CUDA, unknown on MPS
+SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # tokens as dear as one more pass: measured on CPU, estimated on CUDA, unknown on MPS
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -82,13 +83,13 @@ def choose_engine(
     dataloader_num_workers: int | None = None,
     dataloader_pin_memory: bool | None = None,
     torch_compile: bool = False,
-    triton: bool = False,
+    triton: bool | None = None,
     split_padding: int | None = None,
     num_threads: int | None = None,
 ) -> Engine:
     """What ``device`` (cuda, mps or cpu) trains with, None meaning its own choice; sets the number of threads.
 
-    CUDA: the precision asked for, TF32 for what is left in float32 (Ampere and later), workers, pinned memory.
+    CUDA: the precision asked for; from Ampere on TF32 for what is left in float32 and the Triton head; workers, pinned memory.
     MPS: bf16 from macOS 14 on, no workers and no pinning: memory is shared already. CPU: float32.
     AdamW is fused everywhere. A step's texts are grouped by length, but not with torch.compile, which would compile each shape anew.
     ``processes``: of all machines, for the line that is printed.
@@ -104,9 +105,10 @@ def choose_engine(
     has_tf32 = device == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     if tf32 and not has_tf32:
         fallbacks.append("no TF32, which needs an Ampere GPU or later")
-    if triton and not (device == "cuda" and find_spec("triton")):
-        fallbacks.append("no Triton head, which needs a CUDA GPU and the package triton")
-        triton = False
+    dtype = torch.bfloat16 if bf16 else torch.float16 if fp16 else torch.float32
+    without_triton = "" if triton is False else _triton_obstacle(device, dtype)
+    if without_triton and (triton or device == "cuda"):
+        fallbacks.append(f"no Triton head, {without_triton}")
     if dataloader_pin_memory and device != "cuda":
         fallbacks.append("no pinned memory, which needs a CUDA GPU")
     if num_threads is not None or (device == "cpu" and "OMP_NUM_THREADS" not in os.environ):
@@ -123,13 +125,25 @@ def choose_engine(
         dataloader_num_workers=(min(WORKERS, share) if on_cuda else 0) if dataloader_num_workers is None else dataloader_num_workers,
         dataloader_pin_memory=on_cuda and dataloader_pin_memory is not False,
         torch_compile=torch_compile,
-        triton=triton,
+        triton=triton is not False and not without_triton,
         split_padding=(0 if torch_compile else SPLIT_PADDING[device]) if split_padding is None else split_padding,
         fallbacks=fallbacks,
     )
     if engine.dataloader_num_workers:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are the parallelism, and tokenizers warns of forks
     return engine
+
+
+@cache
+def _triton_obstacle(device: str, dtype: torch.dtype) -> str:
+    """Why the SPLADE head does without its Triton kernel; empty if it need not."""
+    if device != "cuda" or not find_spec("triton"):
+        return "which needs a CUDA GPU and the package triton"
+    if torch.cuda.get_device_capability()[0] < 8:
+        return "which needs an Ampere GPU or later"
+    from stages.encoders.triton_maxima import obstacle
+
+    return obstacle(device, dtype)
 
 
 def _has_bf16(device: str) -> bool:

@@ -11,9 +11,8 @@ from transformers import set_seed
 
 from stages.encoders import Encoder, Options, get_encoder
 from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound
-from stages.encoders.max_pooled_linear import Maxima
 from stages.encoders.norbert import lift_code, prepare_base
-from stages.encoders.splade_head import attach
+from stages.encoders.splade_head import Placement, attach
 from stages.errors import UserError
 from stages.evaluation.set_files import read_sets
 from stages.experiment import open_tracker
@@ -58,8 +57,7 @@ def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path |
     _quiet_libraries()
     device = choose_device(settings.training.device)
     flash = settings.model.attn_implementation == FLASH
-    knobs = settings.training.model_dump(include=ENGINE) | ({"split_padding": 0} if flash else {})  # it leaves padding out by itself
-    engine = choose_engine(device, processes.count, **knobs)
+    engine = engine_of(settings, device, processes.count)
     print(engine, flush=True)
     scored = settings.loss.distillation != "none"
     rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
@@ -90,6 +88,16 @@ def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path |
     processes.wait()
     if processes.first:
         _write(model, trained, validation, key)
+
+
+def engine_of(settings: "TrainSettings", device: str, processes: int) -> Engine:
+    """What the run trains with on ``device``."""
+    knobs = settings.training.model_dump(include=ENGINE)
+    if settings.model.attn_implementation == FLASH:  # it leaves padding out by itself
+        knobs["split_padding"] = 0
+    if settings.architecture == "csr" and knobs["triton"] is None:  # it has no SPLADE head
+        knobs["triton"] = False
+    return choose_engine(device, processes, **knobs)
 
 
 def _options(settings: "TrainSettings", device: str) -> Options:
@@ -138,7 +146,7 @@ def _build(settings: "TrainSettings", encoder: Encoder, options: Options, base: 
         model.prompts.update(options.prompts)
         require_sound(model, base)
         model.to(device)
-        for placement in attach(model, _maxima(engine.triton)):
+        for placement in _attach(model, engine.triton):
             if not placement.fused:
                 print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
         for name, reason in left_whole(model).items() if engine.split_padding else ():
@@ -146,13 +154,19 @@ def _build(settings: "TrainSettings", encoder: Encoder, options: Options, base: 
     return model
 
 
-def _maxima(triton: bool) -> Maxima | None:
-    """What makes the maxima of the SPLADE head; None: torch's own operations."""
-    if not triton:
-        return None
-    from stages.encoders.triton_maxima import triton_maxima
+def _attach(model: SparseEncoder, triton: bool) -> list[Placement]:
+    """Fuse the SPLADE heads, with the Triton kernel if it gives what stock gives, else with torch's operations."""
+    if triton:
+        from stages.encoders.triton_maxima import triton_maxima
 
-    return triton_maxima
+        with_kernel = attach(model, triton_maxima)
+        for placement, plain in zip(with_kernel, attach(model), strict=True):
+            if plain.fused and not placement.fused:
+                print(f"{placement.name}: no Triton head ({placement.reason})", flush=True)
+                triton = False
+        if triton:
+            return attach(model, triton_maxima)
+    return attach(model)
 
 
 def _texts(column: str) -> Iterator[str]:

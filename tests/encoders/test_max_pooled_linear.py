@@ -81,7 +81,7 @@ def test_a_stack_has_texts_of_like_lengths_and_no_more_tokens_than_it_may(monkey
 @pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
 def test_products_give_the_gradients_of_pairs(lengths: list[int], needed: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLICE", 45)
-    monkeypatch.setitem(module.BLOCK, "cpu", 512 * 48)
+    monkeypatch.setattr(module, "SPREAD", 512 * 48)
     tokens, weight = (tensor.detach() for tensor in tensors(lengths, 1100, 8, torch.float64))
     winners = torch.zeros(len(lengths), 1100, dtype=torch.int32)
     in_blocks(tokens, weight, lengths, winners)

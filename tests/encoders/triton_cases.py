@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import torch
 from sentence_transformers import SparseEncoder
 
+from stages.encoders import triton_maxima as module
 from stages.encoders.max_pooled_linear import in_blocks, max_pooled_linear
 from stages.encoders.splade_head import attach
-from stages.encoders.triton_maxima import triton_maxima
+from stages.encoders.triton_maxima import obstacle, triton_maxima
 from tests.encoders.test_max_pooled_linear import SHAPES, tensors, whole
 from tests.tiny_models import save
 
@@ -40,7 +42,7 @@ def half_precision() -> None:
 def no_tokens() -> None:
     tokens, weight = (tensor.detach() for tensor in tensors([2, 3], 5, 4))
     lengths = [0, 2, 0, 3, 0]
-    assert torch.equal(triton_maxima(tokens, weight, lengths, None), in_blocks(tokens, weight, lengths, None))
+    torch.testing.assert_close(triton_maxima(tokens, weight, lengths, None), in_blocks(tokens, weight, lengths, None))
     assert (triton_maxima(tokens[:0], weight, [0, 0], None) == float("-inf")).all()
     assert triton_maxima(tokens[:0], weight, [], None).shape == (0, 5)
 
@@ -67,6 +69,15 @@ def attached() -> None:
         [placement] = attach(model, triton_maxima)
         assert placement.fused, placement.reason
         torch.testing.assert_close(model.encode(texts, convert_to_sparse_tensor=False), stock, rtol=1e-5, atol=1e-5)
+
+
+def probed() -> None:
+    for dtype in (torch.float32, torch.float16):
+        assert obstacle("cpu", dtype) == ""
+    with patch.object(module, "TOKENS", 48):  # no power of two: it does not compile
+        assert "whose probe failed" in obstacle("cpu", torch.float32)
+    with patch.object(module, "in_blocks", lambda *arguments: in_blocks(*arguments) + 0.1):
+        assert "not close" in obstacle("cpu", torch.float32)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
 """What a device trains with: chosen by itself, overruled by a knob, named in one line."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from sentence_transformers import SparseEncoder
 
+from stages.encoders.max_pooled_linear import in_blocks
+from stages.training import device as device_module
 from stages.training.device import choose_engine, cores
+from stages.training.run import _attach
+from tests.tiny_models import save
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +60,31 @@ def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0))
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr("stages.training.device.cores", lambda: 16)
+    monkeypatch.setattr("stages.training.device._triton_obstacle", lambda device, dtype: "")
 
 
-def test_cuda_gets_bf16_tf32_workers_and_pinned_memory(ampere: None) -> None:
-    line = "training on cuda (NVIDIA A100): bf16, TF32, adamw_torch_fused, 4 workers, pinned memory"
+def test_cuda_gets_bf16_tf32_workers_pinned_memory_and_the_triton_head(ampere: None) -> None:
+    line = "training on cuda (NVIDIA A100): bf16, TF32, adamw_torch_fused, 4 workers, pinned memory, Triton head"
     assert str(choose_engine("cuda", 1, bf16=True, fp16=False, split_padding=0)) == line
+
+
+@pytest.mark.parametrize("triton, line", [(None, "no Triton head, it broke"), (True, "no Triton head, it broke"), (False, "")])
+def test_cuda_does_without_the_triton_head_where_it_cannot_be_and_says_why(
+    ampere: None, monkeypatch: pytest.MonkeyPatch, triton: bool | None, line: str
+) -> None:
+    monkeypatch.setattr("stages.training.device._triton_obstacle", lambda device, dtype: f"it broke with {dtype}")
+    engine = choose_engine("cuda", 1, bf16=True, fp16=False, triton=triton)
+    assert not engine.triton
+    assert "; ".join(engine.fallbacks) == (f"{line} with torch.bfloat16" if line else "")
+
+
+@pytest.mark.parametrize("capability, package, reason", [((7, 5), True, "an Ampere GPU"), ((8, 0), False, "the package triton")])
+def test_the_triton_head_needs_its_package_and_an_ampere_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], package: bool, reason: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    monkeypatch.setattr("stages.training.device.find_spec", lambda name: object() if package else None)
+    assert reason in device_module._triton_obstacle.__wrapped__("cuda", torch.bfloat16)
 
 
 def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +92,22 @@ def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: p
     assert choose_engine("cuda", 8, bf16=True, fp16=False).dataloader_num_workers == 2
 
 
+@pytest.mark.parametrize("error, kept", [(0.0, True), (1.0, False)])
+def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(
+    error: float, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kernel(*arguments: Any) -> torch.Tensor:
+        return in_blocks(*arguments) + error
+
+    monkeypatch.setitem(sys.modules, "stages.encoders.triton_maxima", SimpleNamespace(triton_maxima=kernel))
+    model = SparseEncoder(str(save(tmp_path / "splade", "splade")), device="cpu")
+    [placement] = _attach(model, triton=True)
+    assert placement.fused and model[1].__dict__["forward"].maxima is (kernel if kept else None)
+    assert ("no Triton head (the probe failed" in capsys.readouterr().out) is not kept
+
+
 def test_cuda_without_any_of_it(ampere: None) -> None:
-    off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0}
+    off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0, "triton": False}
     engine = choose_engine("cuda", 1, bf16=False, fp16=True, **off)
     assert str(engine) == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
     assert engine.tf32 is False
