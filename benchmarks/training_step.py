@@ -62,22 +62,27 @@ def take_steps(kind: str, model: Any, size: str, options: argparse.Namespace) ->
 
 def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
     """The model on its device, with our head if ``kind`` is ours; SPLADE's loss; AdamW."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
 
-    from stages.encoders.splade_head import attach, detach
-
-    detach(model)
     model.to(options.device).train()
     if options.gradient_checkpointing:
         model[0].model.activation_checkpointing_enable()
     else:
         model[0].model.activation_checkpointing_disable()
+    put_head(kind, model, options)
+    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
+    return model, loss, torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)  # the default of transformers
+
+
+def put_head(kind: str, model: Any, options: argparse.Namespace) -> None:
+    """Our head if ``kind`` is ours, else the stock one."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from stages.encoders.splade_head import attach, detach
+
+    detach(model)
     if kind == "ours":
         [placement] = attach(model, maxima(options.triton))
         assert placement.fused, placement.reason
-    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
-    return model, loss, torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)  # the default of transformers
 
 
 def groups_of(kind: str, model: Any, options: argparse.Namespace) -> AbstractContextManager[None]:

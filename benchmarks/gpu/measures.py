@@ -8,6 +8,8 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +21,19 @@ import padding as padding_benchmark
 import splade_head
 import torch
 from largest_batch import largest_for
-from training_step import build, take_steps
+from training_step import build, column, groups_of, prepare, put_head, take_steps
 
 Row = dict[str, Any]
 KINDS = {"stock": ("stock", False), "ours": ("ours", False), "ours, Triton": ("ours", True)}
+STEPS: dict[str, tuple[str, bool, int | None]] = {  # head, in Triton or not, training.split_padding
+    "stock": ("stock", False, 0),
+    "torch, no groups": ("ours", False, 0),
+    "torch": ("ours", False, None),
+    "Triton, no groups": ("ours", True, 0),
+    "Triton": ("ours", True, None),
+}
 TRITON = [  # TOKENS, TERMS, warps, stages, WIDTH that `kernels` tries
-    (64, 128, 8, 3, 64), (64, 128, 4, 3, 64), (64, 256, 8, 3, 64), (128, 128, 8, 3, 64), (128, 128, 4, 4, 64), (128, 256, 8, 3, 64),
-    (128, 128, 8, 4, 32),
+    (64, 128, 8, 3, 64), (64, 128, 4, 3, 64), (64, 256, 8, 3, 64), (64, 256, 8, 4, 64), (64, 256, 4, 3, 64), (64, 256, 8, 2, 64),
 ]  # fmt: skip
 
 
@@ -114,21 +122,86 @@ def head(device: str, smoke: bool) -> Iterator[Row]:
                 yield from beside_stock(device, what, run)
 
 
-def step(device: str, smoke: bool, kinds: tuple[str, ...] = tuple(KINDS), **changes: Any) -> Iterator[Row]:
-    """Whole training steps; all kinds take the same model in turn."""
+class Steps:
+    """Training steps of one model, its head put on anew for each kind; the optimizer stays."""
+
+    def __init__(self, device: str, size: str, **changes: Any) -> None:
+        self.device, self.changes = device, changes
+        layers, hidden, self.vocabulary, length = map(int, size.split("x"))
+        model = build(layers, hidden, self.vocabulary, length)
+        self.model, self.loss, self.optimizer = prepare("stock", model, settings(device, **changes))
+
+    @contextmanager
+    def way(self, kind: str, triton: bool, saving: int | None) -> Iterator[None]:
+        """While it lasts, steps are made so."""
+        options = settings(self.device, triton=triton, split_padding=saving, **self.changes)
+        put_head(kind, self.model, options)
+        with groups_of(kind, self.model, options):
+            yield
+
+    def times(self, batches: list[Any]) -> list[float]:
+        """Seconds of a step on each of the batches, which are lists of columns."""
+        return [splade_head.timed(partial(self._step, columns), self.device)["seconds"] for columns in batches]
+
+    def _step(self, columns: list[dict[str, torch.Tensor]]) -> None:
+        copies = [{name: value.to(self.device) for name, value in column.items()} for column in columns]
+        with torch.autocast(self.device, torch.bfloat16):
+            total = torch.stack(list(self.loss(copies, None).values())).sum()
+        total.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def step(device: str, smoke: bool, kinds: tuple[str, ...] = tuple(STEPS), rounds: int = 4, **changes: Any) -> Iterator[Row]:
+    """Whole training steps on the same batches: medians over all rounds but the first, kinds in turns."""
     for size in ["2x32x700x4x16"] if smoke else ["12x768x50000x16x256", "12x768x250000x16x256"]:
-        layers, hidden, vocabulary, _, length = map(int, size.split("x"))
-        model = build(layers, hidden, vocabulary, length)
-
-        def run(kind: str, triton: bool, size: str = size, model: Any = model) -> Row:
-            return take_steps(kind, model, size, settings(device, triton=triton, **changes))
-
-        yield from beside_stock(device, {"layers x hidden x vocabulary x batch x length": size}, run, kinds)
+        layers, hidden, vocabulary, batch, length = map(int, size.split("x"))
+        generator = torch.Generator().manual_seed(1)
+        batches = [[column(batch, length, vocabulary, generator) for _ in range(2)] for _ in range(2 if smoke else 6)]
+        steps = Steps(device, f"{layers}x{hidden}x{vocabulary}x{length}", **changes)
+        chosen = {name: STEPS[name] for name in kinds if has_triton(device) or not STEPS[name][1]}
+        times: dict[str, list[float]] = {name: [] for name in chosen}
+        peaks = dict.fromkeys(chosen, 0.0)
+        for turn in range(2 if smoke else rounds):
+            for name, (kind, triton, saving) in chosen.items():
+                free(device)
+                splade_head.start_peak(device)
+                with steps.way(kind, triton, saving):
+                    found = steps.times(batches)
+                times[name] += found if turn else []
+                peaks[name] = splade_head.peak_megabytes(device)
+        for name, each in times.items():
+            middle, first = sorted(each)[len(each) // 2], sorted(times["stock"])[len(times["stock"]) // 2]
+            row = {"layers x hidden x vocabulary x batch x length": size, "kind": name, "ms": 1000 * middle, "fastest": 1000 * min(each)}
+            yield row | {"MB": peaks[name], "faster": first / middle, "less": peaks["stock"] / peaks[name]}
 
 
 def checkpointing(device: str, smoke: bool) -> Iterator[Row]:
     """`step` with gradient checkpointing."""
-    yield from step(device, smoke, ("stock", "ours"), gradient_checkpointing=True, steps=6)
+    yield from step(device, smoke, ("stock", "torch", "Triton"), 3, gradient_checkpointing=True)
+
+
+def launches(device: str, smoke: bool) -> Iterator[Row]:
+    """What a step of `step` comes to on the GPU: kernels, and ms that it computes; the rest of the time it waits for launches."""
+    layers, hidden, vocabulary, batch, length = map(int, ("2x32x700x4x16" if smoke else "12x768x50000x16x256").split("x"))
+    generator = torch.Generator().manual_seed(1)
+    batches = [[column(batch, length, vocabulary, generator) for _ in range(2)]]
+    steps = Steps(device, f"{layers}x{hidden}x{vocabulary}x{length}")
+    for name, (kind, triton, saving) in STEPS.items():
+        if triton and not has_triton(device):
+            continue
+        on = torch.profiler.ProfilerActivity
+        with steps.way(kind, triton, saving):
+            alone = min(steps.times(4 * batches)[1:])
+            with torch.profiler.profile(activities=[on.CUDA if device == "cuda" else on.CPU]) as profile:
+                steps.times(batches)
+        work = [event for event in profile.events() or [] if event.device_type == torch.autograd.DeviceType.CUDA]
+        yield {
+            "kind": name,
+            "kernels": len(work),
+            "GPU ms": sum(event.time_range.elapsed_us() for event in work) / 1000,
+            "ms": 1000 * alone,
+        }
 
 
 def compile(device: str, smoke: bool) -> Iterator[Row]:
@@ -148,17 +221,22 @@ def compile(device: str, smoke: bool) -> Iterator[Row]:
 
 def padding(device: str, smoke: bool) -> Iterator[Row]:
     """Steps on the mission's text lengths, by what a further group has to save (`training.split_padding`)."""
-    options = settings(device, size="2x32x700" if smoke else "12x768x50000")
     with TemporaryDirectory() as folder:
-        batches = padding_benchmark.mixed_lengths(Path(folder))
-    savings = [64, 2048] if smoke else [256, 512, 1024, 2048, 4096, 8192]
-    ways = [padding_benchmark.Way("stock", "stock"), padding_benchmark.Way("ours", "ours")]
-    ways += [padding_benchmark.Way(f"ours, groups that save {saving}", "ours", saving) for saving in savings]
-    picked = sorted(np.random.default_rng(2).choice(len(batches), 3 if smoke else 40, replace=False))
-    times = padding_benchmark.seconds(ways, [batches[place] for place in picked], options)
-    for way, spent in zip(ways, times, strict=True):
-        share, tokens = padding_benchmark.padding(batches, way.saving)
-        yield {"way": way.name, "padding": share, "tokens": tokens, "ms": 1000 * spent, "faster": times[0] / spent}
+        lengths = padding_benchmark.mixed_lengths(Path(folder))
+    steps = Steps(device, f"{'2x32x700' if smoke else '12x768x50000'}x{padding_benchmark.CAP}")
+    generator = torch.Generator().manual_seed(1)
+    picked = sorted(np.random.default_rng(2).choice(len(lengths), 2 if smoke else 16, replace=False))
+    batches = [[padding_benchmark.tokens(each, steps.vocabulary, generator) for each in lengths[place].T] for place in picked]
+    stock = 0.0
+    for saving in [None, 0, 64] if smoke else [None, 0, 512, 2048, 8192, 32768]:
+        share, tokens = padding_benchmark.padding(lengths, saving or 0)
+        kind, triton = ("stock", False) if saving is None else ("ours", has_triton(device))
+        with steps.way(kind, triton, saving):
+            _, times = (steps.times(batches) for _ in range(2))  # the first meets shapes that libraries have not seen
+        spent = sum(times) / len(times)
+        stock = stock or spent
+        way = "stock" if saving is None else f"ours, groups that save {saving}" if saving else "ours"
+        yield {"way": way, "padding": share, "tokens": tokens, "ms": 1000 * spent, "faster": stock / spent}
 
 
 def largest_batch(device: str, smoke: bool) -> Iterator[Row]:
@@ -173,7 +251,7 @@ def largest_batch(device: str, smoke: bool) -> Iterator[Row]:
             torch.cuda.set_per_process_memory_fraction(fraction)
             row: Row = {"layers x hidden x vocabulary x length": size, "GiB": round(fraction * total / 2**30, 1)}
             for kind in ("stock", "ours"):
-                row[kind] = largest_for(kind, model, size, settings(device))
+                row[kind] = largest_for(kind, model, size, settings(device, triton=True))
                 free(device)
             yield row | {"more": row["ours"] / max(1, row["stock"])}
     torch.cuda.set_per_process_memory_fraction(1.0)
@@ -197,18 +275,17 @@ def kernels(device: str, smoke: bool) -> Iterator[Row]:
     half = weight.bfloat16()
     least = median(lambda: tokens @ half.t(), device)
     yield {"part": "the product alone, whole", "ms": 1000 * least, "TFLOP/s": flop / least / 1e12}
-    for saving in (128, 512, 4096):
-        for block in (23, 25, 27, 29):
-            with patch.multiple(module, SAVING=saving), patch.dict(module.BLOCK, {tokens.device.type: 1 << block}):
-                spent = median(forward(module.in_stacks), device)
-            yield {"part": f"in_stacks, SAVING {saving}, BLOCK 2^{block}", "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
+    for block in (25, 27, 29):
+        with patch.dict(module.BLOCK, {tokens.device.type: 1 << block}):
+            spent = median(forward(module.in_stacks), device)
+        yield {"part": f"in_stacks, BLOCK 2^{block}", "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
     for constants in TRITON if has_triton(device) else ():
         from stages.encoders import triton_maxima as kernel
 
         rows, terms, warps, stages, wide = constants
         what = f"triton_maxima, TOKENS {rows}, TERMS {terms}, {warps} warps, {stages} stages, WIDTH {wide}"
         options = {"num_warps": warps, "num_stages": stages}
-        with patch.multiple(kernel, TOKENS=rows, TERMS=terms, OPTIONS=options, width=lambda _, wide=wide: wide):
+        with patch.multiple(kernel, TOKENS=rows, TERMS=terms, MORE_TERMS=terms, OPTIONS=options, width=lambda _, wide=wide: wide):
             try:
                 spent = median(forward(kernel.triton_maxima), device)
             except Exception as error:  # no room for its operands, most often
@@ -219,6 +296,7 @@ def kernels(device: str, smoke: bool) -> Iterator[Row]:
     for share in (1.0, 0.04, 0.005):
         gradient = torch.randn(texts, outputs, device=device) * (torch.rand(texts, outputs, device=device) < share)
         gradient = gradient.bfloat16()
-        for way in (module.by_products, module.by_pairs):
-            spent = median(lambda: way(gradient, tokens, weight, winners, lengths, (True, True)), device)  # noqa: B023
-            yield {"part": f"{way.__name__}, {share:.1%} active", "ms": 1000 * spent}
+        for way, block in ((module.by_products, 25), (module.by_products, 26), (module.by_products, 27), (module.by_pairs, 25)):
+            with patch.multiple(module, SPREAD=1 << block):
+                spent = median(lambda: way(gradient, tokens, weight, winners, lengths, (True, True)), device)  # noqa: B023
+            yield {"part": f"{way.__name__}, {share:.1%} active{f', SPREAD 2^{block}' * (way is module.by_products)}", "ms": 1000 * spent}
