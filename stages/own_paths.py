@@ -10,12 +10,14 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError
 from stages.files import write_json
 from stages.manifest import MANIFEST, sha256
-from stages.schema import Location, Params
+
+if TYPE_CHECKING:
+    from stages.schema import Location, Params
 
 ROOT = "NORDIC_SPARSE_ROOT"
 """Environment variable: the root, if it is not the checkout in which dvc was started (a clone that works for another checkout)."""
@@ -34,9 +36,9 @@ def place(path: str | Path) -> Path:
     return root() / Path(path).expanduser()
 
 
-def own_paths(params: Params) -> dict[str, Path]:
+def own_paths(params: "Params") -> dict[str, Path]:
     """Where each path of data or models lies that this run reads, by the key of params.yaml that names it."""
-    entries: dict[str, Location] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
+    entries: dict[str, "Location"] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
     entries |= {f"evaluation.sets.{name}": entry for name, entry in params.evaluation.sets.items()}
     paths = {f"{key}.path": entry.path for key, entry in entries.items() if entry.path and entry.chosen(params.profile)}
     if folder := params.evaluation.mteb_path:

@@ -13,7 +13,7 @@ import torch
 from stages.errors import UserError
 
 WORKERS = 4  # that make batches for a GPU, at most
-SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # tokens as dear as one more pass: measured on CPU, estimated on CUDA, unknown on MPS
+SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # tokens as dear as one more pass: measured on CPU and an H100, unknown on MPS
 CGROUP = Path("/sys/fs/cgroup")
 
 
