@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stages.training.distributed import Processes
 
 BASE, MADE = Path("models/base"), Path("models/made")
-CODE = (Path("stages/train.py"), Path("stages/training"), Path("stages/encoders"), Path("stages/rows/parquet.py"))
+CODE = (Path("stages/train.py"), Path("stages/training"), Path("stages/encoders"), Path("stages/rows"))
 
 
 class TrainSettings(Section):

@@ -1,15 +1,16 @@
 """Inference-free SPLADE: documents as in SPLADE, queries as a bag of words with one learned weight a token.
 
 Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). The query weights
-start at the training documents' inverse document frequency and have their own, higher learning rate; queries are not regularised.
+start at the inverse document frequency in the distinct training documents and have their own, higher learning rate; queries are not regularised.
 """
 
 import copy
 from collections.abc import Iterable
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import cast
 
+import pyarrow as pa
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router
@@ -21,6 +22,7 @@ from stages.encoders import Encoder, Options
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
+from stages.rows.normalisation import HashSet, hash_texts, normal_form
 
 
 def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
@@ -41,6 +43,8 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
 def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary: int) -> torch.Tensor:
     """Inverse document frequency of each token, log(1 + (N − df + 0.5) / (df + 0.5)) as in BM25; 0 for special tokens.
 
+    A document that is in several rows, such as a passage with several questions, counts once: 8 bytes are kept for each distinct one.
+
     Args:
         documents: texts to count in, read once, 10,000 at a time.
         vocabulary: number of weights; the model's may exceed the tokenizer's.
@@ -48,14 +52,15 @@ def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary
     Returns:
         float32 of shape (vocabulary,).
     """
-    frequency = torch.zeros(vocabulary)
-    total = 0
+    frequency = torch.zeros(vocabulary, dtype=torch.long)
+    seen = HashSet()
     iterator = iter(documents)
-    while texts := list(islice(iterator, 10_000)):
-        total += len(texts)
-        for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
-            frequency[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
-    weight = torch.log1p((total - frequency + 0.5) / (frequency + 0.5))
+    while rows := list(islice(iterator, 10_000)):
+        new = seen.add(hash_texts(normal_form(pa.array(rows, pa.string()))))
+        if texts := list(compress(rows, new)):
+            for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
+                frequency[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
+    weight = torch.log1p((len(seen) - frequency + 0.5) / (frequency + 0.5))
     weight[tokenizer.all_special_ids] = 0.0
     return weight
 

@@ -104,11 +104,14 @@ def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_
     assert torch.equal(ours, theirs)
 
 
-def test_idf_is_the_formula_of_bm25(base: Path) -> None:
+def test_idf_is_the_formula_of_bm25_over_distinct_documents(base: Path) -> None:
     tokenizer = get_encoder("splade").build(base, OPTIONS, SENTENCES).tokenizer
-    weight = idf(tokenizer, ["museet", "museet", "ferja"], len(tokenizer))
-    token = tokenizer("ferja", add_special_tokens=False)["input_ids"][0]
-    assert weight[token] == pytest.approx(torch.log(torch.tensor(1 + (3 - 1 + 0.5) / (1 + 0.5))).item())
+    rows = ["museet", "ferja", *["museet", " Museet"] * 10_000, "museet båten"]  # more rows than are counted at once
+    weight = idf(tokenizer, rows, len(tokenizer))
+    assert weight.dtype == torch.float32
+    for word, documents in (("ferja", 1), ("museet", 2)):
+        token = tokenizer(word, add_special_tokens=False)["input_ids"][0]
+        assert weight[token] == pytest.approx(torch.log(torch.tensor(1 + (3 - documents + 0.5) / (documents + 0.5))).item())
 
 
 def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
