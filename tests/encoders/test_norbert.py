@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -19,12 +20,12 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound, require_zeros
-from stages.encoders.norbert import lift_code, prepare_base
+from stages.encoders.norbert import EMBEDDINGS, lift_code, prepare_base
 from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.training.length_groups import length_groups
 from tests.conftest import SENTENCES
-from tests.encoders.lookalikes.folders import write_folder
+from tests.encoders.lookalikes.folders import HEAD, write_folder
 from tests.watching import watched
 
 FAMILIES = ("norbert4", "norbert3")
@@ -124,6 +125,31 @@ def test_the_tie_is_decided_by_what_the_file_holds(tied: bool, tmp_path: Path) -
     model.save_pretrained(str(tmp_path / "final"), create_model_card=False)
     again = SparseEncoder(str(tmp_path / "final"), **TRUST)[0].model
     assert (again.classifier.emb2vocab.weight is again.embedding.word_embedding.weight) is tied
+
+
+@pytest.mark.parametrize("held", ["embeddings", "head", "both"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_weight_for_embeddings_and_head_may_stand_in_the_file_under_either_name(family: str, held: str, tmp_path: Path) -> None:
+    reference = write_folder(tmp_path / "base", family)
+    file = tmp_path / "base" / "model.safetensors"
+    weights = load_file(file)
+    if held != "embeddings":
+        weights[HEAD[family]] = weights[EMBEDDINGS].clone()
+    if held == "head":  # as in the conversion of ltg/norbert3-base on refs/pr/5
+        del weights[EMBEDDINGS]
+    save_file(weights, file, metadata={"format": "pt"})
+    base = prepare_base(tmp_path / "base", tmp_path / "work")
+    require_masked_lm_head(base, trust_remote_code=True)
+    model = get_encoder("splade").build(base, OPTIONS, [])
+    require_sound(model, base)
+    torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
+    tied = model[0].model.get_output_embeddings().weight is model[0].model.embedding.word_embedding.weight
+    assert tied is (family == "norbert3" or held != "both")
+    attach(model)
+    one_step(model)
+    torch.optim.SGD(model.parameters(), lr=0.05).step()
+    model.save_pretrained(str(tmp_path / "final"), create_model_card=False)
+    torch.testing.assert_close(embed(SparseEncoder(str(tmp_path / "final"), **TRUST)), embed(model.eval()), rtol=1e-5, atol=1e-6)
 
 
 def test_bf16_weights_become_float32(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from stages.errors import UserError
 from stages.files import atomic_write
 
+EMBEDDINGS = "embedding.word_embedding.weight"
+
 
 @dataclass(frozen=True)
 class Family:
@@ -28,7 +30,8 @@ class Family:
         code: its modelling file.
         repair: the file added to it, whose classes are those of the family with Repaired before their names.
         replaced: classes of ``code`` that the repair builds on.
-        head: the last linear map's weight, which a file with tied embeddings lacks; None where they are always tied.
+        head: the last linear map's weight.
+        always_tied: whether that is the word embeddings in every model; else only where a file holds one weight for both.
     """
 
     name: str
@@ -36,7 +39,8 @@ class Family:
     code: str
     repair: str
     replaced: tuple[str, ...]
-    head: str | None
+    head: str
+    always_tied: bool
 
 
 FAMILIES = (
@@ -47,6 +51,7 @@ FAMILIES = (
         repair="repaired_gptbert.py",
         replaced=("GptBertModel", "GptBertForMaskedLM", "Layer", "RotaryPositionalEmbeddings"),
         head="classifier.emb2vocab.weight",
+        always_tied=False,
     ),
     Family(
         name="NorBERT 3",
@@ -54,7 +59,8 @@ FAMILIES = (
         code="modeling_norbert.py",
         repair="repaired_norbert.py",
         replaced=("NorbertModel", "NorbertForMaskedLM", "EncoderLayer"),
-        head=None,
+        head="classifier.nonlinearity.5.weight",
+        always_tied=True,
     ),
 )
 
@@ -136,7 +142,7 @@ def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: 
         "architectures": [f"Repaired{family.prefix}{'ForMaskedLM' if has_head else 'Model'}"],
         "auto_map": auto_map,
         "dtype": "float32",  # NorBERT in plain bf16 gave errors up to 0.2 in the embeddings
-        "tie_word_embeddings": family.head is None or (has_head and family.head not in weights),
+        "tie_word_embeddings": family.always_tied or (has_head and not {EMBEDDINGS, family.head} <= weights),
     }
 
 
