@@ -1,13 +1,12 @@
 """What is wrong with params.yaml beyond single values: one line a mistake, each with key, problem and remedy."""
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from stages.entry_checks import check_names, check_own_paths
 from stages.errors import UserError
+from stages.model_checks import check_model_files
 from stages.own_paths import place
 from stages.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.training.checkpoints import incomplete
@@ -29,6 +28,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_pins(params)
     yield from _check_models(params)
     yield from _check_base(params)
+    yield from check_model_files(params)
     yield from _check_sizes(params)
     yield from _check_targets(params)
     yield from _check_mining(params)
@@ -120,31 +120,6 @@ def _check_base(params: Params) -> Iterator[str]:
             f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
             "name a dense sentence-transformers model"
         )
-    if base == "made" or not entry.path or not place(entry.path).is_dir():
-        return
-    folder = place(entry.path)
-    names = _architectures(folder / "config.json")
-    if architecture == "csr" and _mentions(folder / "modules.json", "sparse_encoder"):
-        yield f"model.base_model: csr cannot build on {base}, a sparse model; name a dense sentence-transformers model or a plain encoder"
-    elif (folder / "modules.json").exists():
-        return
-    elif names is None:
-        yield f"model.base_model: {base} holds no config.json that can be read; name a folder that transformers can load"
-    elif architecture != "csr" and not any(name.endswith("ForMaskedLM") for name in names):
-        found = ", ".join(names) or "no architecture"
-        yield f"model.base_model: {architecture} needs a masked-LM head, and {base} is {found}; name a …ForMaskedLM model, or use csr"
-
-
-def _architectures(config: Path) -> list[str] | None:
-    """The architectures that a config.json names; None where it is missing or broken."""
-    try:
-        return list(json.loads(config.read_text(encoding="utf-8")).get("architectures") or [])
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _mentions(path: Path, text: str) -> bool:
-    return path.exists() and text in path.read_text(encoding="utf-8")
 
 
 def _check_sizes(params: Params) -> Iterator[str]:

@@ -41,18 +41,55 @@ def main(arguments: Sequence[str]) -> None:
             settings = read_resolved("download_mteb")
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
         case ["model", name]:
-            settings = read_resolved("download_models")[name]
-            fetch({"kind": "model", **settings}, MODELS / name, settings.get("key", ""), "model")
+            settings = read_resolved("download_models")
+            fetch_model(settings[name], MODELS / name, settings["architecture"], settings["max_seq_length"])
         case _:
             raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | model base|miner|cross-encoder")
+
+
+def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str, max_seq_length: int) -> None:
+    """Write the folder ``target``, named base, miner or cross-encoder, with a model that can be used as that.
+
+    Args:
+        origin: ``chosen``, and then ``key`` (names it in error lines), ``repo`` with ``revision`` or ``path``, ``trust_remote_code``.
+        architecture: splade, inference-free-splade or csr; for the base. max_seq_length: its tokens.
+
+    Raises:
+        UserError: it does not exist, cannot be reached, or cannot be used. What came down is kept for the next try.
+    """
+    if not origin["chosen"]:
+        mark_unused(target)
+        return
+    key, name = origin["key"], origin["repo"] or origin["path"]
+    length = max_seq_length if target.name == "base" else None
+
+    def check(folder: Path, complete: bool) -> None:
+        from stages.encoders.model_check import check_model, check_small_files
+        from stages.encoders.model_files import Use, task_of
+
+        use = Use(key, name, task_of(folder, target.name, architecture), origin["trust_remote_code"], length)
+        (check_model if complete else check_small_files)(folder, use)
+
+    if origin["repo"]:
+        with ExitStack() as downloads:
+            files, about = _snapshot(downloads, {"kind": "model", **origin}, key, "model", inspect=partial(check, complete=False))
+            check(files, complete=True)
+            with atomic_write(target) as folder:
+                write_manifest(files, about)
+                shutil.move(files, folder)
+    else:
+        check(place(name), complete=True)
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            _copy(place(name), folder, key)
+            write_manifest(folder, manifest(folder, kind="model"))
 
 
 def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> None:
     """Write the folder ``target`` from the origin: a pinned Hub snapshot, a local folder or file, or the built-in sample.
 
     Args:
-        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``; ``trust_remote_code``: a
-            model's Python files come too.
+        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``.
         key: the key of params.yaml that error lines name.
         repo_type: "dataset" or "model".
 
@@ -75,7 +112,7 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
             if origin.get("sample"):
                 _write_sample(origin["sample"], folder, key)
             else:
-                _copy(place(origin["path"]), folder, key if repo_type == "model" else f"{key}.path")
+                _copy(place(origin["path"]), folder, f"{key}.path")
             write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
@@ -150,10 +187,11 @@ def _snapshot(
     repo_type: str,
     select: Callable[[Sequence[str]], set[str]] | None = None,
     store: Path = DOWNLOADS,
+    inspect: Callable[[Path], None] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest.
 
-    ``select`` says which of the repository's files are needed; else those that the kind reads.
+    ``select`` says which of the repository's files are needed; else those that the kind reads. ``inspect``: see `stages.snapshot`.
     """
     from stages.hub import Source
     from stages.snapshot import snapshot
@@ -161,7 +199,7 @@ def _snapshot(
     repo, revision, kind = origin["repo"], origin["revision"], origin["kind"]
     source = Source(repo, revision, repo_type, key)
     chosen = select or partial(_select, origin=origin, key=key)
-    files, listed = downloads.enter_context(snapshot(source, chosen, store, patience=_patience()))
+    files, listed = downloads.enter_context(snapshot(source, chosen, store, inspect=inspect, patience=_patience()))
     digests = {file.path: file.sha256 for file in listed if file.sha256}
     return files, manifest(files, kind=kind, repo=repo, revision=revision, digests=digests)
 

@@ -80,6 +80,8 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
 def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str, Any], "Sequence[Explanation]"]:
     from sentence_transformers import SparseEncoder
 
+    from stages.encoders.model_files import Use, task_of
+    from stages.encoders.own_code import require_allowed_code
     from stages.encoders.splade_head import attach
     from stages.evaluation.bm25 import retrieve
     from stages.evaluation.examples import candidates, choose
@@ -94,6 +96,7 @@ def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
     known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
+    require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
     # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)

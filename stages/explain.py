@@ -64,6 +64,12 @@ def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
     if folder == FINAL:
         trust_remote_code = trust_remote_code or bool(read_resolved("evaluate").get("trust_remote_code"))
 
+    from stages.encoders.model_files import Use, task_of
+    from stages.encoders.own_code import require_allowed_code
+
+    use = Use("--model", str(folder), task_of(folder, "trained"), trust_remote_code, permission="add --trust-remote-code")
+    require_allowed_code(folder, use)
+
     from sentence_transformers import SparseEncoder
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 

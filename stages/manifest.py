@@ -58,9 +58,15 @@ def write_manifest(folder: Path, value: Mapping[str, Any]) -> None:
 
 def read_licence(folder: Path) -> str | None:
     """The licence that the manifest in ``folder`` names; None where there is no manifest, or none in it."""
-    path = folder / MANIFEST
-    value = json.loads(path.read_text(encoding="utf-8")).get("license") if path.is_file() else None
+    value = read_manifest(folder).get("license")
     return value if isinstance(value, str) else None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in ``folder``; empty where there is none."""
+    path = folder / MANIFEST
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return value
 
 
 def header(card: str) -> dict[str, Any]:

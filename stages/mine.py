@@ -51,15 +51,16 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     """What finds negatives, as mine_hard_negatives takes it; None where none are to be found."""
     from sentence_transformers import SentenceTransformer, SparseEncoder
 
-    from stages.encoders.base_check import require_allowed_code
+    from stages.encoders.model_files import Use, task_of
     from stages.encoders.norbert import prepare_base
+    from stages.encoders.own_code import require_allowed_code
     from stages.mining.vectors import BM25, Encoder, RowNumbers
 
     if settings["method"] == "none":
         return None
     if settings["method"] == "bm25":
         return RowNumbers(BM25())
-    require_allowed_code(MINER, "the model of mining.model", settings["miner"]["trust_remote_code"])
+    require_allowed_code(MINER, Use("mining.model", "its model", task_of(MINER, "miner"), settings["miner"]["trust_remote_code"]))
     folder = prepare_base(MINER, work)
     modules = folder / "modules.json"
     if modules.exists() and "sparse_encoder" in modules.read_text(encoding="utf-8"):
@@ -71,9 +72,11 @@ def load_cross_encoder(options: Mapping[str, Any]) -> "CrossEncoder":
     """The teacher, and judge of the margin."""
     from sentence_transformers import CrossEncoder
 
-    from stages.encoders.base_check import require_allowed_code
+    from stages.encoders.model_files import Use, task_of
+    from stages.encoders.own_code import require_allowed_code
 
-    require_allowed_code(CROSS_ENCODER, "the model of mining.cross_encoder", options["trust_remote_code"])
+    task = task_of(CROSS_ENCODER, "cross-encoder")
+    require_allowed_code(CROSS_ENCODER, Use("mining.cross_encoder", "its model", task, options["trust_remote_code"]))
     return CrossEncoder(str(CROSS_ENCODER), **options, local_files_only=True)
 
 

@@ -56,7 +56,11 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             "path": params.evaluation.mteb_path,
             "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
         },
-        "download_models": {name: _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
+        "download_models": {
+            **{name: _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
+            "architecture": params.architecture,  # not watched by dvc, as max_seq_length: what is there is not downloaded again
+            "max_seq_length": params.model.max_seq_length,
+        },
         "format": _each(params.datasets, datasets, Dataset.form),
         "mine": {name: _mining(params, name in datasets and params.mining.works_on(name)) for name in params.datasets},
         "mix": {

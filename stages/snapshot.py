@@ -23,6 +23,7 @@ from stages.hub import AGAIN, ERRORS, Source, explain, headers
 from stages.manifest import sha256
 from stages.retries import Incomplete, Patience
 
+WEIGHTS = ".safetensors"
 TRIES = 2  # of a file that arrives whole with a wrong checksum
 
 
@@ -50,6 +51,7 @@ def snapshot(
     select: Callable[[list[str]], set[str]],
     store: Path,
     *,
+    inspect: Callable[[Path], None] | None = None,
     endpoint: str | None = None,
     patience: float = 60.0,
     timeout: float | None = None,
@@ -61,6 +63,8 @@ def snapshot(
 
     Args:
         select: which of the repository's paths to bring.
+        inspect: called with the folder when all but the weights is in it. What it raises ends the download before they come; the files
+            that are there stay for the next one.
         endpoint: of the Hub; HF_ENDPOINT's unless given. patience: see `Patience`. timeout: seconds without a byte,
             HF_HUB_DOWNLOAD_TIMEOUT's unless given.
 
@@ -75,8 +79,12 @@ def snapshot(
             listed = [file for file in listed if file.path in selected]
             _prune(place / "files", selected)
             with tqdm(total=sum(file.size for file in listed), desc=source.repo, unit="B", unit_scale=True, delay=2, disable=None) as bar:
-                for file in listed:
-                    remote.bring(file, place / "files" / file.path, place / "parts" / file.path, bar.update)
+                large = [file for file in listed if file.path.endswith(WEIGHTS)]
+                for files, then in (([file for file in listed if file not in large], inspect), (large, None)):
+                    for file in files:
+                        remote.bring(file, place / "files" / file.path, place / "parts" / file.path, bar.update)
+                    if then:
+                        then(place / "files")
         except ERRORS as error:
             raise explain(error, source, remote.endpoint, place) from error
         (place / "files").mkdir(exist_ok=True)

@@ -1,6 +1,8 @@
 """What several test modules build on: a real, small base model made from a few sentences."""
 
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,17 @@ SENTENCES = [
     "Båten till ön avgår varje timme från bryggan.",
     "Kommunen tømmer søppelet hver mandag morgen.",
 ]
+
+
+@pytest.fixture(scope="module")
+def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Code that transformers copies from models' folders goes to a folder of the test module's, not to the home directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+        patch.setattr(sys, "path", list(sys.path))
+        yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from transformers import BertConfig, BertForSequenceClassification
 
-from stages.download import fetch, fetch_mteb
+from stages.download import fetch, fetch_model, fetch_mteb
 from stages.errors import UserError
 from stages.evaluation.sets import load_nanobeir
 from stages.evaluation.texts import TEXTS, read_texts
 from stages.snapshot import snapshot
+from tests.encoders.lookalikes.folders import write_folder
 from tests.hub_server import LoopbackHub
+from tests.hub_store import read
 
 ROOT = Path(__file__).parents[1]
 REPO = "Fremtind/all-nli-norwegian"
@@ -179,34 +182,85 @@ def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_com
     assert not [path for _, path in hub.requests if "/resolve/" in path]
 
 
-def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
-    files = ["config.json", "model.safetensors", "modeling_norbert.py", "vocab.txt", "1_Pooling/config.json"]
+def downloads(hub: LoopbackHub) -> list[str]:
+    """The names of the files that were asked for, in their order."""
+    return [path.rpartition("/resolve/")[2].partition("/")[2] for _, path in hub.requests if "/resolve/" in path]
+
+
+def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, base: Path, tmp_path: Path) -> None:
+    files = read(base) | {"modeling_own.py": b"code", "vocab.txt": b"words"}
     others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
-    revision = hub.add_repo("model", "ltg/norbert3-base", {name: name.encode() for name in files + others}, license="Apache-2.0")
+    revision = hub.add_repo("model", "a/base", files | dict.fromkeys(others, b"other"), license="Apache-2.0")
     for trusted in (True, False):
-        done = run("model", "base", resolved={"base": model_origin("ltg/norbert3-base", revision, trust_remote_code=trusted)})
+        settings = {"architecture": "splade", "max_seq_length": 32, "base": model_origin("a/base", revision, trust_remote_code=trusted)}
+        done = run("model", "base", resolved=settings)
         assert done.returncode == 0, done.stderr
         about = run.manifest("models/base")
         names = {file["path"] for file in about["files"]}
-        assert names == {*files, "README.md"} - (set() if trusted else {"modeling_norbert.py"})
+        assert names == {*files, "README.md"} - (set() if trusted else {"modeling_own.py"})
         assert (about["kind"], about["license"]) == ("model", "apache-2.0")
-    assert (tmp_path / "models/base/model.safetensors").read_bytes() == b"model.safetensors"
+    assert (tmp_path / "models/base/model.safetensors").read_bytes() == files["model.safetensors"]
+    assert not (tmp_path / ".downloads").exists()
 
 
-def test_the_models_of_mining_come_as_the_base_does(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
-    revision = hub.add_repo("model", "a/ce", {"config.json": b"{}", "model.safetensors": b"weights", "code.py": b"x"}, license="mit")
-    settings = {"miner": {"chosen": False}, "cross-encoder": model_origin("a/ce", revision)}
-    for name in settings:
-        assert run("model", name, resolved=settings).returncode == 0
-    assert [path.name for path in (tmp_path / "models/miner").iterdir()] == ["unused.txt"]
-    assert {path.name for path in (tmp_path / "models/cross-encoder").iterdir()} == {
-        "config.json",
-        "model.safetensors",
-        "manifest.json",
-        "README.md",
-    }
-    missing = run("model", "cross-encoder", resolved={"cross-encoder": model_origin("a/none", revision)})
-    assert "models.x: the Hub has no model a/none" in one_line(missing)
+@pytest.fixture
+def near_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
+    """The loopback Hub for downloads in this process, in an empty folder."""
+    hub.prepare(monkeypatch, tmp_path / "home")
+    monkeypatch.setattr("stages.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
+    monkeypatch.chdir(tmp_path)
+    return hub
+
+
+@pytest.mark.usefixtures("modules_cache")
+@pytest.mark.parametrize("role", ["base", "miner"])
+def test_permission_for_code_is_asked_for_before_the_weights_and_nothing_is_downloaded_twice(near_hub: LoopbackHub, role: str) -> None:
+    write_folder(Path("norbert"), "norbert3")
+    entry = model_origin("ltg/norbert3-base", near_hub.add_repo("model", "ltg/norbert3-base", Path("norbert"), branch="refs/pr/5"))
+    with pytest.raises(UserError, match=r"^models\.x: ltg/norbert3-base needs Python code of its own.*set trust_remote_code to true"):
+        fetch_model(entry, Path("models") / role, "splade", 32)
+    assert "config.json" in downloads(near_hub) and "model.safetensors" not in downloads(near_hub)
+    assert not (Path("models") / role).exists()
+    fetch_model(entry | {"trust_remote_code": True}, Path("models") / role, "splade", 32)
+    names = downloads(near_hub)
+    assert len(names) == len(set(names)) and {"model.safetensors", "modeling_norbert.py"} <= {*names}
+    assert (Path("models") / role / "model.safetensors").read_bytes() == Path("norbert/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_base_that_cannot_be_used_is_one_line_and_what_came_down_is_kept(near_hub: LoopbackHub, base: Path, local: bool) -> None:
+    entry = model_origin("a/base", near_hub.add_repo("model", "a/base", base))
+    entry |= {"repo": None, "revision": None, "path": str(base)} if local else {}
+    with pytest.raises(UserError, match=r"^model\.max_seq_length must be at most 512, .*\(models\.x\), got 513; "):
+        fetch_model(entry, Path("models/base"), "splade", 513)
+    assert not Path("models/base").exists()
+    fetch_model(entry, Path("models/base"), "splade", 512)
+    names = downloads(near_hub)
+    assert len(names) == len(set(names)) and bool(names) is not local
+    assert Path("models/base/model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
+def test_a_base_without_a_tokenizer_is_refused_before_its_weights_come(near_hub: LoopbackHub, base: Path, architecture: str) -> None:
+    files = {name: content for name, content in read(base).items() if not name.startswith("tokenizer")}
+    with pytest.raises(UserError, match=r"^models\.x: a/base has a tokenizer of \d tokens that knows 0% of"):
+        fetch_model(model_origin("a/base", near_hub.add_repo("model", "a/base", files)), Path("models/base"), architecture, 32)
+    assert "model.safetensors" not in downloads(near_hub)
+
+
+def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base: Path) -> None:
+    BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=1)).save_pretrained("ce")
+    files = read(base) | read(Path("ce"))
+    revision = near_hub.add_repo("model", "a/ce", files | {"code.py": b"x"}, license="mit")
+    fetch_model({"chosen": False}, Path("models/miner"), "splade", 32)
+    assert [path.name for path in Path("models/miner").iterdir()] == ["unused.txt"]
+    target = Path("models/cross-encoder")
+    fetch_model(model_origin("a/ce", revision), target, "splade", 1000)  # its own length is what counts
+    assert {path.name for path in target.iterdir()} == {*files, "manifest.json", "README.md"}
+    with pytest.raises(UserError, match=r"models\.x: the Hub has no model a/none"):
+        fetch_model(model_origin("a/none", revision), target, "splade", 32)
+    with pytest.raises(UserError, match=r"models\.x: a/headless has no complete classification head"):
+        fetch_model(model_origin("a/headless", near_hub.add_repo("model", "a/headless", base)), target, "splade", 32)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +285,7 @@ def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: Loopb
 
 def test_a_base_model_of_pickles_is_refused(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("model", "an/old-one", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    done = run("model", "base", resolved={"base": model_origin("an/old-one", revision)})
+    done = run("model", "base", resolved={"architecture": "splade", "max_seq_length": 32, "base": model_origin("an/old-one", revision)})
     assert "models.x: an/old-one has no safetensors weights" in one_line(done)
     assert not (tmp_path / "models/base").exists()
 

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from stages.encoders import Options, get_encoder
+from stages.encoders.norbert import lift_code, prepare_base
 from stages.errors import UserError
+from stages.evaluate import EvaluateSettings, evaluate
 from stages.explain import main
 from tests import tiny_models
+from tests.encoders.lookalikes.folders import write_folder
 
-QUERY, DOCUMENT = "hva er øl?", "øl er en drikk"
+QUERY, DOCUMENT, TRUST = "hva er øl?", "øl er en drikk", "--trust-remote-code"
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,26 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, tmp_pat
     with pytest.raises(UserError) as raised:
         main(arguments)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("modules_cache")
+@pytest.mark.parametrize("family", ["norbert3", "norbert4"])
+def test_a_model_with_code_of_its_own_is_one_line_without_permission(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "base", family)
+    options = Options(max_seq_length=32, trust_remote_code=True)
+    for architecture in ("splade", "inference-free-splade"):
+        model = get_encoder(architecture).build(prepare_base(tmp_path / "base", tmp_path / "work"), options, [DOCUMENT])
+        model.save_pretrained(str(tmp_path / architecture), create_model_card=False)
+        lift_code(tmp_path / architecture)
+        with pytest.raises(UserError, match=r"^--model: \S+ needs Python code of its own.*add --trust-remote-code$") as raised:
+            main([QUERY, "--model", str(tmp_path / architecture)])
+        assert "\n" not in str(raised.value)
+        assert any("dimensions are active" in line for line in printed(capsys, QUERY, "--model", str(tmp_path / architecture), TRUST))
+    monkeypatch.setattr("stages.evaluate.FINAL", tmp_path / "splade")
+    monkeypatch.setattr("stages.evaluate.SCORES", tmp_path / "scores.json")
+    (tmp_path / "scores.json").write_text("{}")
+    settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
+    with pytest.raises(UserError, match=r"needs Python code of its own.*set trust_remote_code to true in its entry of `models`"):
+        evaluate(settings)

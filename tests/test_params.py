@@ -1,12 +1,15 @@
 """params.yaml: strict, one line a mistake, and the presets behind its nulls."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from safetensors.numpy import save_file
 
 from stages.checks import check
 from stages.errors import UserError
@@ -200,6 +203,64 @@ def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_l
     assert "needs a masked-LM head" in mistake
 
 
+CODE = '{"architectures": ["XForMaskedLM"], "auto_map": {"AutoConfig": "configuration_x.XConfig"}}'
+
+
+def local_model(folder: Path, positions: int = 512) -> Path:
+    """What resolve reads of a model: a configuration, and weights with a table of positions."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertForMaskedLM"]}))
+    save_file({"bert.embeddings.position_embeddings.weight": np.zeros((positions, 2), np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+            "Git LFS pointer in place",
+        ),
+        (lambda folder: (folder / "model.safetensors").unlink(), r"has no model\.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("{"), r"config\.json that is not valid JSON"),
+        (
+            lambda folder: (folder / "config.json").write_text(CODE),
+            "needs Python code of its own, .*set trust_remote_code to true in its entry",
+        ),
+    ],
+)
+def test_a_local_model_is_looked_at_before_anything_runs(read, change, line, tmp_path):
+    folder = local_model(tmp_path / "model")
+    settings = {"mining__method": "model", "mining__model": "b", "models__b": {"path": str(folder)}}
+    for asked in ({"model__base_model": str(folder)}, settings, {"mining__cross_encoder": str(folder)}):
+        assert not [*check(read(**asked), {})]
+    change(folder)
+    for key, asked in {
+        "model.base_model": {"model__base_model": str(folder)},
+        "models.b": settings,
+        "mining.cross_encoder": {"mining__cross_encoder": str(folder)},
+    }.items():
+        [mistake] = check(read(**asked), {})
+        assert re.search(rf"^{key}: {folder} .*{line}", mistake) and "\n" not in mistake
+
+
+def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = {"models__b": {"repo": "a/b", "revision": "0" * 40}, "model__base_model": "b"}
+    folder = local_model(tmp_path / "models/base", positions=64)
+    assert not [*check(read(**entry, model__max_seq_length=65), {})]  # no manifest: nobody knows what this is
+    (folder / "manifest.json").write_text(json.dumps({"repo": "a/b", "revision": "0" * 40}))
+    assert not [*check(read(**entry, model__max_seq_length=64), {})]
+    [mistake] = check(read(**entry, model__max_seq_length=65), {})
+    assert re.search(r"^model\.max_seq_length must be at most 64, .* a/b \(models\.b\), got 65; make it smaller", mistake)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
+    assert not [*check(read(**entry, architecture="csr", model__max_seq_length=64), {})]
+    [mistake] = check(read(**entry, model__max_seq_length=64), {})
+    assert "model.base_model: splade needs a masked-LM head, and b is BertModel" in mistake
+    other = entry | {"models__b": {"repo": "a/b", "revision": "1" * 40}}
+    assert not [*check(read(**other, model__max_seq_length=65), {})]
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -227,7 +288,7 @@ def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, li
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
     off = resolve(read())
     assert set(map(str, off["mine"].values())) == {"{'chosen': False}"}
-    assert off["download_models"] == {name: {"chosen": False} for name in ("base", "miner", "cross-encoder")}
+    assert all(off["download_models"][name] == {"chosen": False} for name in ("base", "miner", "cross-encoder"))
     bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
     assert bm25["download_models"] == off["download_models"]
     assert [name for name, values in bm25["mine"].items() if values["chosen"]] == ["sample-qa"]  # norquad is not of this profile
@@ -239,6 +300,7 @@ def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
 
 def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
     (tmp_path / "config.json").write_text("{}")
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
     pinned = {"repo": "a/b", "branch": "refs/pr/1", "revision": "0" * 40, "trust_remote_code": True}
     models = {"models__b": pinned, "models__c": {"path": str(tmp_path)}}
     params = read(**models, model__base_model="b", mining__method="model", mining__model="c", mining__cross_encoder=str(tmp_path))
@@ -249,6 +311,8 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
         "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
         "miner": {"chosen": True, "key": "models.c", **local},
         "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
+        "architecture": "splade",
+        "max_seq_length": 128,
     }
     assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
     assert resolved["evaluate"]["trust_remote_code"] is True

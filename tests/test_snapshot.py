@@ -84,6 +84,21 @@ def test_only_what_is_selected_comes_and_nothing_stays_behind(bring: Bring, hub:
     assert not store.exists()
 
 
+def test_the_weights_come_last_and_only_if_what_came_before_is_accepted(bring: Bring, hub: LoopbackHub, store: Path) -> None:
+    files = {"a.safetensors": ROWS, "config.json": b"{}", "modeling.py": b"code"}
+    revision = hub.add_repo("dataset", "a/model", files)
+
+    def refuse(folder: Path) -> None:
+        assert {path.name for path in folder.iterdir()} == {"config.json"}
+        raise UserError("no permission")
+
+    with pytest.raises(UserError, match="no permission"):
+        bring(revision, "a/model", select=lambda paths: {"a.safetensors", "config.json"}, inspect=refuse)
+    assert store.exists() and not asked_for(hub, "a.safetensors")
+    assert bring(revision, "a/model", inspect=lambda folder: None) == files
+    assert [len(asked_for(hub, name)) for name in files] == [1, 1, 1]
+
+
 FAULTS: dict[str, Callable[[LoopbackHub, str], None]] = {
     "429": lambda hub, name: hub.fail(name, status=429, headers={"Retry-After": "1"}),
     "500": lambda hub, name: hub.fail(name, status=500, times=2),

@@ -1,7 +1,7 @@
 """Inference-free SPLADE: documents as in SPLADE, queries as a bag of words with one learned weight a token.
 
 Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). The query weights
-start at the inverse document frequency in the distinct training documents and have their own, higher learning rate; queries are not regularised.
+start at the inverse document frequency in the distinct training documents and have a higher learning rate; queries are not regularised.
 """
 
 import copy

@@ -13,6 +13,7 @@ from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.encoders import Encoder, Options, loading
+from stages.encoders.norbert import transformer_folder
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 
@@ -21,7 +22,7 @@ def masked_language_model(base: Path, options: Options) -> Transformer:
     """The base as a module whose ``token_embeddings`` are logits, shape (batch, length, vocabulary)."""
     trust = {"trust_remote_code": options.trust_remote_code}
     return Transformer(
-        str(base),
+        str(transformer_folder(base)),
         transformer_task="fill-mask",
         max_seq_length=options.max_seq_length,
         model_kwargs={**trust, **loading(options)},

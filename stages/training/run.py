@@ -10,8 +10,11 @@ from sentence_transformers import SparseEncoder
 from transformers import set_seed
 
 from stages.encoders import Encoder, Options, get_encoder
-from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound
+from stages.encoders.base_check import require_sound
+from stages.encoders.model_check import require_weights
+from stages.encoders.model_files import Use, require_positions, task_of
 from stages.encoders.norbert import lift_code, prepare_base
+from stages.encoders.own_code import require_allowed_code
 from stages.encoders.splade_head import Placement, attach
 from stages.errors import UserError
 from stages.evaluation.set_files import read_sets
@@ -135,9 +138,12 @@ def _read_validation(settings: "TrainSettings") -> Validation | None:
 
 def _build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
     """The model to be trained, on its device and with our head; what it has to do without is printed."""
-    require_allowed_code(base, settings.model.base_model, options.trust_remote_code)
+    task = task_of(base, "base", settings.architecture)
+    use = Use("model.base_model", settings.model.base_model, task, options.trust_remote_code, options.max_seq_length)
+    require_allowed_code(base, use)
+    require_positions(base, use)
     if settings.architecture != "csr":
-        require_masked_lm_head(base, trust_remote_code=options.trust_remote_code)
+        require_weights(base, use)
     with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
         with attention_in_one_line(settings.model.attn_implementation):
             model = encoder.build(base, options, _texts("positive"), _texts("anchor"))

@@ -1,6 +1,7 @@
 """The model families that people use as bases: each builds, trains a step, saves and loads again; what cannot work says so."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,18 @@ from transformers import (
 from stages.encoders import Options, get_encoder
 from stages.encoders.base_check import (
     POSITIVE_LIMIT,
-    missing_weights,
     probe_head,
-    require_allowed_code,
-    require_masked_lm_head,
     require_sound,
     require_zeros,
 )
+from stages.encoders.model_check import check_model, load_without_weights, require_weights
+from stages.encoders.model_files import Use
 from stages.encoders.norbert import prepare_base
 from stages.errors import UserError
 from tests.conftest import SENTENCES
 
 OPTIONS = Options(max_seq_length=48, hidden_dim=64, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+USE = Use("models.x", "some/model", "fill-mask")
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 24}
 MARKS = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -74,8 +75,7 @@ def write_tokenizer(folder: Path) -> None:
 def test_each_family_trains_a_step_and_is_the_same_when_stock_loads_it(family: str, tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", family)
     assert prepare_base(base, tmp_path / "work") == base
-    require_allowed_code(base, family, allowed=False)
-    require_masked_lm_head(base)
+    check_model(base, replace(USE, max_seq_length=60))
     encoder = get_encoder("splade")
     model = encoder.build(base, OPTIONS, [])
     [probe] = require_sound(model, base)
@@ -99,16 +99,16 @@ def test_electra_without_a_masked_lm_head_is_refused_in_one_line(tmp_path: Path)
     base = write_base(tmp_path / "base", "electra", AutoModelForPreTraining, embedding_size=16)
     assert json.loads((base / "config.json").read_text())["architectures"] == ["ElectraForPreTraining"]
     with pytest.raises(UserError, match="has no complete masked-LM head: generator_") as caught:
-        require_masked_lm_head(base)
+        require_weights(base, USE)
     assert "\n" not in str(caught.value) and "name a …ForMaskedLM model, or use csr" in str(caught.value)
-    require_masked_lm_head(write_base(tmp_path / "generator", "electra", embedding_size=16))
+    require_weights(write_base(tmp_path / "generator", "electra", embedding_size=16), USE)
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "deberta-v2"])
 def test_an_encoder_alone_is_no_base_for_splade_but_one_for_csr(family: str, tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", family, AutoModel)
     with pytest.raises(UserError, match="has no complete masked-LM head"):
-        require_masked_lm_head(base)
+        require_weights(base, USE)
     assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
 
 
@@ -120,8 +120,8 @@ def test_a_masked_lm_without_pooler_is_a_base_for_csr(tmp_path: Path) -> None:
 def test_a_model_with_no_masked_lm_form_is_refused_in_one_line(tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=len(PIECES), n_positions=64, n_embd=24, n_layer=1, n_head=2)
     GPT2LMHeadModel(config).save_pretrained(str(tmp_path / "base"))
-    with pytest.raises(UserError, match="has no masked-LM form at all") as caught:
-        require_masked_lm_head(tmp_path / "base")
+    with pytest.raises(UserError, match="has no form for fill-mask in transformers") as caught:
+        require_weights(tmp_path / "base", USE)
     assert "\n" not in str(caught.value)
 
 
@@ -129,9 +129,9 @@ def test_a_layer_that_the_files_lack_is_found(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
-    assert all(".layer.2." in name for name in missing_weights(AutoModelForMaskedLM, base))
+    assert all(".layer.2." in name for name in load_without_weights(AutoModelForMaskedLM, base)[1])
     with pytest.raises(UserError, match=r"bert\.encoder\.layer\.2\.[A-Za-z.]+ and \d+ more weights are not in its files"):
-        require_masked_lm_head(base)
+        require_weights(base, USE)
 
 
 def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path) -> None:
@@ -157,25 +157,3 @@ def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Pa
     assert require_zeros(transformer, base, limit=0.4) == probe
     with pytest.raises(UserError, match="gives positive logits for 32"):
         require_zeros(transformer, base, limit=0.3)
-
-
-def test_own_code_in_a_dense_model_needs_permission_too(tmp_path: Path) -> None:
-    base = write_base(tmp_path / "base", "bert", AutoModel)
-    modules = [{"idx": 0, "name": "0", "path": "", "type": "custom_st.Transformer"}]
-    (base / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
-    with pytest.raises(UserError, match=r"model\.trust_remote_code: some/model brings Python code of its own"):
-        require_allowed_code(base, "some/model", allowed=False)
-    require_allowed_code(base, "some/model", allowed=True)
-
-
-@pytest.mark.parametrize(("file", "content"), [
-    ("config.json", {"model_type": "own", "auto_map": {"AutoModelForMaskedLM": "other/code--modeling.Model"}}),
-    ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": [None, "other/code--tokens.Tokenizer"]}}),
-    ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "other/code--custom_st.Transformer"}]),
-])  # fmt: skip
-def test_code_of_another_repository_is_refused_even_where_own_code_is_allowed(tmp_path: Path, file: str, content: Any) -> None:
-    base = write_base(tmp_path / "base", "bert", AutoModelForMaskedLM)
-    (base / file).write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(UserError, match=r"some/model takes other/code--\S+ from another repository, which nothing pins") as error:
-        require_allowed_code(base, "some/model", allowed=True)
-    assert "\n" not in str(error.value)

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.base_check import require_allowed_code, require_masked_lm_head, require_sound, require_zeros
+from stages.encoders.base_check import require_sound, require_zeros
+from stages.encoders.model_check import check_model, require_weights
+from stages.encoders.model_files import Use
 from stages.encoders.norbert import EMBEDDINGS, lift_code, prepare_base
+from stages.encoders.own_code import require_allowed_code
 from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.training.length_groups import length_groups
@@ -32,20 +36,19 @@ FAMILIES = ("norbert4", "norbert3")
 WEIGHTS = {"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3}
 OPTIONS = Options(max_seq_length=64, trust_remote_code=True, hidden_dim=64, k=8, k_aux=16, **WEIGHTS)
 TRUST = {"trust_remote_code": True}
+USE = Use("models.x", "ltg/norbert", "fill-mask", trusted=True)
+
+
+pytestmark = pytest.mark.usefixtures("modules_cache")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Code that transformers copies from folders goes to a folder of this module's, not to the home directory."""
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other are most of the time that tiny models take."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # threads that wait for each other are most of the time that tiny models take
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        patch.setattr(sys, "path", list(sys.path))
-        yield
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(threads)
-    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
-        del sys.modules[name]
 
 
 def splade(base: Path, work: Path) -> SparseEncoder:
@@ -139,7 +142,7 @@ def test_one_weight_for_embeddings_and_head_may_stand_in_the_file_under_either_n
         del weights[EMBEDDINGS]
     save_file(weights, file, metadata={"format": "pt"})
     base = prepare_base(tmp_path / "base", tmp_path / "work")
-    require_masked_lm_head(base, trust_remote_code=True)
+    require_weights(base, USE)
     model = get_encoder("splade").build(base, OPTIONS, [])
     require_sound(model, base)
     torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
@@ -162,14 +165,14 @@ def test_bf16_weights_become_float32(tmp_path: Path) -> None:
 def test_a_missing_table_of_positions_is_computed_and_any_other_gap_refused(family: str, tmp_path: Path) -> None:
     reference = write_folder(tmp_path / "base", family, without=["position_indices"])
     base = prepare_base(tmp_path / "base", tmp_path / "work")
-    require_masked_lm_head(base, trust_remote_code=True)
+    require_weights(base, USE)
     model = get_encoder("splade").build(base, OPTIONS, [])
     torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
     require_sound(model, base)
     write_folder(tmp_path / "gap", family, without=["layers.1."])
     base = prepare_base(tmp_path / "gap", tmp_path / "other")
     with pytest.raises(UserError, match=r"layers\.1\.[a-z0-9_.]+ and \d+ more weights are not in its files"):
-        require_masked_lm_head(base, trust_remote_code=True)
+        require_weights(base, USE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -327,7 +330,7 @@ def test_csr_builds_on_a_plain_encoder_and_on_a_dense_model(family: str, tmp_pat
         assert require_sound(model, ready) == []
         torch.testing.assert_close(model[1](model[0](dict(batch)))["sentence_embedding"], vectors, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="has no complete masked-LM head: classifier"):
-        require_masked_lm_head(ready, trust_remote_code=True)
+        require_weights(ready, USE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -337,12 +340,12 @@ def test_no_code_of_the_folder_runs_before_it_is_allowed(family: str, tmp_path: 
     for code in (tmp_path / "base").glob("*.py"):
         code.write_text(code.read_text() + f"\nopen({str(ran)!r}, 'w').close()\n", encoding="utf-8")
     ready = prepare_base(tmp_path / "base", tmp_path / "work")
-    with pytest.raises(UserError, match=r"model\.trust_remote_code: ltg/norbert brings Python code of its own"):
-        require_allowed_code(ready, "ltg/norbert", allowed=False)
+    with pytest.raises(UserError, match=r"^models\.x: ltg/norbert needs Python code of its own.* set trust_remote_code to true"):
+        require_allowed_code(ready, replace(USE, trusted=False))
     with pytest.raises(ValueError, match="trust_remote_code"):
         AutoModel.from_pretrained(str(ready))
     assert not ran.exists()
-    require_allowed_code(ready, "ltg/norbert", allowed=True)
+    require_allowed_code(ready, USE)
     splade(tmp_path / "base", tmp_path / "again")
     assert ran.exists()
 
@@ -363,24 +366,45 @@ def test_a_revision_that_the_repair_does_not_fit_is_refused(tmp_path: Path) -> N
     write_folder(tmp_path / "base", "norbert4")
     code = tmp_path / "base" / "modeling_gptbert.py"
     code.write_text(code.read_text().replace("RotaryPositionalEmbeddings", "Rotary"), encoding="utf-8")
-    with pytest.raises(UserError, match=r"model\.revision: this revision of NorBERT 4 has no RotaryPositionalEmbeddings"):
+    with pytest.raises(UserError, match=r"models\.x: ltg/norbert has no RotaryPositionalEmbeddings in modeling_gptbert\.py"):
+        require_allowed_code(tmp_path / "base", USE)
+    with pytest.raises(UserError, match=r"has no RotaryPositionalEmbeddings in modeling_gptbert\.py"):
         prepare_base(tmp_path / "base", tmp_path / "work")
 
 
-@pytest.mark.parametrize("present", [True, False])
-def test_code_of_another_repository_is_taken_from_the_folder_or_refused(present: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cross_encoder_is_refused(family: str, tmp_path: Path) -> None:
+    write_folder(tmp_path / "base", family)
+    with pytest.raises(UserError, match=r"models\.x: ltg/norbert is a NorBERT . for sequence-classification"):
+        check_model(tmp_path / "base", replace(USE, task="sequence-classification"))
+
+
+@pytest.mark.parametrize("task", ["fill-mask", "feature-extraction"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_references_to_another_repository_are_replaced_by_the_folders_own_code(family: str, task: str, tmp_path: Path) -> None:
+    write_folder(tmp_path / "base", family)  # as fine-tuning leaves it: some references point to where the code came from
+    change_auto_map(tmp_path / "base", lambda value: f"ltg/original--{value}")
+    change_auto_map(tmp_path / "base", lambda value: value, AutoModelForTokenClassification="ltg/original--elsewhere.Model")
+    check_model(tmp_path / "base", replace(USE, task=task))
+    ready = prepare_base(tmp_path / "base", tmp_path / "work")
+    require_allowed_code(ready, replace(USE, task=task))
+    assert "--" not in (ready / "config.json").read_text()
+
+
+@pytest.mark.parametrize("missing", ["configuration", "modeling"])
+def test_code_that_only_another_repository_has_is_refused(missing: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "base", "norbert4")
-    path = tmp_path / "base" / "config.json"
+    change_auto_map(tmp_path / "base", lambda value: f"ltg/original--{value}")
+    (tmp_path / "base" / f"{missing}_gptbert.py").unlink()
+    with pytest.raises(UserError, match=rf"takes {missing}_gptbert\.\w+ from another repository, ltg/original, which nothing pins"):
+        require_allowed_code(tmp_path / "base", USE)
+
+
+def change_auto_map(folder: Path, change: Callable[[str], str], **entries: str) -> None:
+    path = folder / "config.json"
     config = json.loads(path.read_text())
-    config["auto_map"]["AutoConfig"] = "ltg/norbert4-base--configuration_gptbert.GptBertConfig"
+    config["auto_map"] = {key: change(value) for key, value in config["auto_map"].items()} | entries
     path.write_text(json.dumps(config), encoding="utf-8")
-    if present:
-        ready = prepare_base(tmp_path / "base", tmp_path / "work")
-        assert "--" not in (ready / "config.json").read_text()
-    else:
-        (tmp_path / "base" / "configuration_gptbert.py").unlink()
-        with pytest.raises(UserError, match=r"takes configuration_gptbert\.GptBertConfig from ltg/norbert4-base, which nothing pins"):
-            prepare_base(tmp_path / "base", tmp_path / "work")
 
 
 def test_the_head_as_published_is_caught_by_the_guard_and_the_repaired_one_passes(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Family:
         repair: the file added to it, whose classes are those of the family with Repaired before their names.
         replaced: classes of ``code`` that the repair builds on.
         head: the last linear map's weight.
+        positions: the key of config.json that says how many positions there are; None: positions are relative.
         always_tied: whether that is the word embeddings in every model; else only where a file holds one weight for both.
     """
 
@@ -40,6 +41,7 @@ class Family:
     repair: str
     replaced: tuple[str, ...]
     head: str
+    positions: str | None
     always_tied: bool
 
 
@@ -51,6 +53,7 @@ FAMILIES = (
         repair="repaired_gptbert.py",
         replaced=("GptBertModel", "GptBertForMaskedLM", "Layer", "RotaryPositionalEmbeddings"),
         head="classifier.emb2vocab.weight",
+        positions="max_sequence_length",
         always_tied=False,
     ),
     Family(
@@ -60,6 +63,7 @@ FAMILIES = (
         repair="repaired_norbert.py",
         replaced=("NorbertModel", "NorbertForMaskedLM", "EncoderLayer"),
         head="classifier.nonlinearity.5.weight",
+        positions=None,
         always_tied=True,
     ),
 )
@@ -76,10 +80,11 @@ def prepare_base(base: Path, work: Path) -> Path:
     """
     place = transformer_folder(base)
     config = _read_json(place / "config.json")
-    family = _family(config)
+    family = family_of(config)
     if family is None:
         return base
-    _require_known_code(place, family)
+    if fault := unfit(place, family):
+        raise UserError(f"{base}: {fault}")
     repaired = _repaired(config, family, _weight_names(place), place)
     with atomic_write(work / "base") as copy:
         shutil.copytree(base, copy, copy_function=_link_weights)
@@ -101,39 +106,45 @@ def lift_code(saved: Path) -> None:
 
 
 def transformer_folder(base: Path) -> Path:
-    """Where config.json lies: ``base``, or the folder that a sentence-transformers model's modules.json names first."""
+    """Where config.json lies: ``base``, or the folder of the transformer that a sentence-transformers model's modules.json leads to."""
     modules = _read_json(base / "modules.json")
-    return base / str(modules[0].get("path") or "") if modules else base
+    first = base / str(modules[0].get("path") or "") if modules else base
+    routed = _read_json(first / "router_config.json").get("types") or {}
+    return first / next((part for part, kind in routed.items() if str(kind).endswith("Transformer")), "")
 
 
-def _family(config: Any) -> Family | None:
+def family_of(config: Any) -> Family | None:
+    """The family of an unrepaired model, by its config.json; None for any other model."""
     names = [str(name).rsplit(".", 1)[-1] for name in (*_auto_map(config).values(), *(config.get("architectures") or []))]
     if any(name.startswith("Repaired") for name in names):
         return None
     return next((family for family in FAMILIES if any(name.startswith(family.prefix) for name in names)), None)
 
 
+def unfit(place: Path, family: Family, task: str = "fill-mask") -> str | None:
+    """Why the code in ``place`` cannot be repaired for ``task``, and what to do; None if it can."""
+    code = place / family.code
+    if task not in ("fill-mask", "feature-extraction"):
+        return f"is a {family.name} for {task}, whose code does not run under transformers 5; name another model"
+    if not code.is_file():
+        return f"lacks {family.code}, where {family.name} has its code; name a complete model"
+    classes = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
+    if missing := sorted(set(family.replaced) - classes):
+        return (
+            f"has no {', '.join(missing)} in {family.code}, and the repair of {family.name} for transformers 5 builds on that; "
+            "pin another revision"
+        )
+    return None
+
+
 def _auto_map(config: Any) -> dict[str, Any]:
     return dict(config.get("auto_map") or {})
-
-
-def _require_known_code(place: Path, family: Family) -> None:
-    code = place / family.code
-    if not code.is_file():
-        raise UserError(f"model.base_model: {family.name} brings its code in {family.code}, which {place} lacks; name a complete model")
-    classes = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
-    missing = sorted(set(family.replaced) - classes)
-    if missing:
-        raise UserError(
-            f"model.revision: this revision of {family.name} has no {', '.join(missing)} in {family.code}, and the repair for "
-            "transformers 5 builds on that; pin another revision"
-        )
 
 
 def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: Path) -> dict[str, Any]:
     """``config`` with the repaired classes, float32, and the embeddings tied if the file holds one weight for both."""
     module = family.repair.removesuffix(".py")
-    auto_map = {key: _local(value, place) for key, value in _auto_map(config).items()}
+    auto_map = {key: local for key, value in _auto_map(config).items() if (local := _local(value, place))}
     auto_map["AutoModel"] = f"{module}.Repaired{family.prefix}Model"
     auto_map["AutoModelForMaskedLM"] = f"{module}.Repaired{family.prefix}ForMaskedLM"
     has_head = any(name.startswith("classifier.") for name in weights)
@@ -146,16 +157,13 @@ def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: 
     }
 
 
-def _local(reference: Any, place: Path) -> Any:
-    """An auto_map entry without the repository (``owner/name--module.Class``) that saving a fine-tuned model leaves in it."""
-    if not isinstance(reference, str) or "--" not in reference:
-        return reference
-    repository, _, name = reference.partition("--")
-    if not (place / f"{name.split('.')[0]}.py").is_file():
-        raise UserError(
-            f"model.base_model: config.json takes {name} from {repository}, which nothing pins; name a model that holds its code itself"
-        )
-    return name
+def _local(reference: Any, place: Path) -> str | None:
+    """An auto_map entry without the repository (``owner/name--module.Class``) that saving a fine-tuned model leaves in it.
+
+    None if the folder has no such module: nothing that is loaded needs it (see `own_code`).
+    """
+    name = str(reference).rpartition("--")[2]
+    return name if (place / f"{name.split('.')[0]}.py").is_file() else None
 
 
 def _weight_names(place: Path) -> set[str]:
