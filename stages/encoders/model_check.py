@@ -15,6 +15,7 @@ from typing import Any
 import transformers
 from sentence_transformers.util import import_from_string
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from stages.encoders.model_files import Use, is_static, read_json, require_complete_weights, require_positions, require_readable
 from stages.encoders.norbert import prepare_base, transformer_folder
@@ -148,14 +149,17 @@ def load_without_weights(loader: Any, folder: Path, **kwargs: Any) -> tuple[Any,
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the report on every load: who gets the line of a UserError does not need a table as well."""
+    """Without the report and the bar of every load: who gets the line of a UserError does not need a table as well."""
     logger = logging.getLogger("transformers")
-    level = logger.level
+    level, bars = logger.level, is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    disable_progress_bar()
     try:
         yield
     finally:
         logger.setLevel(level)
+        if bars:
+            enable_progress_bar()
 
 
 def named(missing: list[str]) -> str:
