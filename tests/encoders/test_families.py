@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SparseEncoder
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
@@ -31,6 +32,7 @@ from stages.encoders.model_check import check_model, load_without_weights, requi
 from stages.encoders.model_files import Use
 from stages.encoders.norbert import prepare_base
 from stages.errors import UserError
+from tests import tiny_models
 from tests.conftest import SENTENCES
 
 OPTIONS = Options(max_seq_length=48, hidden_dim=64, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
@@ -157,3 +159,23 @@ def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Pa
     assert require_zeros(transformer, base, limit=0.4) == probe
     with pytest.raises(UserError, match="gives positive logits for 32"):
         require_zeros(transformer, base, limit=0.3)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])
+@pytest.mark.parametrize("kind", ["splade", "inference-free-splade", "sub-folder"])
+def test_a_model_of_sentence_transformers_is_a_base_wherever_its_transformer_lies(architecture: str, kind: str, tmp_path: Path) -> None:
+    base = tiny_models.save(tmp_path / "model", "splade" if kind == "sub-folder" else kind)
+    if kind == "sub-folder":
+        (base / "0_Transformer").mkdir()
+        for path in [path for path in base.iterdir() if path.is_file() and path.name != "modules.json"]:
+            path.rename(base / "0_Transformer" / path.name)
+        (base / "modules.json").write_text((base / "modules.json").read_text().replace('"path": ""', '"path": "0_Transformer"'))
+    check_model(base, USE)
+    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES)
+    require_sound(model, base)
+    [file] = [path for path in base.rglob("model.safetensors") if "Static" not in path.parent.name]
+    ours, theirs = (
+        next(weight for name, weight in weights.items() if name.endswith("word_embeddings.weight"))
+        for weights in (model.cpu().state_dict(), load_file(file))
+    )
+    assert torch.equal(ours, theirs)
