@@ -403,7 +403,7 @@ def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
     }  # fmt: skip
     assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
     assert before["download_mteb"]["digests"] == ["a"]
-    assert [entry["digest"] for entry in before["download_models"].values()] == ["a", "a", "a"]
+    assert [before["download_models"][name]["digest"] for name in ("base", "miner", "cross-encoder")] == ["a", "a", "a"]
     assert own_paths(read()) == {}
     assert not any("digest" in entry for entry in resolve(read())["download"].values())
 
@@ -439,9 +439,9 @@ def test_a_name_that_yaml_reads_as_something_else_is_refused(tmp_path, name):
 
 def test_every_relative_path_starts_at_the_checkout_that_dvc_was_started_in(read, tmp_path, monkeypatch):
     checkout, copy = tmp_path / "checkout", tmp_path / "checkout/.dvc/tmp/exps/copy"
-    for folder in ("checkout/model", "checkout/tasks", "checkout/run/checkpoint-2", "my-search", "checkout/.dvc/tmp/exps/copy"):
+    for folder in ("checkout/tasks", "checkout/run/checkpoint-2", "my-search", "checkout/.dvc/tmp/exps/copy"):
         (tmp_path / folder).mkdir(parents=True)
-    (checkout / "model" / "config.json").write_text('{"architectures": ["BertForMaskedLM"]}')
+    local_model(checkout / "model")
     (checkout / "run" / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
     monkeypatch.chdir(copy)
     params = read(
