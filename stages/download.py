@@ -65,9 +65,9 @@ def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str, max_
 
     def check(folder: Path, complete: bool) -> None:
         from stages.encoders.model_check import check_model, check_small_files
-        from stages.encoders.model_files import Use, task_of
+        from stages.encoders.model_files import Use, use_as
 
-        use = Use(key, name, task_of(folder, target.name, architecture), origin["trust_remote_code"], length)
+        use = use_as(target.name, folder, Use(key, name, "", origin["trust_remote_code"], length), architecture)
         (check_model if complete else check_small_files)(folder, use)
 
     if origin["repo"]:

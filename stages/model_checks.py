@@ -6,7 +6,6 @@ the model stays where it is, and this check is the one that sees whether it stil
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from stages.errors import UserError
@@ -24,15 +23,14 @@ def check_model_files(params: Params) -> Iterator[str]:
         folder = place(entry.path) if entry.path else _downloaded(role, entry)
         if folder is None or not ((folder / "config.json").is_file() or (folder / "modules.json").is_file()):
             continue
-        from stages.encoders.model_files import Use, require_complete_weights, require_positions, require_readable, task_of
+        from stages.encoders.model_files import Use, require_complete_weights, require_positions, use_as
         from stages.encoders.own_code import require_allowed_code
 
         named_by, model = f"models.{name}" if name in params.models else key, entry.repo or entry.path or name
         length = params.model.max_seq_length if role == "base" else None
         use = Use(named_by, model, "", entry.trust_remote_code, length)
         try:
-            require_readable(folder, use)
-            use = replace(use, task=task_of(folder, role, params.architecture))
+            use = use_as(role, folder, use, params.architecture)
             if entry.path or not entry.trust_remote_code:  # code that was not allowed so far has yet to be downloaded
                 require_allowed_code(folder, use)
             if role == "base":

@@ -248,6 +248,16 @@ def test_a_base_without_a_tokenizer_is_refused_before_its_weights_come(near_hub:
     assert "model.safetensors" not in downloads(near_hub)
 
 
+@pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("role", ["base", "miner", "cross-encoder"])
+def test_a_small_file_that_cannot_be_read_is_one_line(near_hub: LoopbackHub, base: Path, role: str, name: str) -> None:
+    for content in (b'{"a": ', b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"7", b'"text"', b"\xff\xfe"):
+        revision = near_hub.add_repo("model", "a/base", read(base) | {name: content})
+        with pytest.raises(UserError, match=rf"^models\.x: a/base has a .*{name}"):
+            fetch_model(model_origin("a/base", revision), Path("models") / role, "splade", 32)
+    assert "model.safetensors" not in downloads(near_hub)
+
+
 def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base: Path) -> None:
     BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=1)).save_pretrained("ce")
     files = read(base) | read(Path("ce"))

@@ -5,7 +5,7 @@ milliseconds, so that resolve can ask too. `own_code` says which code a model ne
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,16 @@ def shapes(path: Path, use: Use) -> dict[str, list[int]]:
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size
         raise use.error(f"has a truncated or damaged {path.name} of {size:,} bytes; fetch it again, or name another model") from error
+
+
+def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
+    """``use`` with the task of a base, miner or cross-encoder whose small files are in ``folder``.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    require_readable(folder, use)
+    return replace(use, task=task_of(folder, role, architecture))
 
 
 def task_of(folder: Path, role: str, architecture: str = "") -> str:
