@@ -3,10 +3,12 @@
 import json
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import getproxies
 
 import httpx2
-from huggingface_hub import get_token
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -17,7 +19,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import build_hf_headers, validate_repo_id
 
-from stages.errors import UserError
+from stages.credentials import is_address
+from stages.errors import WRITE_ADDRESS, UserError, require_endpoint
 from stages.retries import PASSING_STATUS, Incomplete, reason, requested_pause, status
 
 ERRORS = (OSError, httpx2.HTTPError, httpx2.InvalidURL, json.JSONDecodeError, Incomplete)  # OSError: the Hub's answers, the disk
@@ -37,12 +40,26 @@ class Source:
         return f"{self.repo_type}--{self.repo.replace('/', '--')}@{self.revision}"
 
 
+def require_addresses(endpoint: str | None = None) -> None:
+    """Raise `UserError` if the Hub's address or a proxy's is none; it is not quoted, for it may hold a password."""
+    require_endpoint(endpoint or constants.ENDPOINT)
+    for scheme, proxy in getproxies().items():
+        name = f"{scheme.upper()}_PROXY"
+        if scheme not in ("http", "https", "all"):
+            continue
+        if not is_address(proxy if "://" in proxy else f"http://{proxy}", ("http", "https", "socks5", "socks5h")):
+            raise UserError(f"{name}: is not the address of a proxy; {WRITE_ADDRESS}")
+        if proxy.startswith("socks") and not find_spec("socksio"):
+            raise UserError(f"{name}: is a SOCKS proxy, which needs a package; `pip install socksio`, or name an HTTP proxy")
+
+
 def headers(source: Source) -> dict[str, str]:
     """Headers of a request for ``source``, with the token from the environment or `hf auth login` where there is one.
 
     Raises:
-        UserError: its name can be no repository, or the token no token.
+        UserError: its name can be no repository, the token no token, or the Hub's or a proxy's address no address.
     """
+    require_addresses()
     try:
         validate_repo_id(source.repo)
         token = get_token()

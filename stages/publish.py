@@ -19,7 +19,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, OIDCError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from stages.credentials import without_credentials
 from stages.errors import UserError
+from stages.hub import require_addresses
 from stages.retries import Patience, passes, status
 
 CARD, CHECKPOINT = "README.md", "last-checkpoint"
@@ -124,6 +126,7 @@ def _publish(
     files: Files, repo_id: str, private: bool, message: str, endpoint: str | None, patience: float, stale: Callable[[str], bool]
 ) -> Published:
     _check_repo_id(repo_id)
+    require_addresses(endpoint)
     token = _token()
     api = HfApi(endpoint=endpoint, token=token)
     patient = Patience(patience, "hub.push")
@@ -160,7 +163,7 @@ def _push(api: HfApi, files: Files, repo_id: str, private: bool, message: str, s
         if str(error).startswith("Invalid metadata in README.md"):
             raise UserError(f"hub: the Hub refuses the card's header ({str(error).partition('- ')[2]}); correct it") from error
         raise
-    return Published(repo_id, commit.oid, f"{api.endpoint}/{repo_id}")
+    return Published(repo_id, commit.oid, without_credentials(f"{api.endpoint}/{repo_id}"))
 
 
 def _module_folders(folder: Path) -> list[str]:
@@ -245,5 +248,5 @@ def _explain(error: BaseException, repo_id: str, endpoint: str, token: str) -> U
     if passes(error):
         return UserError(f"hub.push: the Hub at {endpoint} is not available ({code or 'its answer was no JSON'}); {again} later")
     reason = getattr(error, "server_message", None) or str(error) or type(error).__name__
-    reason = reason.replace(token, "<token>").strip().splitlines()[0][:300]
+    reason = without_credentials(reason.replace(token, "<token>")).strip().splitlines()[0][:300]
     return UserError(f"hub.push: the upload to {repo_id} failed ({f'{code}: ' if code else ''}{reason}); mend that and {again}")

@@ -7,6 +7,8 @@ import time
 import httpx2
 from huggingface_hub.utils import parse_ratelimit_headers
 
+from stages.credentials import without_credentials
+
 PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 LONGEST_PAUSE = 30.0
 ASKED = 5  # times the patience that a Hub may ask for: at 60 s the five minutes of its rate limits
@@ -80,5 +82,5 @@ def reason(error: BaseException) -> str:
     code = status(error)
     if code is not None:
         return f"the Hub answered {code}"
-    lines = str(error).strip().splitlines()
+    lines = without_credentials(str(error)).strip().splitlines()
     return ": ".join([type(error).__name__, *(line[:200] for line in lines[:1])])

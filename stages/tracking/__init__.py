@@ -8,6 +8,6 @@ the worker sees its pipe end and marks the run KILLED.
 
 from stages.tracking.git import git_state
 from stages.tracking.run import Tracker, open_run, store_uri
-from stages.tracking.values import flatten, safe_name, without_credentials
+from stages.tracking.values import flatten, safe_name
 
-__all__ = ["Tracker", "flatten", "git_state", "open_run", "safe_name", "store_uri", "without_credentials"]
+__all__ = ["Tracker", "flatten", "git_state", "open_run", "safe_name", "store_uri"]

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from stages.credentials import is_address, without_credentials
 from stages.tracking import worker
-from stages.tracking.values import flatten, numbers, without_credentials
+from stages.tracking.values import flatten, numbers
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 CLOSE_SECONDS = 60.0  # how long `close` waits at most; the worker gives a silent server up after 10 to 20 seconds
+REASON = 300  # characters of what MLflow says that are passed on
 KILLED_CLOSE_SECONDS = 3.0  # somebody who pressed Ctrl-C wants the terminal back; the worker may finish alone
 
 
@@ -59,6 +61,10 @@ class Tracker:
 
     def start(self, **run: Any) -> None:
         """Start the worker; ``run`` is what it has to know about the run."""
+        address = self._uri.partition("?")[0]
+        if "@" in address and not is_address(address, (address.partition("://")[0],)):
+            self._say("the address cannot be read; percent-encode special characters in its user and password")
+            return
         with self._harmless():
             # A session of its own: Ctrl-C ends the training, and the worker can still say so to MLflow.
             self._worker = subprocess.Popen(
@@ -170,7 +176,8 @@ class Tracker:
     def _say(self, reason: str) -> None:
         if not self._said:
             self._said = True
-            line = without_credentials(f"tracking: MLflow at {without_credentials(self._uri)}: {reason}; the run goes on without it")
+            place, reason = without_credentials(self._uri), without_credentials(reason)[:REASON]
+            line = f"tracking: MLflow at {place}: {reason}; the run goes on without it"
             with suppress(OSError, ValueError):  # stderr may be closed
                 tqdm.write(" ".join(line.split()), file=sys.stderr)  # not into the middle of a progress bar
 

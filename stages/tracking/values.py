@@ -1,4 +1,4 @@
-"""Names and values in the form that MLflow accepts, and addresses in the form that may be printed."""
+"""Names and values in the form that MLflow accepts."""
 
 import re
 from collections.abc import Mapping
@@ -42,13 +42,3 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[name] = float(value)
     return found
-
-
-def without_credentials(text: str) -> str:
-    """``text`` without the `user:password@` of any address in it; where it is one address, without its query too.
-
-    >>> without_credentials("https://me:secret@host:5000/x?token=abc")
-    'https://host:5000/x'
-    """
-    text = re.sub(r"(?<=://)[^/\s]*@", "", text)
-    return text.split("?")[0] if re.fullmatch(r"\S+://\S*", text) else text

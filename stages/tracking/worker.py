@@ -32,6 +32,10 @@ ENVIRONMENT = {
 }
 
 
+class Deleted(Exception):
+    """MLflow keeps the name of a deleted experiment, and takes no run for it until it is restored."""
+
+
 class MlflowRun:
     """The run in the store: found by its key or created, then fed in batches. Raises whatever MLflow raises."""
 
@@ -62,6 +66,11 @@ class MlflowRun:
                 # Another process may have made it just now.
                 if not (found := self._client.get_experiment_by_name(spec["experiment"])):
                     raise
+        if found.lifecycle_stage == "deleted":
+            raise Deleted(
+                f"the experiment {spec['experiment']!r} was deleted; `mlflow experiments restore --experiment-id {found.experiment_id}` "
+                "restores it, or name another in tracking.experiment"
+            )
         return str(found.experiment_id)
 
     def _find(self, experiment: str, run_key: str) -> Any:
@@ -154,7 +163,7 @@ def serve(inbox: int, outbox: int) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in one short line: MLflow wraps a refused connection in four errors with the address."""
+    """The innermost cause in one line, which the reader cleans of credentials: MLflow wraps a refused connection in four errors."""
     seen = {id(error)}
     while True:
         nested = error.args[0] if error.args else None
@@ -164,11 +173,7 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
         seen.add(id(error))
-    text = f"{type(error).__name__}: {error}"
-    for secret in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
-        if value := os.environ.get(secret):
-            text = text.replace(value, "***")
-    return " ".join(text.split())[:300]
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:

@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 
 from stages.errors import run_stage
-from stages.publish import publish_checkpoint
 
 
 def main(folder: str, step: str, repo_id: str) -> None:
+    from stages.publish import publish_checkpoint
+
     publish_checkpoint(Path(folder), int(step), repo_id)
 
 
