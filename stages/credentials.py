@@ -38,7 +38,7 @@ def _known() -> Iterator[tuple[str, str]]:
             secrets += [user.partition(":")[2] or user]
         if path and scheme in ("http", "https"):  # some proxies take a token there
             yield f"{host}/{path}".rstrip("/"), host
-    for secret in {form for secret in secrets for form in (secret, unquote(secret))}:
+    for secret in {*secrets, *map(unquote, secrets)}:
         if len(secret) >= SHORTEST:
             yield secret, "***"
 

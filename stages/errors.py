@@ -25,7 +25,7 @@ def require_endpoint(address: str) -> None:
 
 
 def run_stage(main: Callable[[], None]) -> NoReturn:
-    """Run a stage's ``main`` and exit: 0 when it returns, 2 with a line for each mistake of a `UserError`, 130 for Ctrl-C, 1 with a traceback."""
+    """Run a stage's ``main`` and exit: 0 when it returns, 2 with a line for each mistake of a `UserError`, 130 for Ctrl-C, 1 for a bug."""
     hide_in_logs()
     try:
         if endpoint := os.environ.get("HF_ENDPOINT"):
