@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test test-slow survive lint bench bench-data bench-train bench-gpu pin
 
 repro: .venv/complete
+	@python -m stages.preflight
 	dvc repro
 	@python -m stages.report
 

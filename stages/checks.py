@@ -8,6 +8,7 @@ from stages.entry_checks import check_names, check_own_paths
 from stages.errors import UserError
 from stages.model_checks import check_model_files
 from stages.own_paths import place
+from stages.sample import DATASETS, EVALUATION_SETS
 from stages.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.training.checkpoints import incomplete
 
@@ -57,6 +58,9 @@ def _check_sets(params: Params) -> Iterator[str]:
             yield f"{key}: has {' and '.join(given) or 'no place to come from'}; give one of repo (with revision), path, sample"
         elif isinstance(entry, EvaluationSet) and entry.benchmark and (entry.kind != "nanobeir" or not entry.subset):
             yield f"{key}: a benchmark of MTEB is of kind nanobeir and needs the subset to take (no, sv, …); give both"
+        samples = DATASETS if key.startswith("datasets.") else EVALUATION_SETS
+        if entry.sample and entry.sample not in samples:
+            yield f"{key}.sample: is {entry.sample}; use one of {', '.join(samples)}"
         if entry.path and not place(entry.path).exists():
             yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.enabled=false"
     if twice := [task for task, times in Counter(params.evaluation.mteb).items() if times > 1]:
@@ -124,7 +128,9 @@ def _check_base(params: Params) -> Iterator[str]:
 
 def _check_sizes(params: Params) -> Iterator[str]:
     model, training = params.model, params.training
-    if model.base_model == "made" and model.made and model.made.hidden_size % model.made.num_attention_heads:
+    if model.base_model == "made" and model.made is None:
+        yield "model.made: has no value while model.base_model is made; restore its four sizes, or name another base model"
+    elif model.base_model == "made" and model.made and model.made.hidden_size % model.made.num_attention_heads:
         heads = model.made.num_attention_heads
         yield f"model.made.hidden_size: is {model.made.hidden_size}, which {heads} attention heads do not divide; change one of the two"
     if params.architecture == "csr" and 4 * model.k > model.hidden_dim:

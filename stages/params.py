@@ -5,9 +5,9 @@ The shape itself is in `stages.schema`.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.errors import UserError
-from stages.schema import Dataset, EvaluationSet, ModelEntry, Params, Section
+from stages.plain import in_a_line, mistakes, shorten
+from stages.schema import Architecture, Dataset, EvaluationSet, ModelEntry, Params, Profile, Section
 
 PARAMS = Path("params.yaml")
 RESOLVED = Path("resolved")
@@ -45,6 +46,9 @@ MOVED = {
 }
 """Keys of earlier versions, and what to do instead."""
 
+NOT_YAML = (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What ruamel raises: the last ones for a tag whose value is not of its kind, a number of too many digits, a list in a list in a list …"""
+
 OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
 
 
@@ -57,12 +61,20 @@ def read_params(path: Path = PARAMS) -> Params:
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore it with `git checkout {path}`") from error
-    except YAMLError as error:
-        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); mend the line it names") from error
+        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); restore it with `git checkout {path}`") from error
+    except NOT_YAML as error:
+        raise UserError(f"{path}: is not YAML ({in_a_line(error)}); correct the line it names") from error
     if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds no mapping; restore it with `git checkout {path}`")
-    presets = raw.pop("presets", {}) or {}
+        raise UserError(f"{path}: is empty or holds no mapping; restore it with `git checkout {path}`")
+    return validated(raw, path)
+
+
+def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
+    """The content of params.yaml, as read from ``path``, with its nulls filled from the presets. Errors as `read_params`."""
+    raw = dict(values)
+    presets = raw.pop("presets", None) or {}
+    if wrong := [*mistakes(raw), *preset_mistakes(presets)]:
+        raise UserError("\n".join(f"{path}: {line}" for line in wrong))
     merged = fill_nulls(raw, preset_values(presets, raw.get("profile"), raw.get("architecture")))
     try:
         params = Params.model_validate(merged)
@@ -78,6 +90,25 @@ def read_params(path: Path = PARAMS) -> Params:
 
 
 NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
+
+
+def preset_mistakes(presets: Any) -> Iterator[str]:
+    """Yield what is wrong with the shape of ``presets``: profile → architecture or "all" → sections of params.yaml."""
+    levels = (("profile", get_args(Profile)), ("architecture", ("all", *get_args(Architecture))), ("section", tuple(Params.model_fields)))
+    yield from mistakes(presets, "presets")
+    places = {"presets": presets}
+    for kind, known in levels:
+        below = {}
+        for place, values in places.items():
+            if not isinstance(values, Mapping):
+                yield f"{place}: is {shorten(repr(values))}, a {type(values).__name__}; give a mapping of {kind}s ({', '.join(known)})"
+                continue
+            for name, value in values.items():
+                if name in known:
+                    below[f"{place}.{name}"] = value
+                else:
+                    yield f"{place}.{shorten(str(name))}: is not a{'n' if kind[0] in 'aeiou' else ''} {kind}; use {', '.join(known)}"
+        places = below
 
 
 def preset_values(presets: Mapping[str, Any], profile: Any, architecture: Any) -> dict[str, Any]:
@@ -104,7 +135,7 @@ def fill_nulls(values: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str
     merged = dict(values)
     for key, value in preset.items():
         own = merged.get(key)
-        if own is None:
+        if own is None or (isinstance(own, Mapping) and not isinstance(value, Mapping | None)):  # the latter: for validation to refuse
             merged[key] = value
         elif isinstance(own, Mapping) and isinstance(value, Mapping):
             merged[key] = fill_nulls(own, value)
@@ -124,7 +155,12 @@ def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
     path = folder / f"{stage}.yaml"
     if not path.exists():
         raise UserError(f"{path}: is missing; run `dvc repro`, or `python -m stages.resolve` for this one step")
-    values: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, *NOT_YAML) as error:
+        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); `python -m stages.resolve` writes it again") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is empty or holds no mapping; `python -m stages.resolve` writes it again")
     return values
 
 
@@ -132,6 +168,7 @@ def describe(detail: ErrorDetails, path: Path) -> str:
     """One line for one of pydantic's errors: the key, what is wrong, what to do."""
     parts = [str(part) for part in detail["loc"] if part not in ("[key]",)]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
+    shown = shorten(repr(given))
     if key in MOVED:
         wrong, remedy = "is not a key any more", MOVED[key]
     elif kind == "extra_forbidden":
@@ -141,11 +178,11 @@ def describe(detail: ErrorDetails, path: Path) -> str:
     elif kind == "missing" or given is None:
         wrong, _, remedy = NO_VALUE.partition("; ")
     elif kind == "literal_error":
-        wrong, remedy = f"is {given!r}", f"use one of {detail.get('ctx', {}).get('expected', '')}".replace("'", "")
+        wrong, remedy = f"is {shown}", f"use one of {detail.get('ctx', {}).get('expected', '')}".replace("'", "")
     elif kind == "value_error":
         wrong, _, remedy = detail["msg"].removeprefix("Value error, ").partition("; ")
     else:
-        wrong = f"is {given!r}, a {type(given).__name__}" if kind.endswith("_type") else f"is {given!r}"
+        wrong = f"is {shown}, a {type(given).__name__}" if kind.endswith("_type") else f"is {shown}"
         remedy = detail["msg"].replace("Input should be", "give").replace("valid ", "").replace("String should", "it should")
     return f"{path}: {key}: {wrong}; {remedy}"
 

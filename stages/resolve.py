@@ -16,13 +16,16 @@ from stages.files import atomic_write
 from stages.own_paths import digests, own_paths
 from stages.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
 from stages.schema import Dataset, Location, Params, Training
+from stages.undo import advice
 
 
 def main() -> None:
-    params = read_params()
-    mistakes = list(check(params, os.environ))
-    if mistakes:
-        raise UserError("\n".join(f"{PARAMS}: {mistake}" for mistake in mistakes))
+    try:
+        params = read_params()
+        if mistakes := list(check(params, os.environ)):
+            raise UserError("\n".join(f"{PARAMS}: {mistake}" for mistake in mistakes))
+    except UserError as error:
+        raise UserError("\n".join(filter(None, [str(error), advice(str(error), PARAMS)]))) from error
     yaml = YAML()
     yaml.default_flow_style = False
     for stage, values in resolve(params, digests(own_paths(params))).items():

@@ -3,9 +3,12 @@
 import hashlib
 import re
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from stages.plain import shorten
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
@@ -20,14 +23,14 @@ def _norwegian_is_bokmal(value: Any) -> Any:
 def _revision(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", value):
         raise ValueError(
-            f"{value!r} is not a revision; give the commit's 40 hexadecimal digits, not a branch or tag (`make pin` looks them up)"
+            f"{shorten(value)!r} is not a revision; give the commit's 40 hexadecimal digits, not a branch or tag (`make pin` looks them up)"
         )
     return value
 
 
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
-        raise ValueError(f"{value[:80]!r} cannot be a name; use at most 64 letters, digits, '-' and '_'")
+        raise ValueError(f"{shorten(value)!r} cannot be a name; use at most 64 letters, digits, '-' and '_'")
     return value
 
 
@@ -38,9 +41,38 @@ def _free_name(value: str) -> str:
 
 
 def _resume(value: Any) -> Any:
-    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+    if isinstance(value, bool):
         return value
-    raise ValueError(f"is {value!r}; use true, false or the path of a checkpoint-N")
+    if isinstance(value, str) and value.strip():
+        return _local_path(value)
+    raise ValueError(f"is {shorten(repr(value))}; use true, false or the path of a checkpoint-N")
+
+
+def _hub_id(value: str) -> str:
+    """The Hub's own rules, which cost a second to import."""
+    part = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+    if not re.fullmatch(f"({part}/)?{part}", value) or len(value) > 96 or ".." in value or "--" in value or value.endswith(".git"):
+        raise ValueError(f"{shorten(value)!r} is not a Hub repository; write it as owner/name, of letters, digits, '-', '_' and '.'")
+    return value
+
+
+def _local_path(value: str) -> str:
+    """A path of the file system, which need not exist; one that cannot even be looked up is an error here and not a traceback later."""
+    try:
+        mode = Path(value).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return value
+    except OSError as error:
+        raise ValueError(f"{shorten(value)!r} cannot be looked up ({error.strerror}); correct it") from error
+    if not (S_ISDIR(mode) or S_ISREG(mode)):
+        raise ValueError(f"{shorten(value)!r} is neither a file nor a folder; correct it")
+    return value
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise ValueError(f"has {shorten(str(twice[0]))} more than once; leave it there once")
+    return values
 
 
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
@@ -52,8 +84,16 @@ RESERVED = {  # names in metrics/evaluation.json, in the log of a training run, 
     "NanoBEIR_mean_dot": "the mean over NanoBEIR's sets",
     "dev": "the held-out rows of the training sets",
 }
-Count = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+HubId = Annotated[str, AfterValidator(_hub_id)]
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_local_path)]
+Word = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=100)]
+Names = Annotated[list[str], AfterValidator(_distinct)]
+Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(_distinct)]
+Count = Annotated[int, Field(gt=0, le=10**9)]
+Number = Annotated[int, Field(ge=0, le=10**9)]
+Batch = Annotated[int, Field(gt=0, le=65_536)]
+Processes = Annotated[int, Field(gt=0, le=1024)]  # also threads
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Resume = Annotated[bool | str, BeforeValidator(_resume)]
@@ -77,10 +117,10 @@ class Section(BaseModel):
 class Made(Section):
     """The base model that is made from the training texts."""
 
-    vocab_size: Annotated[int, Field(ge=500)]
-    hidden_size: Count
-    num_hidden_layers: Count
-    num_attention_heads: Count
+    vocab_size: Annotated[int, Field(ge=500, le=500_000)]
+    hidden_size: Annotated[int, Field(gt=0, le=4096)]
+    num_hidden_layers: Annotated[int, Field(gt=0, le=100)]
+    num_attention_heads: Annotated[int, Field(gt=0, le=4096)]
 
 
 class Prompts(Section):
@@ -93,12 +133,12 @@ class Prompts(Section):
 class Model(Section):
     """The base model and the size of what is built upon it."""
 
-    base_model: Annotated[str, Field(min_length=1)]
-    max_seq_length: Annotated[int, Field(ge=8)]
+    base_model: LocalPath
+    max_seq_length: Annotated[int, Field(ge=8, le=131_072)]
     prompts: Prompts = Prompts()
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made | None = None
-    hidden_dim: Count = 4096
+    hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = 4096
     k: Count = 256
     k_aux: Count = 512
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
@@ -132,15 +172,15 @@ class Training(Section):
     RUNNING: ClassVar = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}
     """How a training runs, which changes nothing in what it comes to: dvc does not watch these."""
 
-    num_train_epochs: Annotated[float, Field(gt=0)]
+    num_train_epochs: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
     max_steps: Count | None
-    per_device_train_batch_size: Annotated[int, Field(ge=2)]
-    mini_batch_size: Count | None = None
+    per_device_train_batch_size: Annotated[Batch, Field(ge=2)]
+    mini_batch_size: Batch | None = None
     gradient_accumulation_steps: Count
     learning_rate: Rate
     query_learning_rate: Rate = 1e-3
     warmup_ratio: Share
-    weight_decay: Weight
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
     max_grad_norm: Weight
     bf16: bool
     fp16: bool
@@ -149,21 +189,21 @@ class Training(Section):
     save_steps: Count
     save_total_limit: Count
     eval_steps: Count | None = None
-    eval_sets: list[str] = ["dev"]
-    metric_for_best_model: str | None = None
+    eval_sets: Names = ["dev"]
+    metric_for_best_model: Annotated[str, Field(pattern=r"^eval_\S+_ndcg@10$")] | None = None
     early_stopping_patience: Count | None = None
     resume: Resume
     device: Literal["auto", "cuda", "mps", "cpu"]
     tf32: bool | None = None
     optim: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] | None = None
-    dataloader_num_workers: Annotated[int, Field(ge=0)] | None = None
+    dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] | None = None
     dataloader_pin_memory: bool | None = None
     torch_compile: bool = False
     triton: bool | None = None
-    split_padding: Annotated[int, Field(ge=0)] | None = None
-    num_threads: Count | None = None
+    split_padding: Number | None = None
+    num_threads: Processes | None = None
     launcher: Literal["none", "torchrun"] = "none"
-    num_processes: Count = 1
+    num_processes: Processes = 1
     gather_negatives: bool = False
 
     def rows_of_a_step(self) -> int:
@@ -195,20 +235,20 @@ class Mix(Section):
     strategy: Literal["round_robin", "proportional", "temperature"]
     temperature: Annotated[float, Field(ge=0, le=1)]
     stopping: Literal["all_exhausted", "first_exhausted"]
-    max_negatives: Annotated[int, Field(ge=0)] | None = None
+    max_negatives: Number | None = None
 
 
 class Mining(Section):
     """Hard negatives and a teacher's scores for the training rows."""
 
     method: Literal["none", "bm25", "model"] = "none"
-    datasets: list[str] | None = None
+    datasets: Names | None = None
     negatives: Count = 1
     relative_margin: Share = 0.05
-    range_min: Annotated[int, Field(ge=0)] = 0
-    range_max: Count = 100
-    model: str | None = None
-    cross_encoder: str | None = None
+    range_min: Number = 0
+    range_max: Annotated[int, Field(gt=0, le=65_536)] = 100
+    model: LocalPath | None = None
+    cross_encoder: LocalPath | None = None
 
     def works_on(self, dataset: str) -> bool:
         """Whether there is something to do for a data set."""
@@ -219,21 +259,21 @@ class Mining(Section):
 class ModelEntry(Section):
     """A model that others can name: a pinned Hub repository or a local folder."""
 
-    repo: str | None = None
-    branch: str | None = None
+    repo: HubId | None = None
+    branch: Annotated[str, Field(pattern=r"^\S+$")] | None = None
     revision: Revision | None = None
-    path: str | None = None
+    path: LocalPath | None = None
     trust_remote_code: bool = False
 
 
 class Location(Section):
     """Where a data set or evaluation set lies, and which profiles use it."""
 
-    repo: str | None = None
+    repo: HubId | None = None
     revision: Revision | None = None
-    branch: str | None = None
-    path: str | None = None
-    sample: str | None = None
+    branch: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+    path: LocalPath | None = None
+    sample: Word | None = None
     profiles: list[Profile] | None = None
     enabled: bool | None = None
     kind: str
@@ -274,10 +314,10 @@ class Dataset(Location):
 
     kind: DatasetKind
     language: Language | None = None
-    languages: list[Language] | None = None
+    languages: Languages | None = None
     dataset_languages: dict[str, Language] | None = None
-    locale: str | None = None
-    split: str | None = None
+    locale: Word | None = None
+    split: Word | None = None
     passage_words: Count | None = None
     unanswerable: Literal["drop", "keep"] = "drop"
     max_tokens: Count | None = None
@@ -299,9 +339,9 @@ class EvaluationSet(Location):
 
     kind: EvaluationKind
     language: Language | None = None
-    split: str | None = None
-    benchmark: str | None = None
-    subset: str | None = None
+    split: Word | None = None
+    benchmark: Word | None = None
+    subset: Word | None = None
 
     def origin(self) -> dict[str, str | None]:
         """Where it lies, as the download stage sees it."""
@@ -315,10 +355,10 @@ class EvaluationSet(Location):
 class Evaluation(Section):
     """What the model is scored on."""
 
-    per_device_eval_batch_size: Count
-    mteb: list[str]
-    mteb_path: str | None
-    active_dims: list[Count] = []
+    per_device_eval_batch_size: Batch
+    mteb: Names
+    mteb_path: LocalPath | None
+    active_dims: Annotated[list[Count], AfterValidator(_distinct)] = []
     sets: dict[SetName, EvaluationSet]
 
 
@@ -326,7 +366,7 @@ class Tracking(Section):
     """Who watches."""
 
     mlflow: bool
-    experiment: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[str, Field(pattern=r"\S", max_length=250)]
     tensorboard: bool
 
 
@@ -334,10 +374,10 @@ class Hub(Section):
     """Where the model goes."""
 
     push: bool
-    model_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None
+    model_id: Annotated[HubId, Field(pattern="/")] | None
     private: bool
     strategy: Literal["end", "checkpoint"]
-    license: str | None
+    license: Annotated[str, Field(pattern=r"^\S+$")] | None
     allow_non_commercial: bool = False
 
 

@@ -16,6 +16,7 @@ from stages.errors import UserError
 
 MISTAKE = 2  # exit status of a process that ended with a UserError
 NAME = f"{UserError.__name__}: "  # begins what a process records of one
+MOST_A_CORE = 4  # processes on CPU, each with a model of its own
 SINGLE_MACHINE = ["--standalone"]
 
 
@@ -40,12 +41,16 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    machines = int(_variable("NNODES", "1"))
+    nodes = _variable("NNODES", "1")
+    if not nodes.isdecimal() or not (machines := int(nodes)):
+        raise UserError(f"NNODES: is {nodes!r}; give the number of machines, or unset it")
     here, rest = divmod(processes, machines)
     if rest:
         raise UserError(f"params.yaml: training.num_processes: is {processes}, which {machines} machines (NNODES) cannot share evenly")
     if gpus and here > gpus:
         raise UserError(f"params.yaml: training.num_processes: means {here} processes here, which has {gpus} GPUs; make it smaller")
+    if not gpus and here > MOST_A_CORE * cores:
+        raise UserError(f"params.yaml: training.num_processes: means {here} processes here, on {cores} cores; make it smaller")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // here)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has said why
     try:

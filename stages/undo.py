@@ -1,0 +1,71 @@
+"""How to undo what made params.yaml wrong: `dvc exp run -S` has written its value there before any stage can refuse it."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.params import NOT_YAML
+from stages.plain import shorten
+
+MANY = 3  # changed keys that are named
+
+
+def advice(mistakes: str, path: Path) -> str | None:
+    """One line: which of the values that ``mistakes`` names (else: which values) differ from the last commit, and how to undo that.
+
+    None if nothing differs, if there is no last commit, and in dvc's temporary copies (`--queue`, `--temp`), which are thrown away.
+    """
+    if ".dvc" in path.resolve().parts or (before := _committed(path)) is None:
+        return None
+    try:
+        now = path.read_text(encoding="utf-8")
+        was, is_now = (dict(_below(YAML(typ="safe", pure=True).load(text))) for text in (before, now))
+    except NOT_YAML:
+        return None
+    changed = {key: (was.get(key), is_now.get(key)) for key in [*is_now, *(was.keys() - is_now.keys())] if was.get(key) != is_now.get(key)}
+    if not changed:
+        return None
+    in_line = r"(?<![\w.-]){}(?![\w-]|\.\w)"
+    named = {key: values for key, values in changed.items() if re.search(in_line.format(re.escape(key)), mistakes)} or changed
+    at_fault = named is not changed or len(changed) == 1  # otherwise some of them may be wanted
+    described = [f"{key} is {_shown(new)} and was {_shown(old)} in the last commit" for key, (old, new) in list(named.items())[:MANY]]
+    more = f" and {len(named) - MANY} more" if len(named) > MANY else ""
+    if at_fault and named.keys() == changed.keys() and _changed_lines(before, now) <= len(changed):
+        undo = f"`git checkout {path}` undoes it: nothing else was changed"
+    else:
+        old = " ".join(f"-S {key}={_shown(values[0])}" for key, values in list(named.items())[:MANY])
+        undo = f"edit that line, or add `{old}` to the next `dvc exp run`: other changes stay"
+    return f"{path}: {'; '.join(described)}{more} (`dvc exp run -S` keeps its values there); {undo}"
+
+
+def _committed(path: Path) -> str | None:
+    try:
+        shown = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, check=True, timeout=10, stdin=subprocess.DEVNULL)
+        return shown.stdout.decode("utf-8")
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+
+
+def _below(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its dotted key."""
+    if isinstance(values, Mapping) and values:
+        for name, value in values.items():
+            yield from _below(value, f"{key}.{name}".lstrip("."))
+    else:
+        yield key, values
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return shorten(str(value))
+
+
+def _changed_lines(before: str, now: str) -> int:
+    """Lines that differ; more than any file has where lines came or went."""
+    old, new = before.splitlines(), now.splitlines()
+    return sum(a != b for a, b in zip(old, new, strict=True)) if len(old) == len(new) else 10**9
