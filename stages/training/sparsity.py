@@ -17,6 +17,8 @@ from stages.errors import UserError
 
 EMPTY_LIMIT = 0.5  # share of rows without any active dimension
 DENSE_LIMIT = 0.5  # share of the dimensions active in a row, once the regularisers have their full weight
+ALIKE_LIMIT = 1e-5  # mean cosine distance between texts: a collapsed model's is 2e-7, rounding; the made base's .78
+COMPARED = 16  # texts of the probe, on each side
 RESPONSE = 20.0  # of the steering, over a whole training: like the learning rate's, its pace follows from the number of steps
 
 
@@ -28,8 +30,8 @@ class SparsityCallback(TrainerCallback):
     Where several processes train, each having measured batches of its own, all go on with the mean after each step.
 
     Raises:
-        UserError: at a logging step, where the loss is not finite, most rows are all zero, or rows are dense and stay so. This is before a
-            checkpoint of that step is saved.
+        UserError: at a logging step, if the loss is not finite, most rows are all zero, rows are dense and stay so, or all texts have the same
+            vector. This is before a checkpoint of that step is saved.
     """
 
     def __init__(self, loss: torch.nn.Module, scheduler: SpladeRegularizerWeightSchedulerCallback | None, probe: Dataset) -> None:
@@ -69,6 +71,7 @@ class SparsityCallback(TrainerCallback):
         require_finite(logs, state.global_step)
         for name, regularizer in self._regularizers.items():
             self._require_sparse(name, regularizer, state.global_step)
+        self._require_distinct(model, args.learning_rate, state.global_step)
 
     def _calibrate(self, model: SparseEncoder) -> None:
         for name, regularizer in self._regularizers.items():
@@ -109,6 +112,24 @@ class SparsityCallback(TrainerCallback):
                 f"training: at step {step} the {what} have {active:.0f} of {regularizer.dimensions} dimensions active and "
                 f"keep them, a dense representation; raise loss.{weight}_regularizer_weight, or use another base model"
             )
+
+
+    def _require_distinct(self, model: SparseEncoder, learning_rate: float, step: int) -> None:
+        """Different texts must have different vectors: a model that has collapsed gives one to all, and its loss may still be falling."""
+        for what, column, encode in (("queries", "anchor", model.encode_query), ("documents", "positive", model.encode_document)):
+            texts = list(dict.fromkeys(self._probe[column]))[:COMPARED]
+            embeddings = encode(texts, show_progress_bar=False)
+            assert isinstance(embeddings, torch.Tensor)
+            if len(texts) > 1 and mean_cosine_distance(embeddings.to_dense()) < ALIKE_LIMIT:
+                raise UserError(
+                    f"training: at step {step} {len(texts)} different {what} all have the same vector, so nothing can be ranked; "
+                    f"lower training.learning_rate ({learning_rate:g}), and start afresh with training.resume=false"
+                )
+
+
+def mean_cosine_distance(vectors: torch.Tensor) -> float:
+    """The mean of 1 - cos over all pairs of rows, each with itself too, for vectors of shape (rows, dimensions); a zero row is far from all."""
+    return 1 - float(torch.nn.functional.normalize(vectors.float(), dim=1).mean(dim=0).square().sum())
 
 
 def require_finite(logs: Mapping[str, float], step: int) -> None:

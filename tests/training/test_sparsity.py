@@ -13,7 +13,7 @@ from stages.encoders.splade_head import attach
 from stages.errors import UserError
 from stages.training.arguments import Hyperparameters
 from stages.training.data import TrainingRows
-from stages.training.sparsity import SparsityCallback, load_loss_state, loss_state, regularizers
+from stages.training.sparsity import ALIKE_LIMIT, SparsityCallback, load_loss_state, loss_state, mean_cosine_distance, regularizers
 from stages.training.trainer import train
 
 Draw = Callable[..., Path]
@@ -72,6 +72,23 @@ def test_a_regulariser_that_empties_the_rows_ends_the_run(
 def test_a_representation_that_stays_dense_ends_the_run(draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="keep them, a dense representation; raise"):
         run(draw_base(bias=6.0), rows, hyperparameters(), tmp_path, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
+
+
+@pytest.mark.parametrize("learning_rate", [0.3, 1.0])
+def test_one_vector_for_all_texts_ends_the_run_before_a_checkpoint(
+    learning_rate: float, draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"16 different queries all have the same vector.*lower training\.learning_rate \((0\.3|1)\)"):
+        run(draw_base(), rows, hyperparameters(learning_rate=learning_rate, save_steps=15), tmp_path)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_texts_are_alike_only_if_all_of_them_are() -> None:
+    one = torch.rand(1, 50)
+    assert mean_cosine_distance(one.repeat(16, 1) * torch.rand(16, 1)) == pytest.approx(0, abs=1e-6)  # their lengths differ
+    assert mean_cosine_distance(one.repeat(16, 1) + 0.01 * torch.rand(16, 50)) > ALIKE_LIMIT
+    assert mean_cosine_distance(torch.cat([one.repeat(15, 1), 1 - one])) > 0.01
+    assert mean_cosine_distance(torch.zeros(16, 50)) == 1  # an empty one is another fault's
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(
