@@ -3,11 +3,11 @@
 import hashlib
 import re
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from stages.fields import Batch, Count, HubId, LocalPath, Names, Number, Processes, Weight, Word, distinct, local_path
 from stages.plain import shorten
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
@@ -44,35 +44,8 @@ def _resume(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip():
-        return _local_path(value)
+        return local_path(value)
     raise ValueError(f"is {shorten(repr(value))}; use true, false or the path of a checkpoint-N")
-
-
-def _hub_id(value: str) -> str:
-    """The Hub's own rules, which cost a second to import."""
-    part = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
-    if not re.fullmatch(f"({part}/)?{part}", value) or len(value) > 96 or ".." in value or "--" in value or value.endswith(".git"):
-        raise ValueError(f"{shorten(value)!r} is not a Hub repository; write it as owner/name, of letters, digits, '-', '_' and '.'")
-    return value
-
-
-def _local_path(value: str) -> str:
-    """A path of the file system, which need not exist; one that cannot even be looked up is an error here and not a traceback later."""
-    try:
-        mode = Path(value).stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return value
-    except OSError as error:
-        raise ValueError(f"{shorten(value)!r} cannot be looked up ({error.strerror}); correct it") from error
-    if not (S_ISDIR(mode) or S_ISREG(mode)):
-        raise ValueError(f"{shorten(value)!r} is neither a file nor a folder; correct it")
-    return value
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
-        raise ValueError(f"has {shorten(str(twice[0]))} more than once; leave it there once")
-    return values
 
 
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
@@ -84,16 +57,7 @@ RESERVED = {  # names in metrics/evaluation.json, in the log of a training run, 
     "NanoBEIR_mean_dot": "the mean over NanoBEIR's sets",
     "dev": "the held-out rows of the training sets",
 }
-HubId = Annotated[str, AfterValidator(_hub_id)]
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_local_path)]
-Word = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=100)]
-Names = Annotated[list[str], AfterValidator(_distinct)]
-Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(_distinct)]
-Count = Annotated[int, Field(gt=0, le=10**9)]
-Number = Annotated[int, Field(ge=0, le=10**9)]
-Batch = Annotated[int, Field(gt=0, le=65_536)]
-Processes = Annotated[int, Field(gt=0, le=1024)]  # also threads
-Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(distinct)]
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Resume = Annotated[bool | str, BeforeValidator(_resume)]
@@ -356,9 +320,9 @@ class Evaluation(Section):
     """What the model is scored on."""
 
     per_device_eval_batch_size: Batch
-    mteb: Names
+    mteb: list[str]
     mteb_path: LocalPath | None
-    active_dims: Annotated[list[Count], AfterValidator(_distinct)] = []
+    active_dims: Annotated[list[Count], AfterValidator(distinct)] = []
     sets: dict[SetName, EvaluationSet]
 
 

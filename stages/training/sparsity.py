@@ -30,7 +30,7 @@ class SparsityCallback(TrainerCallback):
     Where several processes train, each having measured batches of its own, all go on with the mean after each step.
 
     Raises:
-        UserError: at a logging step, if the loss is not finite, most rows are all zero, rows are dense and stay so, or all texts have the same
+        UserError: at a logging step, if the loss is not finite, most rows are all zero, rows are dense and stay so, or all texts have one
             vector. This is before a checkpoint of that step is saved.
     """
 
@@ -113,7 +113,6 @@ class SparsityCallback(TrainerCallback):
                 f"keep them, a dense representation; raise loss.{weight}_regularizer_weight, or use another base model"
             )
 
-
     def _require_distinct(self, model: SparseEncoder, learning_rate: float, step: int) -> None:
         """Different texts must have different vectors: a model that has collapsed gives one to all, and its loss may still be falling."""
         for what, column, encode in (("queries", "anchor", model.encode_query), ("documents", "positive", model.encode_document)):
@@ -128,7 +127,7 @@ class SparsityCallback(TrainerCallback):
 
 
 def mean_cosine_distance(vectors: torch.Tensor) -> float:
-    """The mean of 1 - cos over all pairs of rows, each with itself too, for vectors of shape (rows, dimensions); a zero row is far from all."""
+    """The mean of 1 - cos over all pairs of rows, each with itself too; ``vectors``: (rows, dimensions). A zero row is far from all."""
     return 1 - float(torch.nn.functional.normalize(vectors.float(), dim=1).mean(dim=0).square().sum())
 
 
