@@ -1,7 +1,7 @@
 """Score models/final on every evaluation set beside BM25: metrics/evaluation.json, pictures, and a table on the terminal."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,15 @@ from stages.files import atomic_write, remove, write_json
 from stages.params import load_resolved
 from stages.schema import EvaluationKind, Language, Section
 from stages.training.checkpoints import CHECKPOINTS, trained, written
+from stages.untrained import untrained_model
 
 if TYPE_CHECKING:
+    from sentence_transformers import SparseEncoder
+
     from stages.evaluation.terms import Explanation
+
+Untrained = Callable[[str], "SparseEncoder"]
+"""Device → model."""
 
 FINAL, SCORES = Path("models/final"), Path("models/scores.json")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
@@ -46,7 +52,7 @@ def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
     for own in written(CHECKPOINTS) & {trained()}:
         remove(CHECKPOINTS / own)  # dvc, which started this stage, has the model in safety
-    evaluation, explanations = evaluate(settings)
+    evaluation, explanations = evaluate(settings, untrained_model)
     write_json(METRICS, evaluation)
 
     from stages.evaluation.account import account
@@ -64,8 +70,11 @@ def main() -> None:
         tracker.metrics(evaluation)
 
 
-def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
     """The content of metrics/evaluation.json, and what the model sees in a few queries.
+
+    Args:
+        untrained: makes the model as it was before training, on a device; the smallest set is scored with it too.
 
     Raises:
         UserError: an evaluation set cannot be read, or there is no memory left.
@@ -74,10 +83,12 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], "Sequence[Expl
 
     attempt = _Attempt()
     with in_one_line(attempt):
-        return _evaluate(settings, attempt)
+        return _evaluate(settings, attempt, untrained)
 
 
-def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+def _evaluate(
+    settings: EvaluateSettings, attempt: "_Attempt", untrained: "Untrained | None"
+) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.model_files import Use, task_of
@@ -92,6 +103,7 @@ def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str
     from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluation.summary import SetResult, summary
     from stages.evaluation.terms import explain
+    from stages.evaluation.warnings import UNTRAINED_NDCG
     from stages.training.device import choose_device
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
@@ -103,7 +115,9 @@ def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str
     attach(model)
     results = []
     loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
-    for each in distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb]):
+    retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
+    smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
+    for each in retrieval_sets:
         print(each.account(), flush=True)
         attempt.at(f"scoring {each.name}")
         metrics, found = known.get(digest(each)), None
@@ -112,6 +126,10 @@ def _evaluate(settings: EvaluateSettings, attempt: "_Attempt") -> tuple[dict[str
             metrics, found = result.metrics, result.run
         cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
         bm25 = score(retrieve(each), each.qrels)[NDCG]
+        if each is smallest and untrained:
+            attempt.at(f"scoring {each.name} with the untrained model")
+            before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, show_progress=True)
+            cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
         results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found), each.unknown_ids))
     if settings.mteb:
         from stages.evaluation.mteb_tasks import evaluate_mteb

@@ -21,9 +21,11 @@ def _hub_id(value: str) -> str:
 def local_path(value: str) -> str:
     """A path of the file system, which need not exist; one that cannot even be looked up is an error here and not a traceback later."""
     try:
-        mode = Path(value).stat().st_mode
+        mode = Path(value).expanduser().stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return value
+    except RuntimeError as error:  # ~name
+        raise ValueError(f"{shorten(value)!r} names the home folder of nobody; correct it") from error
     except OSError as error:
         raise ValueError(f"{shorten(value)!r} cannot be looked up ({error.strerror}); correct it") from error
     if not (S_ISDIR(mode) or S_ISREG(mode)):

@@ -9,6 +9,7 @@ from typing import Any
 from stages.errors import UserError
 from stages.evaluation.examples import Example
 from stages.evaluation.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NDCG, QUERY_DIMS
+from stages.evaluation.warnings import warnings
 
 BM25_NDCG = "bm25_ndcg@10"
 IGNORED = "qrels_with_unknown_ids"
@@ -55,7 +56,7 @@ def summary(results: Sequence[SetResult]) -> dict[str, Any]:
 
 
 def table(evaluation: Mapping[str, Any]) -> str:
-    """An aligned text table of `summary`'s value, one line a set and the mean last; no line break at the end."""
+    """An aligned text table of `summary`'s value, one line a set and the mean last, then warnings; no line break at the end."""
     header = ["set", "nDCG@10", "BM25 nDCG@10", "difference", "query dims", "document dims"]
     names = [name for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN]
     rows = [header, *(_row(name, evaluation[name]) for name in [*names, MEAN])]
@@ -64,7 +65,9 @@ def table(evaluation: Mapping[str, Any]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
     ]
     rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *_sparsifying(evaluation[MEAN])])
+    return "\n".join(
+        [lines[0], rule, *lines[1:-1], rule, lines[-1], *_sparsifying(evaluation[MEAN]), *warnings(evaluation, BM25_NDCG, MEAN)]
+    )
 
 
 def _sparsifying(mean: Mapping[str, float]) -> list[str]:

@@ -68,9 +68,9 @@ def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path |
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
     validation = _read_validation(settings)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
-    encoder, options = get_encoder(settings.architecture), _options(settings, device)
+    encoder, options = get_encoder(settings.architecture), options_of(settings, device)
     set_seed(settings.seed)
-    model = _build(settings, encoder, options, base, device, engine)
+    model = build(settings, encoder, options, base, device, engine)
     shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device", "flash_attention"})
     parameters = Hyperparameters(**shared, seed=settings.seed, device=device, flash_attention=flash, **engine.arguments())
     loss = encoder.make_loss(model, options)
@@ -103,7 +103,8 @@ def engine_of(settings: "TrainSettings", device: str, processes: int) -> Engine:
     return choose_engine(device, processes, **knobs)
 
 
-def _options(settings: "TrainSettings", device: str) -> Options:
+def options_of(settings: "TrainSettings", device: str) -> Options:
+    """What the encoder of these settings is built with."""
     model = settings.model
     return Options(
         max_seq_length=model.max_seq_length,
@@ -136,7 +137,7 @@ def _read_validation(settings: "TrainSettings") -> Validation | None:
     return validation
 
 
-def _build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
+def build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
     """The model to be trained, on its device and with our head; what it has to do without is printed."""
     task = task_of(base, "base", settings.architecture)
     use = Use("model.base_model", settings.model.base_model, task, options.trust_remote_code, options.max_seq_length)

@@ -1,12 +1,14 @@
 """The evaluate stage on a tiny model and a small set."""
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import torch
+from sentence_transformers import SparseEncoder
 
 from stages import evaluate
 from stages.errors import UserError
@@ -88,3 +90,24 @@ def test_no_memory_for_an_array_is_told_alike(
     monkeypatch.setattr("stages.evaluation.bm25.retrieve", fail)
     with pytest.raises(UserError, match=r"^evaluation: out of memory while scoring mine"):
         evaluate.evaluate(settings)
+
+
+def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_number_changes(
+    settings: evaluate.EvaluateSettings, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def untrained(device: str) -> SparseEncoder:
+        asked.append(device)
+        return SparseEncoder(str(tiny_models.save(tmp_path / "untrained", "splade")), device=device)
+
+    larger = tmp_path / "data" / "eval" / "larger"
+    shutil.copytree(tmp_path / "data" / "eval" / "mine", larger)
+    with (larger / "corpus.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"_id": "e", "title": "", "text": "en avis"}) + "\n")
+    two = settings.model_copy(update={"sets": {"larger": settings.sets["mine"], **settings.sets}})
+    plain, _ = evaluate.evaluate(two)
+    scored, _ = evaluate.evaluate(two, untrained)
+    assert asked == ["cpu"]
+    assert scored["mine"].pop("untrained_ndcg@10") == 1.0
+    assert scored == plain

@@ -47,6 +47,8 @@ def test_no_set_at_all_is_one_line() -> None:
 
 def test_table_is_aligned_and_ends_with_the_mean() -> None:
     lines = table(summary([sparse("NanoSampleNb", 0.6, nano=True), result("dense", 0.3)])).splitlines()
+    assert lines[-1] == "warning: the model is below BM25 on 1 of 2 sets (dense)" and not lines[-2]
+    lines = lines[:-2]
     assert len({len(line) for line in lines}) == 1
     assert lines[0].split() == ["set", "nDCG@10", "BM25", "nDCG@10", "difference", "query", "dims", "document", "dims"]
     assert lines[2].split() == ["NanoSampleNb", "0.6000", "0.4000", "+0.2000", "14.0", "110.0"]
