@@ -30,7 +30,7 @@ def mistakes(values: Any, key: str = "", depth: int = 0, seen: dict[int, Any] | 
         for name, value in values.items() if isinstance(values, Mapping) else enumerate(values):
             below = f"{key}.{name}".lstrip(".") if isinstance(name, str | int) else key
             if isinstance(values, Mapping) and (wrong := _wrong_name(name)):
-                yield f"{shorten(f'{key}.{name}'.lstrip('.'), 80)}: the key {wrong}"
+                yield f"{shorten(f'{key}.{name}'.lstrip('.'), 80)}: {wrong}"
             else:
                 yield from mistakes(value, below, depth + 1, seen)
     elif wrong := _wrong(values, key):
@@ -49,8 +49,9 @@ def in_a_line(error: Exception) -> str:
 
 def _wrong_name(name: Any) -> str | None:
     if not isinstance(name, str):
-        return f"is {name!r}, a {type(name).__name__}; write it in quotes"
-    return _wrong_text(name, 200)
+        return f"cannot be a name, as YAML reads it as {type(name).__name__} and not as text; put it in quotes"
+    wrong = _wrong_text(name, 200)
+    return wrong and f"the key {wrong}"
 
 
 def _wrong(value: Any, key: str) -> str | None:
