@@ -173,8 +173,6 @@ def describe(detail: ErrorDetails, path: Path) -> str:
         wrong, remedy = "is not a key any more", MOVED[key]
     elif kind == "extra_forbidden":
         wrong, remedy = "is not a key of params.yaml", _nearest(parts)
-    elif kind == "string_type" and "[key]" in detail["loc"]:
-        wrong, remedy = f"cannot be a name, as YAML reads it as {'null' if given is None else type(given).__name__}", "put it in quotes"
     elif kind == "missing" or given is None:
         wrong, _, remedy = NO_VALUE.partition("; ")
     elif kind == "literal_error":

@@ -49,7 +49,7 @@ def in_a_line(error: Exception) -> str:
 
 def _wrong_name(name: Any) -> str | None:
     if not isinstance(name, str):
-        return f"cannot be a name, as YAML reads it as {type(name).__name__} and not as text; put it in quotes"
+        return f"cannot be a name, as YAML reads it as {'null' if name is None else type(name).__name__}; put it in quotes"
     wrong = _wrong_text(name, 200)
     return wrong and f"the key {wrong}"
 
