@@ -117,9 +117,11 @@ class SparsityCallback(TrainerCallback):
         """Different texts must have different vectors: a model that has collapsed gives one to all, and its loss may still be falling."""
         for what, column, encode in (("queries", "anchor", model.encode_query), ("documents", "positive", model.encode_document)):
             texts = list(dict.fromkeys(self._probe[column]))[:COMPARED]
+            if len(texts) < 2:
+                continue
             embeddings = encode(texts, show_progress_bar=False)
             assert isinstance(embeddings, torch.Tensor)
-            if len(texts) > 1 and mean_cosine_distance(embeddings.to_dense()) < ALIKE_LIMIT:
+            if mean_cosine_distance(embeddings.to_dense()) < ALIKE_LIMIT:
                 raise UserError(
                     f"training: at step {step} {len(texts)} different {what} all have the same vector, so nothing can be ranked; "
                     f"lower training.learning_rate ({learning_rate:g}), and start afresh with training.resume=false"

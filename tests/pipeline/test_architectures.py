@@ -25,11 +25,12 @@ def test_one_switch_changes_the_architecture(workspace: Workspace, architecture:
 
 
 @pytest.mark.parametrize("profile", ["nordic", "ecommerce"])
-def test_a_profile_that_needs_the_hub_says_so_in_one_line(workspace: Workspace, profile: str) -> None:
+def test_a_profile_that_needs_the_hub_says_so_before_anything_runs(workspace: Workspace, profile: str) -> None:
     output = workspace.run("dvc", "exp", "run", "-S", f"profile={profile}", status=255)
     errors = [line for line in output.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    assert "`make pin` looks them up on the Hub" in errors[0] and f"profile {profile} needs the network once" in errors[0]
+    assert len(errors) == 2
+    assert "`make pin` looks up all of them on the Hub" in errors[0]
+    assert f"profile is {profile} and was sample in the last commit" in errors[1]
     assert workspace.stages_run(output) == {"resolve"}
 
 
