@@ -3,8 +3,9 @@
 import importlib
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -32,16 +33,25 @@ HEAD = {"norbert4": "classifier.emb2vocab.weight", "norbert3": "classifier.nonli
 
 
 def write_folder(
-    folder: Path, family: str, *, masked_lm: bool = True, tied: bool = True, without: Collection[str] = (), dtype: torch.dtype | None = None
+    folder: Path,
+    family: str,
+    *,
+    masked_lm: bool = True,
+    tied: bool = True,
+    without: Collection[str] = (),
+    dtype: torch.dtype | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> PreTrainedModel:
     """Write a tiny random model of norbert3 or norbert4 and return it, as its code makes it without any loading, in eval mode.
 
     Args:
         tied: whether the file holds one tensor for embeddings and head.
         without: the file lacks weights whose names contain one of these.
+        settings: keys of config.json, over the family's own.
     """
-    file, prefix, settings = NAMES[family]
-    model = build(family, masked_lm=masked_lm, tied=tied)
+    file, prefix, usual = NAMES[family]
+    settings = {**usual, **(settings or {})}
+    model = build(family, masked_lm=masked_lm, tied=tied, settings=settings)
     folder.mkdir(parents=True)
     source = Path(__file__).parent
     for name in (f"modeling_{file}.py", f"configuration_{file}.py"):
@@ -64,9 +74,10 @@ def write_folder(
     return model
 
 
-def build(family: str, *, masked_lm: bool = True, tied: bool = True) -> PreTrainedModel:
+def build(family: str, *, masked_lm: bool = True, tied: bool = True, settings: Mapping[str, Any] | None = None) -> PreTrainedModel:
     """The random model itself; about a tenth of its raw logits are positive."""
-    file, prefix, settings = NAMES[family]
+    file, prefix, usual = NAMES[family]
+    settings = settings or usual
     package = __name__.rpartition(".")[0]
     configuration = importlib.import_module(f"{package}.configuration_{file}")
     modelling = importlib.import_module(f"{package}.modeling_{file}")
