@@ -27,15 +27,21 @@ def advice(mistakes: str, path: Path) -> str | None:
     except NOT_YAML:
         return None
     changed = {key: (was.get(key), is_now.get(key)) for key in [*is_now, *(was.keys() - is_now.keys())] if was.get(key) != is_now.get(key)}
-    if not changed:
+    if not changed or "" in is_now:  # no mapping at all: the mistake says how to restore the file
         return None
     in_line = r"(?<![\w.-]){}(?![\w-]|\.\w)"
     named = {key: values for key, values in changed.items() if re.search(in_line.format(re.escape(key)), mistakes)} or changed
     at_fault = named is not changed or len(changed) == 1  # otherwise some of them may be wanted
-    described = [f"{key} is {_shown(new)} and was {_shown(old)} in the last commit" for key, (old, new) in list(named.items())[:MANY]]
+    moved = [key for key in named if not (key in was and key in is_now)]  # a mapping before or now, or not there: no `-S` brings it back
+    described = [
+        f"{key} is {_shown(new)} and was {_shown(old)} in the last commit" if key not in moved else f"{key} is not as in the last commit"
+        for key, (old, new) in list(named.items())[:MANY]
+    ]
     more = f" and {len(named) - MANY} more" if len(named) > MANY else ""
     if at_fault and named.keys() == changed.keys() and _changed_lines(before, now) <= len(changed):
         undo = f"`git checkout {path}` undoes it: nothing else was changed"
+    elif moved:
+        undo = f"`git diff {path}` shows all changes; edit the lines that are wrong, or undo all of them by `git checkout {path}`"
     else:
         old = " ".join(f"-S {key}={_shown(values[0])}" for key, values in list(named.items())[:MANY])
         undo = f"edit that line, or add `{old}` to the next `dvc exp run`: other changes stay"

@@ -86,6 +86,20 @@ def test_a_mistake_that_names_another_key_than_the_changed_one_tells_the_changed
     assert "profile is nordic and was sample in the last commit" in undo
 
 
+@pytest.mark.parametrize("change", [("presets:", "presets: [1]\nx:"), ("hub:", "hub: 5\nx:")])
+def test_no_value_is_advised_where_a_mapping_stood(checkout: Path, change: tuple[str, str]) -> None:
+    *_, undo = refused(checkout, change)
+    assert "-S" not in undo.partition("; `git diff")[2] and "null" not in undo and "`git checkout params.yaml`" in undo
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "text"])
+def test_a_file_that_holds_no_mapping_is_restored_whole(checkout: Path, content: str) -> None:
+    (checkout / "params.yaml").write_text(content)
+    with pytest.raises(UserError) as error:
+        resolve.main()
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_no_advice_without_a_commit_or_in_dvcs_temporary_copy(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = checkout / ".dvc" / "tmp" / "exps" / "x"
     shutil.copytree(checkout / ".git", copy / ".git")
