@@ -53,6 +53,17 @@ def require_addresses(endpoint: str | None = None) -> None:
             raise UserError(f"{name}: is a SOCKS proxy, which needs a package; `pip install socksio`, or name an HTTP proxy")
 
 
+def usable_token() -> str | None:
+    """The token from the environment or `hf auth login`, None where there is none; `UserError` if it can be no token."""
+    try:
+        token: str | None = get_token()
+    except OIDCError as error:
+        raise UserError("HF_OIDC_RESOURCE: no token can be had for it; unset it, or set HF_TOKEN") from error
+    if token and not re.fullmatch(r"[!-~]+", token):  # httpx2 would quote it in its error
+        raise UserError("HF_TOKEN: holds characters that no Hub token has; run `hf auth login` or set it again")
+    return token
+
+
 def headers(source: Source) -> dict[str, str]:
     """Headers of a request for ``source``, with the token from the environment or `hf auth login` where there is one.
 
@@ -62,13 +73,9 @@ def headers(source: Source) -> dict[str, str]:
     require_addresses()
     try:
         validate_repo_id(source.repo)
-        token = get_token()
     except HFValidationError as error:
         raise UserError(f"{source.key}: {source.repo!r} is no Hub repository; write it as owner/name") from error
-    except OIDCError as error:
-        raise UserError("HF_OIDC_RESOURCE: no token can be had for it; unset it, or set HF_TOKEN") from error
-    if token and not re.fullmatch(r"[!-~]+", token):  # httpx2 would quote it in its error
-        raise UserError("HF_TOKEN: holds characters that no Hub token has; run `hf auth login` or set it again")
+    usable_token()
     values: dict[str, str] = build_hf_headers(library_name="nordic-sparse")
     return values
 

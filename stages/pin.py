@@ -77,9 +77,10 @@ def look_up(repo: str, repo_type: str, branch: str | None) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    from stages.hub import require_addresses
+    from stages.hub import require_addresses, usable_token
 
     require_addresses()
+    usable_token()
     try:
         return str(HfApi().repo_info(repo, repo_type=repo_type, revision=branch).sha)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, OIDCError, RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from stages.credentials import without_credentials
 from stages.errors import UserError
-from stages.hub import require_addresses
+from stages.hub import require_addresses, usable_token
 from stages.retries import Patience, passes, status
 
 CARD, CHECKPOINT = "README.md", "last-checkpoint"
@@ -215,14 +215,9 @@ def _check_repo_id(repo_id: str) -> None:
 
 
 def _token() -> str:
-    try:
-        token = get_token()
-    except OIDCError as error:
-        raise UserError("HF_OIDC_RESOURCE: no token can be had for it; unset it, or set HF_TOKEN") from error
+    token = usable_token()
     if token is None:
         raise UserError("hub.push: there is no Hub token; run `hf auth login` or set HF_TOKEN")
-    if not re.fullmatch(r"[!-~]+", token):  # httpx2 would quote it in its error
-        raise UserError("HF_TOKEN: holds characters that no Hub token has; run `hf auth login` or set it again")
     return token
 
 

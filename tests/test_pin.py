@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from stages.errors import UserError
 from stages.params import PARAMS, read_params
-from stages.pin import pin
+from stages.pin import look_up, pin
 from tests.hub_server import LoopbackHub
 
 ROOT = Path(__file__).parents[1]
@@ -230,3 +230,9 @@ def test_the_revision_is_the_hubs_and_a_silent_hub_is_one_line(params: Path, hub
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: datasets.nli: the Hub did not name the newest revision of Fremtind/all-nli-norwegian")
     assert len(run("norquad", HF_ENDPOINT="http://127.0.0.1:9").stderr.splitlines()) == 1
+
+
+def test_a_token_that_can_be_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_blåbær")
+    with pytest.raises(UserError, match="HF_TOKEN: holds characters"):
+        look_up("a/b", "dataset", None)
