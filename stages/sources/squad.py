@@ -12,6 +12,8 @@ from stages.sources.columns import python_values
 from stages.sources.folder import RawFolder
 
 ANSWERS = ("answers", "answer")
+START, IMPOSSIBLE = "answer_start", "is_impossible"
+TRUE = ("true", "1", "1.0")
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
@@ -20,7 +22,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     A passage that does not answer its question is no positive: such rows are dropped, or kept and noted, as
     ``options.unanswerable`` says.
     """
-    for path, table in raw.read_split(split, ["question", "context"], objects=[*ANSWERS, "is_impossible"]):
+    for path, table in raw.read_split(split, ["question", "context"], objects=[*ANSWERS, START, IMPOSSIBLE]):
         languages = repeated(language_of(path, raw.path) or options.language, len(table))
         reasons = {"language not chosen": options.unwanted(languages)}
         empty = unanswerable(table)
@@ -37,7 +39,8 @@ def unanswerable(table: pa.Table) -> np.ndarray:
     """Which questions have no answer, shape (rows,); none where the set has no column of answers."""
     known = [name for name in ANSWERS if not pa.types.is_null(table[name].type)]
     answered = np.full(len(table), not known)
+    starts = python_values(table[START])
     for name in known:
-        answered |= np.fromiter(map(is_answered, python_values(table[name])), bool, len(table))
-    impossible = np.fromiter((value is True for value in python_values(table["is_impossible"])), bool, len(table))
+        answered |= np.fromiter(map(is_answered, python_values(table[name]), starts), bool, len(table))
+    impossible = np.fromiter((str(value).lower() in TRUE for value in python_values(table[IMPOSSIBLE])), bool, len(table))
     return ~answered | impossible

@@ -71,3 +71,21 @@ def test_answers_may_be_a_list_a_text_or_said_to_be_impossible(tmp_path):
 def test_a_set_without_answers_keeps_its_rows(tmp_path, write):
     write("train.parquet", [{"question": "q", "context": "c"}])
     assert len(read_all("squad", tmp_path)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"answers": None, "answer": "svar", "answer_start": -1},
+        {"answers": {"text": ["svar"], "answer_start": [-1.0]}},
+        {"answers": {"text": ["svar"], "answer_start": ["-1"]}},
+        {"answers": "{'text': [], 'answer_start': []}"},
+        {"answers": "[]"},
+        {"is_impossible": "True"},
+        {"is_impossible": 1},
+    ],
+)
+def test_a_question_without_an_answer_is_known_in_whatever_form_its_file_says_so(tmp_path, empty):
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, [ROW, ROW | empty])), encoding="utf-8")
+    rows, dropped = read_all("squad", tmp_path)
+    assert (len(rows), dropped) == (1, {"unanswerable": 1})
