@@ -1,5 +1,6 @@
 """A BEIR folder: the queries of qrels/<split>.tsv with each document that is relevant for them, as a whole or as one passage."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -76,20 +77,28 @@ def passage(text: str, words: int, answers: list[str]) -> str | None:
     'three four'
     >>> passage("one two three four five", 2, ["six", "two three"])
     'two three'
+    >>> passage("since 1814 there were 14 men", 2, ["14"])
+    '14 men'
     """
     tokens = text.split()
     if not answers:
         return " ".join(tokens[:words])
     folded = fold(text)
-    wanted = next((wanted for answer in answers if (wanted := fold(answer)) in folded), None)
-    if wanted is None:
+    found = _find(folded, [re.escape(fold(answer)) for answer in answers])
+    if found is None:
         return None
-    first = folded.count(" ", 0, folded.find(wanted))
+    wanted, first = found[0], folded.count(" ", 0, found.start())
     length = wanted.count(" ") + 1
     start = first // words * words
     if first + length > start + words:
         start = max(0, first - max(0, words - length) // 2)
     return " ".join(tokens[start : start + words])
+
+
+def _find(text: str, patterns: list[str]) -> re.Match[str] | None:
+    """Where the first pattern that ``text`` holds first stands: as whole words if any of them does, else within a word."""
+    tries = [rf"(?<!\w){pattern}(?!\w)" for pattern in patterns] + patterns
+    return next((found for each in tries if (found := re.search(each, text))), None)
 
 
 def _answers(path: Path) -> dict[str, list[str]]:
