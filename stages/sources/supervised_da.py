@@ -5,9 +5,11 @@ A set's language is what a word of its name tells (``swe``, ``no``, ``danish`` â
 ``dataset_languages`` must say it: a guess would put rows under the wrong language unnoticed.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -39,22 +41,31 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         UserError: some names tell no language; all are listed, with their rows.
     """
     unknown: Counter[str] = Counter()
+    mapping = dict(options.dataset_languages or {})
+    unused = set(mapping) - {OTHERS}
     for path, table in raw.read_split(split, ["query", "pos"], [LABEL, NAME], lists=["pos"]):
         names = one_array(table[NAME]).dictionary_encode()
-        codes = [language_of_name(name, options.dataset_languages or {}) for name in names.dictionary.to_pylist()]
+        codes = [language_of_name(name, mapping) for name in names.dictionary.to_pylist()]
         languages = pa.array(codes, pa.string()).take(names.indices)
         for name, code in zip(names.dictionary.to_pylist(), codes, strict=True):
             if code is None:
                 unknown[name] += int(pc.sum(pc.equal(table[NAME], name)).as_py())
+        unused -= set(names.dictionary.to_pylist())
         languages = pc.if_else(pc.is_null(names.indices), repeated(options.language, len(table)), languages)
-        yield pairs(path, table, languages, {"language not chosen": np.asarray(options.unwanted(languages))})
+        found = pairs(path, table, languages, {"language not chosen": np.asarray(options.unwanted(languages))})
+        if codes and names.null_count:
+            found = replace(found, notes={**found.notes, f"rows read have no {NAME}, taken as {options.language}": names.null_count})
+        yield found
     if unknown:
         shown = ", ".join(f"{name!r} ({rows} rows)" for name, rows in unknown.most_common(SHOWN))
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise UserError(
             f"datasets.{raw.path.name}.dataset_languages: the language of {NAME} {shown}{more} is not known; "
-            f"map each, such as {{{unknown.most_common(1)[0][0]}: da}}, or all others at once, {{'{OTHERS}': da}}"
+            f'map each, such as {{{json.dumps(unknown.most_common(1)[0][0], ensure_ascii=False)}: da}}, or all others, {{"{OTHERS}": da}}'
         )
+    if unused and split == "train":
+        names = ", ".join(map(repr, sorted(unused)))
+        raw.warn(f"dataset_languages names {names}, which no row has as its {NAME}; correct or remove it")
 
 
 def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:

@@ -1,6 +1,9 @@
 import pytest
 
 from stages.errors import UserError
+from stages.sources import reader
+from stages.sources.chunk import Options
+from stages.sources.folder import RawFolder
 from stages.sources.supervised_da import language_of_name
 from tests.sources.conftest import read_all
 
@@ -60,3 +63,16 @@ def test_languages_that_are_not_chosen_are_dropped(tmp_path, write):
 )
 def test_only_whole_words_tell_a_language(name, language):
     assert language_of_name(name, {}) == language
+
+
+def test_rows_without_a_name_beside_those_with_one_are_noted(tmp_path, write):
+    write("train.parquet", [*ROWS, row("g", None)])
+    (chunk,) = reader("supervised_da")(RawFolder(tmp_path), "train", Options(language="da"))
+    assert dict(chunk.notes) == {"rows read have no dataset_name, taken as da": 1}
+
+
+def test_a_mapped_name_that_no_row_has_is_warned_of(tmp_path, write):
+    write("train.parquet", ROWS)
+    raw = RawFolder(tmp_path)
+    list(reader("supervised_da")(raw, "train", Options(dataset_languages={"nli_Danish": "sv", "*": "da"})))
+    assert ["'nli_Danish'" in warning and "*" not in warning for warning in raw.warnings()] == [True]
