@@ -84,12 +84,17 @@ def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -
     kind = column.type
     try:
         if may_be_list and hasattr(kind, "value_field") and not pa.types.is_nested(kind.value_type):
-            return column if pa.types.is_list(kind) else _as_list(one_array(column))
+            lists = one_array(column) if pa.types.is_list(kind) else _as_list(one_array(column))
+            return lists.cast(pa.list_(pa.string())) if _is_binary(lists.type.value_type) else lists
         if pa.types.is_nested(kind):
             raise UserError(f'{path}: its column "{name}" holds {kind}, not texts; write texts, or choose another kind for the set')
         return text(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UserError(f'{path}: its column "{name}" holds {kind} that is no text in UTF-8; write it as texts') from error
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def _as_list(column: pa.Array) -> pa.ListArray:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ METADATA = {"manifest.json", "dataset_info.json", "dataset_infos.json", "dataset
 DATA = (
     ".csv",
     ".tsv",
+    ".jsonlines",
+    ".sqlite",
+    ".db",
     ".gz",
     ".tgz",
     ".tar",
@@ -39,9 +43,11 @@ DATA = (
 )
 """Suffixes of files that likely hold rows and are not read: a warning names them."""
 LOOKS_USED = re.compile(
-    r"((hard|mined)[ _-]?)?neg(ative)?s?([ _-]?(\d+|texts?|passages?|doc(ument)?s?))?|(\w*[ _-])?(scores?|labels?)", re.IGNORECASE
+    r"(?!.*[ _.-]ids?$)(.*[ _.-])?"
+    r"(neg(ative)?s?|scores?|labels?|margin|similarity|relevance|irrelevant|split)(\d+|[ _.-].*)?",
+    re.IGNORECASE,
 )
-"""Names of columns that look like negatives, scores or labels."""
+"""Names of columns that look like negatives, scores, labels or splits."""
 
 
 class RawFolder:
@@ -57,7 +63,7 @@ class RawFolder:
         self._left_out: dict[str, Counter[str]] = defaultdict(Counter)
         self._reasons: dict[str, str] = {}
         self._warnings: dict[str, None] = {}
-        self._read_columns: set[str] = set()
+        self._read_columns: set[str] = {"split"}
 
     def read_split(
         self,
@@ -97,6 +103,7 @@ class RawFolder:
                         rows = rows.filter(pa.array(dev if split == "dev" else ~dev))
                     self.count(self.name(path), split, len(rows))
                     yield path, rows
+                self.count(self.name(path), split, 0)  # also a file without rows was read
             except MissingColumnError as error:
                 if told[path] or named is None:
                     raise
@@ -123,6 +130,10 @@ class RawFolder:
         """Note something that a reader may have expected to be used."""
         self._warnings[line] = None
 
+    def reads(self, columns: Sequence[str]) -> None:
+        """Note columns that a kind reads by itself, without `read_split`."""
+        self._read_columns.update(columns)
+
     def rows(self, split: Split) -> int:
         """The rows of all files that were handed on as those of ``split``."""
         return sum(counts[split] for counts in self._rows.values())
@@ -145,7 +156,7 @@ class RawFolder:
                 lines.append(f"{name} is not read: {reason}")
         for column, name in self._columns.items():
             if LOOKS_USED.fullmatch(column) and column not in self._read_columns:
-                lines.append(f'column "{column}" ({name}) is not read; rename it if it is to be used (negative, negative_2 …, scores)')
+                lines.append(f'column "{column}" ({name}) is not read; to use it, name it negative, negative_2 …, scores or split')
         return lines
 
     @cached_property
@@ -184,7 +195,7 @@ class RawFolder:
 
     def _is_aside(self, name: str) -> bool:
         parts = Path(name).parts
-        return any(part.startswith(".") for part in parts) or parts[-1] in METADATA or parts[-1].startswith("cache-")
+        return any(part.startswith(".") for part in parts) or parts[-1] in METADATA or fnmatchcase(parts[-1], "cache-*.arrow")
 
     def _expected(self, name: str) -> bool:
         """Whether nobody expects that a file's rows are used."""

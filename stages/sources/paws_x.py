@@ -24,6 +24,7 @@ COLUMNS = ["sentence1", "sentence2", LABEL]
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """(sentence1, sentence2) of the rows with label 1: the others share words, not meaning."""
+    raw.reads(COLUMNS)
     found = False
     for name, language, table in _tables(raw, split):
         found = True

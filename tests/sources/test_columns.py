@@ -58,6 +58,15 @@ def test_bytes_that_are_no_text_are_named_by_their_column(tmp_path):
         read_all("triplets", tmp_path)
 
 
+def test_bytes_in_a_list_are_read_as_texts_or_named_by_their_column(tmp_path):
+    for value in (b"b\xc3\xa5l", b"bl\xe5"):
+        pq.write_table(pa.table({"query": ["q"], "pos": [[value]]}), tmp_path / "train.parquet")
+        if value == b"b\xc3\xa5l":
+            assert read_all("pairs", tmp_path)[0][0]["positive"] == "bål"
+    with pytest.raises(UserError, match=r'train\.parquet: its column "pos" holds list<element: binary>'):
+        read_all("pairs", tmp_path)
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_json_array_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding, indent):

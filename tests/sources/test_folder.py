@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
@@ -124,6 +125,18 @@ def test_every_file_is_listed_and_one_that_may_hold_rows_is_warned_of(tmp_path, 
     assert sorted(warning.split()[0] for warning in raw.warnings()) == ["train-1.csv", "train-2.jsonl.zst"]
 
 
+def test_a_file_without_rows_is_listed_as_read(tmp_path, lines):
+    lines("train-0.jsonl", "a")
+    pq.write_table(pa.table({"anchor": pa.array([], pa.string()), "positive": pa.array([], pa.string())}), tmp_path / "train-1.parquet")
+    _, raw = read(tmp_path)
+    assert raw.account()["train-1.parquet"] == {"train": 0} and raw.warnings() == []
+
+
+def test_only_arrow_files_are_taken_for_a_cache(tmp_path, lines):
+    lines("cache-train.jsonl", "a")
+    assert read(tmp_path)[0]["train"] == ["a"]
+
+
 def test_without_a_file_to_train_on_those_there_are_are_named(tmp_path):
     (tmp_path / "rows.csv").write_text("anchor,positive\n")
     with pytest.raises(UserError, match=r"holds no training file; .*rows\.csv"):
@@ -152,7 +165,11 @@ def test_an_arrow_file_in_its_own_format_is_read_and_a_broken_one_named(tmp_path
         read(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["negatives", "negative1", "hard_negative", "neg", "Negative_2", "score", "teacher_scores"])
+LOOK_USED = ["negatives", "negative1", "hard_negative", "neg", "Negative_2", "negative.1", "negative_passage_1"]
+LOOK_USED += ["score", "teacher_scores", "scores_negative", "Split"]
+
+
+@pytest.mark.parametrize("name", LOOK_USED)
 def test_a_column_that_looks_like_negatives_or_scores_is_warned_of_by_name(tmp_path, lines, name):
     lines("train.jsonl", "a")
     lines("train-2.jsonl", "b", **{name: ["n"]})
