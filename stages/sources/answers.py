@@ -18,7 +18,7 @@ def answer_texts(value: Any) -> list[str]:
         return answer_texts(value.get("text"))
     if isinstance(value, list | tuple):
         return [text for each in value for text in answer_texts(each)]
-    text = "" if value is None or isinstance(value, bool) else str(value).strip()
+    text = "" if value is None or isinstance(value, bool) or value != value else str(value).strip()  # NaN is not itself
     return [text] if text else []
 
 

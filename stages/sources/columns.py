@@ -33,7 +33,7 @@ def read_columns(
 ) -> Iterator[pa.Table]:
     """Yield the named columns of a file, at most `READ_ROWS` rows at a time; an optional column that is missing is all null.
 
-    A column of any type that has texts becomes one of strings; numbers are taken as their texts.
+    A column of any type that has texts becomes one of strings; numbers are taken as their texts, NaN as null.
 
     Args:
         lists: columns whose values may be lists, of any of Arrow's types; they become ``list``.
@@ -88,7 +88,7 @@ def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -
             return lists.cast(pa.list_(pa.string())) if _is_binary(lists.type.value_type) else lists
         if pa.types.is_nested(kind):
             raise UserError(f'{path}: its column "{name}" holds {kind}, not texts; write texts, or choose another kind for the set')
-        return text(column)
+        return text(pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column) if pa.types.is_floating(kind) else column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UserError(f'{path}: its column "{name}" holds {kind} that is no text in UTF-8; write it as texts') from error
 
@@ -145,7 +145,10 @@ def _present(path: Path, names: Sequence[str], required: Sequence[str], optional
     for name in required:
         if name not in names:
             raise MissingColumnError(path, name, names)
-    return [name for name in [*required, *optional, *objects] if name in names]
+    chosen = [name for name in [*required, *optional, *objects] if name in names]
+    if twice := [name for name in chosen if names.count(name) > 1]:
+        raise UserError(f'{path}: has {names.count(twice[0])} columns "{twice[0]}"; rename all but one')
+    return chosen
 
 
 def _validated(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """Rows of JSON: lines, one array, or one object over several lines; as tables of strings and lists of strings."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,10 @@ import pyarrow as pa
 
 from stages.errors import UserError
 from stages.rows.parquet import READ_ROWS
+
+
+NO_TEXT = (pa.ArrowException, UnicodeEncodeError, TypeError, RecursionError)
+"""What Arrow and Python raise for a value that is neither a text nor a list of texts."""
 
 
 class MissingColumnError(UserError):
@@ -79,14 +84,14 @@ def _objects(name: str, rows: list[tuple[int, dict[str, Any]]]) -> pa.Array:
 
 
 def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str) -> pa.Array:
-    """One field as strings, or as lists of strings if some row has a list; a number is taken as its text."""
+    """One field as strings, or as lists of strings if some row has a list; a number is taken as its text, NaN as null."""
     values = [row.get(name) for _, row in rows]
     lists = any(isinstance(value, list) for value in values)
     if lists:
         values = [value if isinstance(value, list) or value is None else [value] for value in values]
     try:
         return pa.array(list(map(_text, values)), pa.list_(pa.string()) if lists else pa.string())
-    except (pa.ArrowException, UnicodeEncodeError, TypeError):
+    except NO_TEXT:
         number = next(number for number, row in rows if not _is_text(row.get(name)))
         raise UserError(f'{where}: line {number} has a field "{name}" that is no valid text; correct it') from None
 
@@ -94,12 +99,14 @@ def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str) -> pa
 def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(each) for each in value]
+    if isinstance(value, float) and math.isnan(value):  # which Python writes where pandas has no value
+        return None
     return str(value) if isinstance(value, int | float) else value
 
 
 def _is_text(value: Any) -> bool:
     try:
         pa.array(_text(value) if isinstance(value, list) else [_text(value)], pa.string())
-    except (pa.ArrowException, UnicodeEncodeError, TypeError):
+    except NO_TEXT:
         return False
     return True

@@ -67,6 +67,25 @@ def test_bytes_in_a_list_are_read_as_texts_or_named_by_their_column(tmp_path):
         read_all("pairs", tmp_path)
 
 
+def test_nan_is_no_text(tmp_path):
+    (tmp_path / "train-0.jsonl").write_text('{"anchor": "a", "positive": NaN}\n{"anchor": "a", "positive": "p", "negative": NaN}\n')
+    pq.write_table(pa.table({"anchor": ["b"], "positive": ["p"], "negative": [float("nan")]}), tmp_path / "train-1.parquet")
+    rows = read_all("triplets", tmp_path)[0]
+    assert [(row["positive"], row["negative"]) for row in rows] == [(None, None), ("p", None), ("p", None)]
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path):
+    pq.write_table(pa.table([["a"], ["b"], ["c"]], names=["anchor", "positive", "positive"]), tmp_path / "train.parquet")
+    with pytest.raises(UserError, match=r'train\.parquet: has 2 columns "positive"'):
+        read_all("triplets", tmp_path)
+
+
+def test_lists_within_lists_without_an_end_are_named_by_their_line(tmp_path):
+    (tmp_path / "train.jsonl").write_text(f'{{"anchor": {"[" * 600}{"]" * 600}, "positive": "p"}}\n')
+    with pytest.raises(UserError, match=r'train\.jsonl: line 1 (has a field "anchor" that is no valid text|is not valid JSON)'):
+        read_all("triplets", tmp_path)
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_json_array_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding, indent):
