@@ -89,9 +89,19 @@ def _below(path: Path) -> Iterator[Path]:
             if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # which `datasets` reads
                 yield from _below(child)
     elif stat.S_ISREG(path.stat().st_mode):
+        if not _is_utf8(str(path)):
+            raise OSError(0, "its name is not UTF-8", str(path))
         yield path
     else:
         raise OSError(0, "neither a file nor a folder", str(path))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:

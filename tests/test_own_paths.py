@@ -115,3 +115,9 @@ def test_links_count_as_what_they_point_to(tmp_path: Path) -> None:
     first = digest(tmp_path / "mine")
     write(tmp_path / "elsewhere" / "a.jsonl", "b")
     assert digest(tmp_path / "mine") != first
+
+
+def test_a_file_name_that_is_no_utf8_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / os.fsdecode(b"train-\xff.jsonl"), "a")
+    with pytest.raises(UserError, match=r"^datasets\.x\.path: .* cannot be read \(its name is not UTF-8"):
+        digests({"datasets.x.path": tmp_path / "mine"})

@@ -12,7 +12,6 @@ import pyarrow as pa
 from stages.errors import UserError
 from stages.rows.parquet import READ_ROWS
 
-
 NO_TEXT = (pa.ArrowException, UnicodeEncodeError, TypeError, RecursionError)
 """What Arrow and Python raise for a value that is neither a text nor a list of texts."""
 
