@@ -31,7 +31,8 @@ GZIP_FAULTS = (gzip.BadGzipFile, EOFError, zlib.error)
 def read_columns(
     path: Path, required: Sequence[str], optional: Sequence[str] = (), lists: Sequence[str] = (), objects: Sequence[str] = ()
 ) -> Iterator[pa.Table]:
-    """Yield the named columns of a file, at most `READ_ROWS` rows at a time; an optional column that is missing is all null.
+    """Yield the named columns of a file, at most `READ_ROWS` rows at a time; an optional column that is missing is all null. They stand
+    in the order of the arguments.
 
     A column of any type that has texts becomes one of strings; numbers are taken as their texts, NaN as null.
 
@@ -46,10 +47,12 @@ def read_columns(
         raise UserError(f"{path}: is empty; fetch or write it again")
     read = _json if is_json(path) else _arrow if path.suffix.lower() == ".arrow" else _parquet
     for table in read(path, required, optional, objects):
-        columns = {name: _normal(path, name, table[name], name in lists) for name in (*required, *optional) if name in table.column_names}
-        missing = {name: pa.nulls(table.num_rows, pa.string()) for name in optional if name not in columns}
+        columns = {
+            name: _normal(path, name, table[name], name in lists) if name in table.column_names else pa.nulls(len(table), pa.string())
+            for name in (*required, *optional)
+        }
         given = {name: table[name] if name in table.column_names else pa.nulls(table.num_rows) for name in objects}
-        yield pa.table({**columns, **missing, **given})
+        yield pa.table({**columns, **given})
 
 
 def column_names(path: Path) -> list[str]:

@@ -34,7 +34,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     for _, table in raw.read_split(split, COLUMNS, OPTIONAL, divide=_of_dev):
         languages = pc.coalesce(language_codes(one_array(table["product_locale"])), pa.scalar(options.language, pa.string()))
         table = table.append_column("language", languages)
-        wanted, dropped = drop(table, {"locale not chosen": ~_of_locale(table, options)})
+        wanted, dropped = drop(table, {"locale not chosen": ~_of_locale(table, options), "no query id": pc.is_null(table["query_id"])})
         rows = wanted if carry is None else pa.concat_tables([carry, wanted])
         complete = _before_last_query(rows)
         carry = rows[complete:]
@@ -44,7 +44,8 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def _of_dev(table: pa.Table) -> np.ndarray:
-    dev: np.ndarray = hash_texts(one_array(table["query_id"])) % DEV_SHARE == 0
+    ids = one_array(table["query_id"])
+    dev: np.ndarray = (hash_texts(ids) % DEV_SHARE == 0) & as_mask(pc.is_valid(ids))
     return dev
 
 

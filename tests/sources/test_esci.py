@@ -61,3 +61,18 @@ def test_only_the_chosen_locale_is_read(tmp_path, write, no_dev):
 def test_locales_that_are_languages_can_be_chosen_as_such(tmp_path, write, no_dev):
     write("train.parquet", [product(i, "Exact", "t", product_locale=locale) for i, locale in enumerate(("nb", "sv", "us"))])
     assert [row["language"] for row in read_all("esci", tmp_path, languages=("nb", "sv"))[0]] == ["nb", "sv"]
+
+
+def test_shards_may_lack_different_optional_columns(tmp_path, write, no_dev):
+    for number, missing in enumerate(["product_brand", "product_description"]):
+        row = product(1, "Exact", f"t{number}")
+        del row[missing]
+        write(f"train-{number}.parquet", [row])
+    assert [row["positive"] for row in read_all("esci", tmp_path)[0]] == ["t0", "t1"]
+
+
+def test_a_row_without_a_query_id_is_dropped_and_counted(tmp_path, write, no_dev):
+    write("train.parquet", [product(1, "Exact", "a"), product(1, "Exact", "b", query_id=None), product(1, "Irrelevant", "c")])
+    rows, dropped = read_all("esci", tmp_path)
+    assert [(row["positive"], row["negative"]) for row in rows] == [("a", "c")]
+    assert dropped == {"no query id": 1, "irrelevant (a negative)": 1}
