@@ -94,7 +94,8 @@ NO_VALUE = "has no value, and this profile and architecture have no preset for i
 
 def preset_mistakes(presets: Any) -> Iterator[str]:
     """Yield what is wrong with the shape of ``presets``: profile → architecture or "all" → sections of params.yaml."""
-    levels = (("profile", get_args(Profile)), ("architecture", ("all", *get_args(Architecture))), ("section", tuple(Params.model_fields)))
+    sections = tuple(name for name in Params.model_fields if name not in ("profile", "architecture"))  # which choose the preset
+    levels = (("profile", get_args(Profile)), ("architecture", ("all", *get_args(Architecture))), ("section", sections))
     yield from mistakes(presets, "presets")
     places = {"presets": presets}
     for kind, known in levels:
