@@ -156,7 +156,7 @@ class RawFolder:
                 lines.append(f"{name} is not read: {reason}")
         for column, name in self._columns.items():
             if LOOKS_USED.fullmatch(column) and column not in self._read_columns:
-                lines.append(f'column "{column}" ({name}) is not read; to use it, name it negative, negative_2 …, scores or split')
+                lines.append(f'column "{column}" ({name}) is not read; kind triplets reads negative, negative_2 …, scores, label, split')
         return lines
 
     @cached_property
