@@ -5,7 +5,7 @@ The shape itself is in `stages.schema`.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -165,9 +165,9 @@ def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
     return values
 
 
-def describe(detail: ErrorDetails, path: Path) -> str:
-    """One line for one of pydantic's errors: the key, what is wrong, what to do."""
-    parts = [str(part) for part in detail["loc"] if part not in ("[key]",)]
+def describe(detail: ErrorDetails, path: Path, within: Sequence[str] = ()) -> str:
+    """One line for one of pydantic's errors: the key, which begins with those ``within``, what is wrong, what to do."""
+    parts = [*within, *(str(part) for part in detail["loc"] if part not in ("[key]",))]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
     shown = shorten(repr(given))
     if key in MOVED:

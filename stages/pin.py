@@ -8,15 +8,27 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from stages.errors import UserError, run_stage
+from stages.fields import HubId
 from stages.files import atomic_write
-from stages.params import PARAMS
+from stages.params import NOT_YAML, PARAMS, describe
+from stages.plain import in_a_line
+from stages.schema import Branch
 
 LookUp = Callable[[str, str, str | None], str]
 """(repo, "dataset" or "model", branch or None) → the newest commit, 40 hexadecimal digits; raises `UserError`."""
+
+
+class Place(BaseModel):
+    """What must be right in an entry before the Hub is asked about it."""
+
+    model_config = ConfigDict(strict=True)
+
+    repo: HubId
+    branch: Branch | None = None
 
 
 def main(names: Sequence[str]) -> None:
@@ -35,12 +47,13 @@ def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
     yaml = YAML()  # with these settings dvc writes the file too: what both leave is a fixed point
     yaml.default_flow_style = False
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        YAML(typ="safe", pure=True).load(text)  # as `read_params` reads it: tags that are none of YAML's own are an error
+        values = yaml.load(text)
         tables = {"models": values.get("models"), "datasets": values.get("datasets"), "evaluation.sets": values["evaluation"]["sets"]}
         entries = [(table, name, entry, entry.get("repo")) for table, some in tables.items() for name, entry in (some or {}).items()]
-    except (OSError, UnicodeDecodeError, YAMLError, AttributeError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read ({reason}); correct it, or restore it with `git checkout {path}`") from error
+    except (OSError, *NOT_YAML) as error:
+        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); correct it, or restore it with `git checkout {path}`") from error
     if unknown := sorted(set(names) - {name for _, name, _, _ in entries}):
         known = ", ".join(name for _, name, _, repo in entries if repo)
         raise UserError(f"{path}: no model, data set or evaluation set is named {', '.join(unknown)}; use {known}")
@@ -49,13 +62,16 @@ def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
         if not repo or (names and name not in names):
             continue
         try:
-            newest = look_up(repo, "model" if table == "models" else "dataset", entry.get("branch"))
+            place = Place.model_validate(dict(entry))
+            newest = look_up(place.repo, "model" if table == "models" else "dataset", place.branch)
+        except ValidationError as error:
+            failures += [describe(detail, path, (table, str(name))) for detail in error.errors()]
         except UserError as error:
             failures.append(f"{table}.{name}: {error}")
-            continue
-        if entry.get("revision") != newest:
-            changes.append(f"{name} ({repo}): {entry.get('revision') or 'unset'} → {newest}")
-            entry["revision"] = newest
+        else:
+            if entry.get("revision") != newest:
+                changes.append(f"{name} ({repo}): {entry.get('revision') or 'unset'} → {newest}")
+                entry["revision"] = newest
     if changes:
         with atomic_write(path) as temporary:
             with temporary.open("w", encoding="utf-8") as file:

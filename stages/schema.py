@@ -50,6 +50,7 @@ def _resume(value: Any) -> Any:
 
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
 Revision = Annotated[str, AfterValidator(_revision)]
+Branch = Annotated[str, Field(pattern=r"^\S+$")]
 Name = Annotated[str, AfterValidator(_name)]
 SetName = Annotated[Name, AfterValidator(_free_name)]
 RESERVED = {  # names in metrics/evaluation.json, in the log of a training run, and in training.eval_sets
@@ -224,7 +225,7 @@ class ModelEntry(Section):
     """A model that others can name: a pinned Hub repository or a local folder."""
 
     repo: HubId | None = None
-    branch: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+    branch: Branch | None = None
     revision: Revision | None = None
     path: LocalPath | None = None
     trust_remote_code: bool = False
@@ -235,7 +236,7 @@ class Location(Section):
 
     repo: HubId | None = None
     revision: Revision | None = None
-    branch: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+    branch: Branch | None = None
     path: LocalPath | None = None
     sample: Word | None = None
     profiles: list[Profile] | None = None

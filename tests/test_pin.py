@@ -178,7 +178,19 @@ def test_an_unknown_name_is_one_line(params: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "models: [", "datasets: 3\nevaluation: {sets: {}}", "just words", "models: {a: 3}", "datasets: {a: {repo: b/c}}"]
+    "text",
+    [
+        "",
+        "models: [",
+        "datasets: 3\nevaluation: {sets: {}}",
+        "just words",
+        "models: {a: 3}",
+        "datasets: {a: {repo: b/c}}",
+        f"seed: {'9' * 5000}",
+        "seed: !!int x",
+        "models: {a: {repo: b/c}}\nevaluation: {sets: {}}\nseed: !mine 3",
+        f"seed: {'[' * 3000}{']' * 3000}",
+    ],
 )
 def test_a_file_that_is_no_params_yaml_is_one_line_and_stays(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
@@ -204,6 +216,28 @@ def test_what_cannot_be_looked_up_is_named_and_the_rest_is_pinned(params: Path) 
     ]
     assert len(lines) == PINNED - 2
     assert plain(params)["datasets"]["nli"]["revision"] and not plain(params)["datasets"]["norquad"]["revision"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{repo: 5}", r"datasets\.d\.repo: is 5"),
+        ("{repo: [a, b]}", r"datasets\.d\.repo: is \['a', 'b'\]"),
+        ("{repo: 'https://huggingface.co/a/d'}", r"datasets\.d\.repo: 'https://huggingface\.co/a/d' is not a Hub repository"),
+        ("{repo: a/d/}", r"datasets\.d\.repo: 'a/d/' is not a Hub repository"),
+        ("{repo: a/d, branch: 5}", r"datasets\.d\.branch: is 5"),
+        ("{repo: a/d, branch: [main]}", r"datasets\.d\.branch: is \['main'\]"),
+    ],
+)
+def test_an_entry_that_cannot_be_asked_for_is_one_line_and_the_rest_is_pinned(tmp_path: Path, entry: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"models: {{m: {{repo: a/m}}}}\ndatasets: {{d: {entry}}}\nevaluation: {{sets: {{}}}}\n")
+    lines = []
+    with pytest.raises(UserError, match=rf"^\S*params\.yaml: {message}") as failure:
+        for line in pin(path, [], newest):
+            lines.append(line)
+    assert len(lines) == 1 and "\n" not in str(failure.value)
+    assert plain(path)["models"]["m"]["revision"] and "revision" not in plain(path)["datasets"]["d"]
 
 
 @pytest.fixture
