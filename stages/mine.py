@@ -51,7 +51,7 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     """What finds negatives, as mine_hard_negatives takes it; None where none are to be found."""
     from sentence_transformers import SentenceTransformer, SparseEncoder
 
-    from stages.encoders.model_files import Use, task_of
+    from stages.encoders.model_files import Use, is_sparse, task_of
     from stages.encoders.norbert import prepare_base
     from stages.encoders.own_code import require_allowed_code
     from stages.mining.vectors import BM25, Encoder, RowNumbers
@@ -62,8 +62,7 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
         return RowNumbers(BM25())
     require_allowed_code(MINER, Use("mining.model", "its model", task_of(MINER, "miner"), settings["miner"]["trust_remote_code"]))
     folder = prepare_base(MINER, work)
-    modules = folder / "modules.json"
-    if modules.exists() and "sparse_encoder" in modules.read_text(encoding="utf-8"):
+    if is_sparse(folder):
         return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"], local_files_only=True)))
     return SentenceTransformer(str(folder), **settings["miner"], local_files_only=True)
 

@@ -50,11 +50,12 @@ def _downloaded(role: str, entry: ModelEntry) -> Path | None:
 
 def _require_suitable(params: Params, folder: Path) -> None:
     """Raise UserError if the base in ``folder``, by its configuration, is of the wrong kind for the architecture."""
+    from stages.encoders.model_files import is_sparse
     from stages.encoders.norbert import transformer_folder
 
     base, architecture = params.model.base_model, params.architecture
     names = _architectures(transformer_folder(folder) / "config.json")
-    if architecture == "csr" and _mentions(folder / "modules.json", "sparse_encoder"):
+    if architecture == "csr" and is_sparse(folder):
         remedy = "name a dense sentence-transformers model or a plain encoder"
         raise UserError(f"model.base_model: csr cannot build on {base}, a sparse model; {remedy}")
     if architecture != "csr" and not any(name.endswith("ForMaskedLM") for name in names):
@@ -66,7 +67,3 @@ def _require_suitable(params: Params, folder: Path) -> None:
 def _architectures(config: Path) -> list[str]:
     """The architectures that a config.json names; a static model has none."""
     return list(json.loads(config.read_text(encoding="utf-8")).get("architectures") or []) if config.is_file() else []
-
-
-def _mentions(path: Path, text: str) -> bool:
-    return path.exists() and text in path.read_text(encoding="utf-8")

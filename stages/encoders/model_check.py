@@ -13,11 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import transformers
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Transformer
 from sentence_transformers.util import import_from_string
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from stages.encoders.model_files import Use, is_static, read_json, require_complete_weights, require_positions, require_readable
+from stages.encoders.model_files import Use, is_sparse, is_static, read_json, require_complete_weights, require_positions, require_readable
 from stages.encoders.norbert import prepare_base, transformer_folder
 from stages.encoders.own_code import AUTO_CLASSES, require_allowed_code
 from stages.errors import UserError
@@ -51,6 +53,7 @@ def check_model(folder: Path, use: Use) -> None:
             require_weights(ready, use)
         for module in read_json(folder / "modules.json") or []:
             _require_module(folder, module, use)
+        require_loadable(ready, use)
 
 
 @contextmanager
@@ -103,11 +106,34 @@ def require_weights(folder: Path, use: Use) -> None:
     if use.task == "sequence-classification" and model.config.num_labels != 1:
         raise use.error(f"gives {model.config.num_labels} scores for a pair of texts, and a teacher gives one; name another cross-encoder")
     rows = model.get_input_embeddings().weight.shape[0]
-    highest = max(load_tokenizer(folder, use).get_vocab().values())
+    tokenizer = load_tokenizer(folder, use)
+    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # the latter: marks that are in no vocabulary
     if highest >= rows:
         raise use.error(
             f"has {rows:,} embeddings and a tokenizer of {highest + 1:,} tokens, which belong to different models; name another model"
         )
+
+
+def require_loadable(folder: Path, use: Use) -> None:
+    """Raise UserError unless sentence-transformers loads the model, with its settings and its processor, as it will be used.
+
+    The transformer's weights stay on torch's meta device.
+
+    Args:
+        folder: of the model, repaired if it is a NorBERT.
+    """
+    trust = {"trust_remote_code": use.trusted}
+    meta = {"device_map": "meta"}
+    model: Any = ()
+    with _quietly(), _in_one_line(use, "files that sentence-transformers cannot load"):
+        if use.task == "fill-mask":
+            options: dict[str, Any] = {"model_kwargs": meta | trust, "config_kwargs": trust, "processor_kwargs": trust}
+            Transformer(str(transformer_folder(folder)), transformer_task="fill-mask", **options)
+        if use.task != "fill-mask" or (folder / "modules.json").is_file():
+            kind = CrossEncoder if use.task == "sequence-classification" else SparseEncoder if is_sparse(folder) else SentenceTransformer
+            model = kind(str(folder), device="meta", model_kwargs=meta, local_files_only=True, **trust)
+    if use.task == "feature-extraction" and all(isinstance(module, Transformer) for module in model):
+        raise use.error("has no module that makes one vector of a text's tokens (modules.json lacks a pooling); name a complete model")
 
 
 def _require_module(folder: Path, module: dict[str, Any], use: Use) -> None:

@@ -6,13 +6,14 @@ milliseconds, so that resolve can ask too. `own_code` says which code a model ne
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from stages.encoders.norbert import family_of, transformer_folder
 from stages.errors import UserError
+from stages.plain import shorten
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
@@ -21,6 +22,18 @@ OFFSET_FAMILIES = (  # a text's first position is that of the padding token plus
     "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet", "longformer", "data2vec-text", "xmod",
     "ibert", "esm", "bart", "mbart", "luke", "mluke", "lilt",
 )  # fmt: skip
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; the others are those of quantised models
+FIELDS: dict[str, dict[str, tuple[type, ...]]] = {  # what is read here of a model's JSON files, and of which type it must be if it is given
+    "config.json": {
+        "model_type": (str,), "architectures": (list,), "auto_map": (dict,), "max_position_embeddings": (int,), "pad_token_id": (int,)
+    },
+    "tokenizer_config.json": {"auto_map": (dict, list, str), "tokenizer_class": (str,), "model_max_length": (int, float)},
+    "sentence_bert_config.json": {"max_seq_length": (int,), "transformer_task": (str,)},
+    "config_sentence_transformers.json": {"prompts": (dict,)},
+    "modules.json": {"type": (str,), "path": (str,)},
+    "router_config.json": {"types": (dict,)},
+    INDEX: {"weight_map": (dict,)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ def require_readable(folder: Path, use: Use) -> None:
                 raise use.error(
                     f"has a Git LFS pointer in place of {path.relative_to(folder)}; run `git lfs pull` there, or copy the file itself"
                 )
-        if path.name in ("config.json", "tokenizer_config.json", "modules.json", "router_config.json", INDEX):
+        if path.name in FIELDS:
             _require_json(path, folder, use)
     place = transformer_folder(folder)
     if not (place / "config.json").is_file() and not is_static(folder):
@@ -128,14 +141,20 @@ def shapes(path: Path, use: Use) -> dict[str, list[int]]:
     """Shapes of the tensors in a safetensors file, by name.
 
     Raises:
-        UserError: the file is truncated or damaged.
+        UserError: the file is truncated or damaged, or its weights are quantised.
     """
     try:
         with safe_open(str(path), framework="np") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 – no mapping
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 – no mapping
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size
         raise use.error(f"has a truncated or damaged {path.name} of {size:,} bytes; fetch it again, or name another model") from error
+    if quantised := [name for name, part in parts.items() if name.endswith("weight") and part.get_dtype() not in FLOATS]:
+        raise use.error(
+            f"has weights of type {parts[quantised[0]].get_dtype()} ({quantised[0]} in {path.name}), which cannot be trained; "
+            "name the model before it was quantised"
+        )
+    return {name: part.get_shape() for name, part in parts.items()}
 
 
 def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
@@ -164,6 +183,13 @@ def is_static(folder: Path) -> bool:
     return bool(modules) and str(modules[0].get("type")).endswith("StaticEmbedding")
 
 
+def is_sparse(folder: Path) -> bool:
+    """Whether the folder holds a sparse model of sentence-transformers: its settings say so, or (old versions) a module's name."""
+    if kind := read_json(folder / "config_sentence_transformers.json").get("model_type"):
+        return bool(kind == "SparseEncoder")
+    return any("sparse_encoder" in str(module.get("type")) for module in read_json(folder / "modules.json") or [])
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file; an empty object if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -176,10 +202,18 @@ def _require_json(path: Path, folder: Path, use: Use) -> None:
         value = read_json(path)
     except ValueError as error:
         raise use.error(f"has a {name} that is not valid JSON ({error}); name a complete model") from error
-    fits = (
-        isinstance(value, list) and all(isinstance(each, dict) for each in value)
-        if name.name == "modules.json"
-        else isinstance(value, dict)
-    )
-    if not fits:
+    objects = value if isinstance(value, list) and name.name == "modules.json" else [value]
+    if not all(isinstance(each, dict) for each in objects) or (name.name == "modules.json") != isinstance(value, list):
         raise use.error(f"has a {name} that does not hold what it should; name a complete model")
+    for each in objects:
+        for field, types in FIELDS[name.name].items():
+            given = each.get(field)
+            if given is not None and (not isinstance(given, types) or isinstance(given, bool)):
+                raise use.error(f"has a {name} in which {field} is {shorten(repr(given))}; correct it, or name a complete model")
+    if name.name == "modules.json":
+        for each in objects:
+            inside = PurePosixPath(each.get("path") or "")
+            if not each.get("type") or inside.is_absolute() or ".." in inside.parts:
+                raise use.error(
+                    f"has a {name} with a module that has no type, or lies outside the folder ({inside}); name a complete model"
+                )

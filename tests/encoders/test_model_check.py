@@ -45,6 +45,13 @@ def larger_tokenizer(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def marks_of_another_model(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", 50_000], "cls": ["[CLS]", 50_001]}
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
 def no_padding(folder: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), unk_token="[UNK]")
     remove_tokenizer(folder)
@@ -57,6 +64,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another alphabet": (tokenizer_of_another_alphabet, r"tokenizer of \d+ tokens that knows \d+% of five short texts"),
     "broken": (broken_tokenizer, "a tokenizer that cannot be loaded"),
     "larger": (larger_tokenizer, rf"{len(PIECES)} embeddings and a tokenizer of {len(PIECES) + 3} tokens"),
+    "another's marks": (marks_of_another_model, rf"{len(PIECES)} embeddings and a tokenizer of 50,002 tokens"),
     "no padding": (no_padding, "a tokenizer without a padding token"),
 }
 

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from stages.encoders.model_check import check_model
-from stages.encoders.model_files import Use, positions, require_positions
+from stages.encoders.model_files import Use, is_sparse, positions, require_positions, use_as
 from stages.errors import UserError
 from stages.sample.dense import make_dense
 from tests import tiny_models
@@ -127,6 +127,27 @@ def overwritten(name: str, content: str) -> Callable[[Path], None]:
     return damage
 
 
+def settings(name: str, **values: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps((json.loads(path.read_text()) if path.is_file() else {}) | values), encoding="utf-8")
+
+    return damage
+
+
+def with_weights_of(kind: torch.dtype) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        save_file({name: weight.to(kind) for name, weight in load_file(path).items()}, path, metadata={"format": "pt"})
+
+    return damage
+
+
+def index_of_another_form(folder: Path) -> None:
+    sharded(folder)
+    settings("model.safetensors.index.json", weight_map=["model-00001-of-00002.safetensors"])(folder)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "lfs weights": (lambda folder: pointer(folder / "model.safetensors"), r"a Git LFS pointer in place of \S*model\.safetensors; run `git"),
     "lfs tokenizer": (lambda folder: pointer(folder / "tokenizer.json"), r"a Git LFS pointer in place of \S*tokenizer\.json"),
@@ -142,6 +163,19 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no config": (lambda folder: (folder / "config.json").unlink(), r"no \S*config\.json"),
     "broken config": (overwritten("config.json", '{"model_type": '), r"a \S*config\.json that is not valid JSON"),
     "list as config": (overwritten("config.json", "[]"), r"a \S*config\.json that does not hold what it should"),
+    "text as architectures": (settings("config.json", architectures="BertForMaskedLM"), r"config\.json in which architectures is 'Bert"),
+    "text as code": (settings("config.json", auto_map="x.Model"), r"config\.json in which auto_map is 'x\.Model'"),
+    "text as a number": (settings("config.json", max_position_embeddings="64"), r"config\.json in which max_position_embeddings is '64'"),
+    "text as length": (settings("tokenizer_config.json", model_max_length="64"), r"in which model_max_length is '64'"),
+    "broken settings": (overwritten("sentence_bert_config.json", "{"), r"a \S*sentence_bert_config\.json that is not valid JSON"),
+    "list as an index": (index_of_another_form, r"index\.json in which weight_map is \["),
+    "whole numbers": (with_weights_of(torch.int8), r"weights of type I8 \(\S+ in model\.safetensors\)"),
+    "eight bits": (with_weights_of(torch.float8_e4m3fn), r"weights of type F8_E4M3"),
+    "an adapter": (
+        settings("adapter_config.json", peft_type="LORA"),
+        r"files that sentence-transformers cannot load \(ImportError: .*PEFT",
+    ),
+    "a broken processor": (overwritten("preprocessor_config.json", "{"), "files that sentence-transformers cannot load"),
 }
 LAYOUTS: dict[str, Callable[[Path], tuple[Path, Path, Use]]] = {
     "plain": lambda folder: (folder, write_base(folder, "bert"), USE),
@@ -195,3 +229,31 @@ def test_a_static_model_is_complete_or_refused(base: Path, tmp_path: Path) -> No
     truncated(weights)
     with pytest.raises(UserError, match=r"has a truncated or damaged model\.safetensors"):
         check_model(tmp_path, DENSE)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config_sentence_transformers.json", "{", "config_sentence_transformers.json that is not valid JSON"),
+        ("config_sentence_transformers.json", '{"prompts": 5}', "in which prompts is 5"),
+        ("sentence_bert_config.json", '{"no_such_setting": 1}', "files that sentence-transformers cannot load"),
+        ("router_config.json", '{"types": []}', r"in which types is \[\]"),
+        ("modules.json", '[{"type": null, "path": ""}]', "modules.json with a module that has no type"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "/etc"}]', r"lies outside the folder \(/etc\)"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "../x"}]', r"lies outside the folder \(\.\./x\)"),
+        ("modules.json", '[{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer", "path": ""}]', "lacks a pooling"),
+    ],
+)
+def test_settings_with_which_a_dense_model_does_not_load_are_refused(file: str, content: str, message: str, tmp_path: Path) -> None:
+    folder = sentence_transformer(tmp_path / "dense", "")
+    (folder / file).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^models\.x: some/model has .*{message}") as caught:
+        check_model(folder, DENSE)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
+def test_a_model_of_ours_is_known_as_sparse_and_passes_as_a_miner(architecture: str, tmp_path: Path) -> None:
+    folder = tiny_models.save(tmp_path / "model", architecture)
+    assert is_sparse(folder)
+    check_model(folder, use_as("miner", folder, USE, "csr"))
