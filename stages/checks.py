@@ -113,7 +113,7 @@ def _remedy(params: Params, model: str) -> str:
         return f"did you mean {close[0]}?"
     if model.count("/") == 1 and model[0] not in "./~":
         return f"give it an entry, {model.partition('/')[2]}: {{repo: {model}}}, run `make pin`, and write that name here"
-    return f"use one of {', '.join(params.models)}, or a folder that exists"
+    return f"use one of {', '.join([*params.models, 'made'])}, or a folder that exists"
 
 
 def _check_base(params: Params) -> Iterator[str]:

@@ -43,6 +43,10 @@ MOVED = {
     "model.trust_remote_code": f"{IN_THE_TABLE}model.base_model",
     "mining.revision": f"{IN_THE_TABLE}mining.model",
     "mining.cross_encoder_revision": f"{IN_THE_TABLE}mining.cross_encoder",
+    "model.architecture": "write it as architecture, at the top",
+    "training.push_to_hub": "write it as hub.push",
+    "training.hub_model_id": "write it as hub.model_id",
+    "training.hub_strategy": "write it as hub.strategy",
 }
 """Keys of earlier versions, and what to do instead."""
 
@@ -110,6 +114,11 @@ def preset_mistakes(presets: Any) -> Iterator[str]:
                 else:
                     yield f"{place}.{shorten(str(name))}: is not a{'n' if kind[0] in 'aeiou' else ''} {kind}; use {', '.join(known)}"
         places = below
+    for place, values in places.items():
+        section = place.rpartition(".")[2]
+        for key in values if isinstance(values, Mapping) else ():
+            if f"{section}.{key}" in MOVED:
+                yield f"{place}.{key}: is not a key any more; {MOVED[f'{section}.{key}']}"
 
 
 def preset_values(presets: Mapping[str, Any], profile: Any, architecture: Any) -> dict[str, Any]:

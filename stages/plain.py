@@ -57,6 +57,8 @@ def _wrong_name(name: Any) -> str | None:
 def _wrong(value: Any, key: str) -> str | None:
     if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, int | float) and key.endswith(".revision"):
+        return "is read as a number; put the 40 digits in quotes"
     if isinstance(value, int):
         return f"is a number of {len(str(abs(value)))} digits; give a smaller one" if abs(value) > WIDEST else None
     if isinstance(value, float):

@@ -116,6 +116,8 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"model__trust_remote_code": ["a/b"]}, r"model\.trust_remote_code: is not a key any more; .*`models`"),
         ({"mining__revision": "0" * 40}, r"mining\.revision: is not a key any more; .* in mining\.model"),
         ({"mining__cross_encoder_revision": None}, r"mining\.cross_encoder_revision: is not a key any more"),
+        ({"training__push_to_hub": True}, r"training\.push_to_hub: is not a key any more; write it as hub\.push"),
+        ({"presets__nordic__all__model__revision": None}, r"presets\.nordic\.all\.model\.revision: is not a key any more; .*`models`"),
         ({"models__b": {"repo": "a/b", "revisoin": None}}, r"models\.b\.revisoin: .*did you mean models\.b\.revision\?"),
     ],
 )

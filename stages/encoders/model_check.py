@@ -130,7 +130,9 @@ def require_loadable(folder: Path, use: Use) -> None:
             options: dict[str, Any] = {"model_kwargs": meta | trust, "config_kwargs": trust, "processor_kwargs": trust}
             Transformer(str(transformer_folder(folder)), transformer_task="fill-mask", **options)
         if use.task != "fill-mask" or (folder / "modules.json").is_file():
-            kind = CrossEncoder if use.task == "sequence-classification" else SparseEncoder if is_sparse(folder) else SentenceTransformer
+            kind: Any = (
+                CrossEncoder if use.task == "sequence-classification" else SparseEncoder if is_sparse(folder) else SentenceTransformer
+            )
             model = kind(str(folder), device="meta", model_kwargs=meta, local_files_only=True, **trust)
     if use.task == "feature-extraction" and all(isinstance(module, Transformer) for module in model):
         raise use.error("has no module that makes one vector of a text's tokens (modules.json lacks a pooling); name a complete model")
