@@ -176,6 +176,17 @@ BAD: dict[str, tuple[str, Any, str]] = {
         search_set(["train"]) | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d1"], "score": [0]})},
         "no query has a relevant document",
     ),
+    "a score without a value": (
+        "TwitterHjerneRetrieval",
+        search_set(["train"])
+        | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d1"], "score": pa.nulls(1, pa.int64())})},
+        "1 of 1 scores of train are not numbers",
+    ),
+    "another corpus": (
+        "TwitterHjerneRetrieval",
+        search_set(["train"]) | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d2"], "score": [1]})},
+        "1 of 1 relevant documents of train are not in the corpus",
+    ),
     "ids that are numbers": (
         "TwitterHjerneRetrieval",
         search_set(["train"]) | {"queries/train-00000-of-00001.parquet": parquet({"id": [1], "text": ["a"]})},

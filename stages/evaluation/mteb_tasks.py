@@ -26,6 +26,7 @@ from stages.evaluation.sparsifying import autoencoder_of, sparsifying_cost
 from stages.evaluation.summary import SetResult
 from stages.evaluation.texts import Role
 
+UNKNOWN_LIMIT = 0.5  # share of the judged documents that the corpus may lack: mteb says nothing about them, and scores 0
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
 
 
@@ -178,6 +179,12 @@ def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
                     given = rows[column] if column in rows.column_names else ()
                     if wrong := sum(not isinstance(value, str) for value in given):
                         raise _unusable(name, folder, f"{wrong} of {len(rows)} values in the column {column} of {part} are not strings")
+            grades = [(document, grade) for rows in data["relevant_docs"].values() for document, grade in rows.items()]
+            if wrong := sum(not isinstance(grade, int | float) for _, grade in grades):
+                raise _unusable(name, folder, f"{wrong} of {len(grades)} scores of {split} are not numbers")
+            ids = set(data["corpus"]["id"])
+            if (unknown := sum(document not in ids for document, _ in grades)) > UNKNOWN_LIMIT * len(grades):
+                raise _unusable(name, folder, f"{unknown} of {len(grades)} relevant documents of {split} are not in the corpus")
             _retrieval_set(name, data, str(folder), task.ignore_identical_ids)  # raises where there is nothing to score
             yield data
 
