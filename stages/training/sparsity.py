@@ -114,16 +114,21 @@ class SparsityCallback(TrainerCallback):
             )
 
     def _require_distinct(self, model: SparseEncoder, learning_rate: float, step: int) -> None:
-        """Different texts must have different vectors: a model that has collapsed gives one to all, and its loss may still be falling."""
+        """Different texts must have different vectors, of something: a model that has collapsed gives one to all, or none to most (CSR, of
+        which no regulariser tells), and its loss may still be falling."""
         for what, column, encode in (("queries", "anchor", model.encode_query), ("documents", "positive", model.encode_document)):
             texts = list(dict.fromkeys(self._probe[column]))[:COMPARED]
             if len(texts) < 2:
                 continue
             embeddings = encode(texts, show_progress_bar=False)
             assert isinstance(embeddings, torch.Tensor)
-            if mean_cosine_distance(embeddings.to_dense()) < ALIKE_LIMIT:
+            vectors = embeddings.to_dense()
+            empty = 0.0 if self._regularizers else float((vectors == 0).all(dim=1).float().mean())  # else `_require_sparse` says it
+            if empty > EMPTY_LIMIT or mean_cosine_distance(vectors) < ALIKE_LIMIT:
+                alike = f"{len(texts)} different {what} all have the same vector"
+                fault = f"{empty:.0%} of {what} have no active dimension" if empty else alike
                 raise UserError(
-                    f"training: at step {step} {len(texts)} different {what} all have the same vector, so nothing can be ranked; "
+                    f"training: at step {step} {fault}, so nothing can be ranked; "
                     f"lower training.learning_rate ({learning_rate:g}), and start afresh with training.resume=false"
                 )
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from stages.encoders import Options, get_encoder
@@ -15,6 +17,7 @@ from stages.training.arguments import Hyperparameters
 from stages.training.data import TrainingRows
 from stages.training.sparsity import ALIKE_LIMIT, SparsityCallback, load_loss_state, loss_state, mean_cosine_distance, regularizers
 from stages.training.trainer import train
+from tests import tiny_models
 
 Draw = Callable[..., Path]
 Make = Callable[..., Hyperparameters]
@@ -81,6 +84,19 @@ def test_one_vector_for_all_texts_ends_the_run_before_a_checkpoint(
     with pytest.raises(UserError, match=r"16 different queries all have the same vector.*lower training\.learning_rate \((0\.3|1)\)"):
         run(draw_base(), rows, hyperparameters(learning_rate=learning_rate, save_steps=15), tmp_path)
     assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_a_csr_model_that_gives_no_text_a_dimension_ends_the_run(tmp_path: Path) -> None:
+    model = SparseEncoder(str(tiny_models.save(tmp_path / "model", "csr")), device="cpu")
+    [autoencoder] = [module for module in model.modules() if isinstance(module, SparseAutoEncoder)]
+    probe = Dataset.from_dict({"anchor": ["hvem?", "hva?", "hvor?"], "positive": ["et", "to", "tre"]})
+    callback = SparsityCallback(torch.nn.ModuleList([model]), None, probe)
+    args, state = TrainingArguments(str(tmp_path), learning_rate=0.3), TrainerState(log_history=[{}], global_step=10)
+    callback.on_log(args, state, TrainerControl(), {"loss": 1.0}, model)
+    with torch.no_grad():
+        autoencoder.latent_bias.fill_(-1e6)
+    with pytest.raises(UserError, match=r"step 10 100% of queries have no active dimension.*lower training\.learning_rate \(0\.3\)"):
+        callback.on_log(args, state, TrainerControl(), {"loss": 1.0}, model)
 
 
 def test_texts_are_alike_only_if_all_of_them_are() -> None:
