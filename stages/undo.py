@@ -1,7 +1,9 @@
 """How to undo what made params.yaml wrong: `dvc exp run -S` has written its value there before any stage can refuse it."""
 
+import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ def advice(mistakes: str, path: Path) -> str | None:
     changed = {key: (was.get(key), is_now.get(key)) for key in [*is_now, *(was.keys() - is_now.keys())] if was.get(key) != is_now.get(key)}
     if not changed or "" in is_now:  # no mapping at all: the mistake says how to restore the file
         return None
+    _let_git_notice(path)
     in_line = r"(?<![\w.-]){}(?![\w-]|\.\w)"
     named = {key: values for key, values in changed.items() if re.search(in_line.format(re.escape(key)), mistakes)} or changed
     at_fault = named is not changed or len(changed) == 1  # otherwise some of them may be wanted
@@ -46,6 +49,16 @@ def advice(mistakes: str, path: Path) -> str | None:
         old = " ".join(f"-S {key}={_shown(values[0])}" for key, values in list(named.items())[:MANY])
         undo = f"edit that line, or add `{old}` to the next `dvc exp run`: other changes stay"
     return f"{path}: {'; '.join(described)}{more} (`dvc exp run -S` keeps its values there); {undo}"
+
+
+def _let_git_notice(path: Path) -> None:
+    """Set the time of ``path`` a second on, lest git overlook that it changed.
+
+    git compares size and whole seconds with those in its index. A value of the same length (comments keep their column), written by dvc in
+    the second in which it also wrote the index, is no change to it: `git status` is empty, and `git checkout` restores nothing.
+    """
+    about = path.stat()
+    os.utime(path, (about.st_atime, max(time.time(), about.st_mtime + 1)))
 
 
 def _committed(path: Path) -> str | None:

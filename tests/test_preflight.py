@@ -1,7 +1,9 @@
 """What dvc cannot say by itself: which file is empty or broken, and what it should hold. And how to undo a refused value."""
 
+import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,20 @@ def test_a_refused_value_says_what_was_there_and_how_to_undo_it(checkout: Path) 
     mistake, undo = refused(checkout, WRONG)
     assert mistake.startswith("params.yaml: training.learning_rate: is -1; ")
     assert "training.learning_rate is -1 and was null in the last commit" in undo and "`git checkout params.yaml`" in undo
+
+
+def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its_index(checkout: Path) -> None:
+    then = time.time() - 10
+    os.utime("params.yaml", (then, then))
+    subprocess.run(["git", "add", "params.yaml"], check=True)
+    path = checkout / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace("profile: sample ", "profile: nordic "), encoding="utf-8")
+    os.utime(path, (then, then))  # as dvc leaves it
+    with pytest.raises(UserError, match=r"`git checkout params\.yaml` undoes it"):
+        resolve.main()
+    subprocess.run(["git", "checkout", "params.yaml"], check=True)
+    assert path.read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize("mine", [("seed: 42", "seed: 43"), ("# of weights", "# my remark"), ("# Every knob", "# mine\n# Every knob")])

@@ -129,7 +129,7 @@ def require_loadable(folder: Path, use: Use) -> None:
         if use.task == "fill-mask":
             options: dict[str, Any] = {"model_kwargs": meta | trust, "config_kwargs": trust, "processor_kwargs": trust}
             Transformer(str(transformer_folder(folder)), transformer_task="fill-mask", **options)
-        if use.task != "fill-mask" or (folder / "modules.json").is_file():
+        else:
             kind: Any = (
                 CrossEncoder if use.task == "sequence-classification" else SparseEncoder if is_sparse(folder) else SentenceTransformer
             )
