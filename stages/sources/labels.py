@@ -16,7 +16,7 @@ def label_values(column: pa.ChunkedArray, where: Path | str) -> np.ndarray:
     """Labels, as texts, as numbers from 0 to 1, shape (rows,); NaN for a row that has none.
 
     Raises:
-        UserError: a label is no number from 0 to 1: what it says of the pair is not known.
+        UserError: a label is not a number from 0 to 1: what it says of the pair is not known.
     """
     encoded = one_array(column).dictionary_encode()
     values = np.array([_value(label, where) for label in encoded.dictionary.to_pylist()] + [np.nan])
