@@ -107,8 +107,9 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def workspace(reproduced: Workspace) -> Iterator[Workspace]:
-    """The reproduced workspace, put back to its commit after the test."""
+    """The reproduced workspace, put back after the test to the commit before it."""
+    start = reproduced.run("git", "rev-parse", "HEAD").strip()
     yield reproduced
     (reproduced.folder / "params.yaml").unlink()  # git overlooks a change of the same size within a second of its index
-    reproduced.run("git", "reset", "--quiet", "--hard", "HEAD")
+    reproduced.run("git", "reset", "--quiet", "--hard", start)
     reproduced.run("dvc", "checkout", "--quiet", "--force")
