@@ -7,9 +7,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test test-slow survive lint bench bench-data bench-train bench-gpu pin
 
 repro: .venv/complete
-	@python -m stages.preflight
+	@python -m stages.commands.preflight
 	dvc repro
-	@python -m stages.report
+	@python -m stages.commands.report
 
 # Two tests at a time, each on one core: two that share the cores wait for each other.
 test: .venv/complete
@@ -27,7 +27,7 @@ lint: .venv/complete
 	mypy
 
 pin: .venv/complete
-	python -m stages.pin
+	python -m stages.commands.pin
 
 bench: bench-data bench-train
 

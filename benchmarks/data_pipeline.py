@@ -5,7 +5,7 @@
 Made-up sets of realistic sizes and lengths: 556,000 NLI triplets, 121,000 question–passage pairs and 968,000 DDSC rows of which 60% have no
 negative, times ``--scale``. Each way runs in a process of its own, which reports its seconds and its peak memory:
 
-- ours: `stages.formatting` for each set, then `stages.mixing`.
+- ours: `stages.format.cleaning` for each set, then `stages.mix`.
 - datasets, row by row: the users' scripts' way: map, filter, interleave_datasets with functions of one row.
 - datasets, batched: the same with batched functions, which is the fastest that the library's interface allows in Python.
 - Arrow: reads the columns of the raw files and writes them, reads these and writes them, the bytes that ours writes: the floor.
@@ -104,11 +104,12 @@ def generate(raw: Path, scale: float) -> None:
 
 
 def ours(raw: Path, out: Path) -> dict[str, Any]:
-    from stages.formatting import format_set
-    from stages.mixing import EvaluationTexts, Source, mix
-    from stages.sources import reader
-    from stages.sources.chunk import Options
-    from stages.sources.folder import RawFolder
+    from stages.format.cleaning import format_set
+    from stages.format.sources import reader
+    from stages.format.sources.chunk import Options
+    from stages.format.sources.folder import RawFolder
+    from stages.mix.assembly import Source, mix
+    from stages.mix.selection import EvaluationTexts
 
     started = time.perf_counter()
     options = Options(language="da")

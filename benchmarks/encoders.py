@@ -32,16 +32,17 @@ BATCH, VOCABULARY, HIDDEN = 32, 8000, 128
 
 def prepare(folder: Path, work: Path, length: int, passage_words: int | None) -> tuple[Any, Any]:
     """Training rows and retrieval set of a BEIR folder; the bases are made in ``work``."""
-    from stages.evaluation.sets import load_beir
-    from stages.formatting import format_set
-    from stages.make_base import texts
-    from stages.mixing import EvaluationTexts, Source, mix
-    from stages.sample.base import make_base
-    from stages.sample.dense import make_dense
-    from stages.sources.beir import read
-    from stages.sources.chunk import Options
-    from stages.sources.folder import RawFolder
-    from stages.training.data import open_rows
+    from stages.format.cleaning import format_set
+    from stages.format.sources.beir import read
+    from stages.format.sources.chunk import Options
+    from stages.format.sources.folder import RawFolder
+    from stages.make_base.__main__ import texts
+    from stages.make_base.dense import make_dense
+    from stages.make_base.lexical import make_base
+    from stages.mix.assembly import Source, mix
+    from stages.mix.selection import EvaluationTexts
+    from stages.retrieval.sets import load_beir
+    from stages.train.data import open_rows
 
     retrieval_set = load_beir(folder, folder.name)
     options = Options(language="da", split="train", passage_words=passage_words)
@@ -85,11 +86,11 @@ def run(
     from transformers import set_seed
 
     from stages.encoders import Options, get_encoder
-    from stages.encoders.splade_head import attach
-    from stages.evaluation.retrieval import evaluate
-    from stages.evaluation.sparsifying import sparsifying_cost
-    from stages.training.arguments import Hyperparameters
-    from stages.training.trainer import train
+    from stages.encoders.fast.splade_head import attach
+    from stages.evaluate.sparsifying import sparsifying_cost
+    from stages.retrieval.scoring import evaluate
+    from stages.train.arguments import Hyperparameters
+    from stages.train.trainer import train
 
     architecture, _, k = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name).replace("csr-", "csr ").partition(" ")
     options = Options(
@@ -146,8 +147,8 @@ def query_milliseconds(model: Any, retrieval_set: Any) -> float:
 
 
 def bm25(retrieval_set: Any) -> dict[str, float]:
-    from stages.evaluation.bm25 import retrieve
-    from stages.evaluation.scores import score
+    from stages.retrieval.bm25 import retrieve
+    from stages.retrieval.scores import score
 
     return score(retrieve(retrieval_set), retrieval_set.qrels)
 

@@ -34,7 +34,7 @@ def largest_for(kind: str, model: Any, size: str, options: argparse.Namespace) -
     """Rows; 0 if not even one fits."""
     _, _, vocabulary, length = map(int, size.split("x"))
     model, loss, optimizer = prepare(kind, model, options)
-    from stages.oom import is_out_of_memory
+    from stages.runtime.oom import is_out_of_memory
 
     def step(batch: int) -> None:
         ids = torch.randint(1, vocabulary, (2, batch, length), device=options.device)

@@ -24,7 +24,7 @@ from splade_head import hardware, timed
 from training_step import build, prepare
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from stages.training.device import SPLIT_PADDING
+from stages.train.device import SPLIT_PADDING
 
 SETS = {"nli": [12, 8, 8], "questions": [9, 90], "ddsc": [16, 60, 60]}  # median words of anchor, positive, negative
 NAMES = ["anchor", "positive", "negative"]
@@ -42,7 +42,7 @@ class Way:
 
 def mixed_lengths(folder: Path) -> list[np.ndarray]:
     """Tokens of every text, by batch: arrays of shape (rows, columns), as `mix` forms and orders them."""
-    from stages.mixing import Source, mix
+    from stages.mix.assembly import Source, mix
 
     generator = np.random.default_rng(1)
     sources = []
@@ -61,7 +61,7 @@ def mixed_lengths(folder: Path) -> list[np.ndarray]:
 
 def padding(batches: list[np.ndarray], saving: int) -> tuple[float, float]:
     """Share of padding among the tokens that a model gets, and tokens a batch; without groups, queries are padded apart."""
-    from stages.encoders.like_lengths import split
+    from stages.encoders.fast.like_lengths import split
 
     real = sum(int(batch.sum()) for batch in batches)
     if saving:
@@ -74,7 +74,7 @@ def padding(batches: list[np.ndarray], saving: int) -> tuple[float, float]:
 
 def seconds(ways: list[Way], batches: list[np.ndarray], options: argparse.Namespace) -> list[float]:
     """Mean time of a step of each way, in turns."""
-    from stages.training.length_groups import length_groups
+    from stages.encoders.fast.length_groups import length_groups
 
     layers, hidden, vocabulary = map(int, options.size.split("x"))
     made = {kind: prepare(kind, build(layers, hidden, vocabulary, CAP), options) for kind in ("stock", "ours")}

@@ -27,8 +27,8 @@ NAMES = {
 
 def main() -> None:
     from stages.encoders import Options, get_encoder
-    from stages.encoders.splade_head import attach
-    from stages.sample.base import make_base
+    from stages.encoders.fast.splade_head import attach
+    from stages.make_base.lexical import make_base
 
     generator = np.random.default_rng(0)
     words = np.array(vocabulary(generator).to_pylist())

@@ -28,8 +28,8 @@ def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> d
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from stages.encoders.masked_lm_head import LinearHead
-    from stages.encoders.splade_head import FusedPooling
+    from stages.encoders.fast.masked_lm_head import LinearHead
+    from stages.encoders.fast.splade_head import FusedPooling
 
     device = options.device
     batch, length, hidden, vocabulary = map(int, size.split("x"))
@@ -70,7 +70,7 @@ def maxima(triton: bool) -> Any:
     """The kernel, or None: torch's own operations."""
     if not triton:
         return None
-    from stages.encoders.triton_maxima import triton_maxima
+    from stages.encoders.fast.triton_maxima import triton_maxima
 
     return triton_maxima
 

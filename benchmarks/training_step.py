@@ -77,7 +77,7 @@ def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, An
 def put_head(kind: str, model: Any, options: argparse.Namespace) -> None:
     """Our head if ``kind`` is ours, else the stock one."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from stages.encoders.splade_head import attach, detach
+    from stages.encoders.fast.splade_head import attach, detach
 
     detach(model)
     if kind == "ours":
@@ -87,8 +87,8 @@ def put_head(kind: str, model: Any, options: argparse.Namespace) -> None:
 
 def groups_of(kind: str, model: Any, options: argparse.Namespace) -> AbstractContextManager[None]:
     """Ours takes texts in groups of like lengths."""
-    from stages.training.device import SPLIT_PADDING
-    from stages.training.length_groups import length_groups
+    from stages.encoders.fast.length_groups import length_groups
+    from stages.train.device import SPLIT_PADDING
 
     saving = SPLIT_PADDING[options.device] if options.split_padding is None else options.split_padding
     return length_groups(model, saving if kind == "ours" else 0)

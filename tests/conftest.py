@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 from tqdm.std import TqdmDefaultWriteLock
 
-from stages.sample.base import make_base
+from stages.make_base.lexical import make_base
 
 # A shell's background job, and so a CI's, is started deaf to Ctrl-C, and what it starts inherits that: here Ctrl-C is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -47,7 +47,7 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def maxima(device: str, smoke: bool) -> Iterator[Row]:
     """`max_pooled_linear` by itself: values, whether each winner has its text's maximum, and gradients through the winners."""
-    from stages.encoders.max_pooled_linear import in_blocks, in_stacks
+    from stages.encoders.fast.max_pooled_linear import in_blocks, in_stacks
 
     ways = {"in_blocks": in_blocks, "in_stacks": in_stacks} | ({"triton_maxima": torch_or_triton(True)} if has_triton(device) else {})
     for way, function in ways.items():
@@ -61,7 +61,7 @@ def maxima(device: str, smoke: bool) -> Iterator[Row]:
 
 
 def _one_shape(function: Any, shape: tuple[list[int], int, int], dtype: torch.dtype, device: str) -> dict[str, float]:
-    from stages.encoders.max_pooled_linear import max_pooled_linear
+    from stages.encoders.fast.max_pooled_linear import max_pooled_linear
 
     lengths, outputs, hidden = shape
     generator = torch.Generator().manual_seed(sum(lengths) + outputs)
@@ -111,8 +111,8 @@ def head_values(device: str, smoke: bool) -> Iterator[Row]:
     """
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-    from stages.encoders.masked_lm_head import LinearHead
-    from stages.encoders.splade_head import FusedPooling
+    from stages.encoders.fast.masked_lm_head import LinearHead
+    from stages.encoders.fast.splade_head import FusedPooling
 
     batch, length, hidden, vocabulary = (12, 40, 32, 3001) if smoke else (12, 256, 768, 20_011)
     torch.manual_seed(3)
@@ -204,14 +204,14 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
     import pyarrow.parquet as pq
 
     from stages.encoders import Options, get_encoder
-    from stages.encoders.splade_head import attach
-    from stages.mixing import Source, mix
-    from stages.sample.base import make_base
-    from stages.sample.dense import make_dense
-    from stages.training.arguments import Hyperparameters
-    from stages.training.data import open_rows
-    from stages.training.device import choose_engine
-    from stages.training.trainer import train
+    from stages.encoders.fast.splade_head import attach
+    from stages.make_base.dense import make_dense
+    from stages.make_base.lexical import make_base
+    from stages.mix.assembly import Source, mix
+    from stages.train.arguments import Hyperparameters
+    from stages.train.data import open_rows
+    from stages.train.device import choose_engine
+    from stages.train.trainer import train
 
     generator = np.random.default_rng(0)
     starts, middles = ("ba", "de", "fi", "ku"), ("nor", "sel", "tim")

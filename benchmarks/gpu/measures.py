@@ -259,7 +259,7 @@ def largest_batch(device: str, smoke: bool) -> Iterator[Row]:
 
 def kernels(device: str, smoke: bool) -> Iterator[Row]:
     """Parts of the head by themselves in bf16, with other constants than they have."""
-    from stages.encoders import max_pooled_linear as module
+    from stages.encoders.fast import max_pooled_linear as module
 
     texts, length, hidden, outputs = (4, 16, 32, 700) if smoke else (32, 256, 768, 50_000)
     torch.manual_seed(0)
@@ -280,7 +280,7 @@ def kernels(device: str, smoke: bool) -> Iterator[Row]:
             spent = median(forward(module.in_stacks), device)
         yield {"part": f"in_stacks, BLOCK 2^{block}", "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
     for constants in TRITON if has_triton(device) else ():
-        from stages.encoders import triton_maxima as kernel
+        from stages.encoders.fast import triton_maxima as kernel
 
         rows, terms, warps, stages, wide = constants
         what = f"triton_maxima, TOKENS {rows}, TERMS {terms}, {warps} warps, {stages} stages, WIDTH {wide}"

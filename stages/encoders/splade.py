@@ -13,9 +13,9 @@ from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.encoders import Encoder, Options, loading
-from stages.encoders.norbert import transformer_folder
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
+from stages.pretrained.norbert import transformer_folder
 
 
 def masked_language_model(base: Path, options: Options) -> Transformer:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from stages.credentials import is_address, without_credentials
+from stages.runtime.credentials import is_address, without_credentials
 from stages.tracking import worker
 from stages.tracking.values import flatten, numbers
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 SMALL = {  # a training of seconds
     "model": {"made": {"vocab_size": 1000, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}},
     "training": {"max_steps": 8, "logging_steps": 2, "save_steps": 4, "per_device_train_batch_size": 8},

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from stages.files import remove
+from stages.runtime.files import remove
 from tests.pipeline.conftest import SMALL, Workspace, make_workspace
 from tests.pipeline.test_interrupted import digests
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from sentence_transformers import SparseEncoder
 
-from stages.files import remove
+from stages.runtime.files import remove
 from tests.pipeline.conftest import Workspace
 from tests.pipeline.test_interrupted import digests, kill_at_checkpoint
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.files import remove
+from stages.runtime.files import remove
 from tests.pipeline.conftest import Workspace
 
 

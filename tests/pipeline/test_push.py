@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from tests.hub_server import LoopbackHub
+from tests.fakes.hub_server import LoopbackHub
 from tests.pipeline.conftest import Workspace
 
 MODEL = "me/nordic-test"

@@ -1,6 +1,6 @@
 """The README's recipe for the profiles that need the Hub, from a fresh clone to a pushed model, on a loopback Hub.
 
-It holds every repository in small, with the layouts and traps of the real ones (tests/repositories). The test is slow. It prints two
+It holds every repository in small, with the layouts and traps of the real ones (tests/fakes/repositories). The test is slow. It prints two
 tables: the runs with their seconds, and what became of each set's rows.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.hub_server import LoopbackHub
+from tests.fakes.hub_server import LoopbackHub
+from tests.fakes.repositories import add_repositories
+from tests.fakes.repositories.evaluation_sets import NANO, TASKS
+from tests.fakes.repositories.training_sets import TRAINING_SETS
 from tests.pipeline.conftest import Workspace, make_workspace
-from tests.repositories import add_repositories
-from tests.repositories.evaluation_sets import NANO, TASKS
-from tests.repositories.training_sets import TRAINING_SETS
 
 PUSHED = "me/nordic-rehearsal"
 SMALL = ["training.max_steps=4", "training.logging_steps=2", "training.save_steps=4", "training.bf16=false", "training.fp16=false"]
@@ -105,7 +105,7 @@ def test_from_a_fresh_clone_every_profile_and_architecture_runs_with_one_pin(
 ) -> None:
     workspace, hub = rehearsal.workspace, rehearsal.hub
     try:
-        rehearsal.run("pin", "python", "-m", "stages.pin", online=True)
+        rehearsal.run("pin", "python", "-m", "stages.commands.pin", online=True)
         pins = revisions(workspace)
         assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in pins.values())
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.files import remove
+from stages.runtime.files import remove
 from tests.pipeline.conftest import SMALL, Workspace, make_workspace
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,162 @@
+"""What did the model learn? The terms and weights of a text, and which of them a query and a document share.
+
+    python -m stages.commands.explain "Hva er hovedstaden i Norge?"
+    python -m stages.commands.explain "Hva er hovedstaden i Norge?" --document "Oslo er hovedstaden i Norge."
+    python -m stages.commands.explain --document "Oslo er hovedstaden i Norge." --model models/made
+
+No stage of dvc.yaml; it reads a trained model and changes nothing.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.config.params import read_resolved
+from stages.runtime.errors import UserError, run_stage
+
+if TYPE_CHECKING:
+    from sentence_transformers import SparseEncoder
+
+    from stages.evaluate.terms import Match, Representation, Term
+
+FINAL = Path("models/final")
+BAR, EIGHTHS = 24, " ▏▎▍▌▋▊▉"  # cells of the longest bar, and the fractions of one
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.commands.explain", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("query", nargs="?", help="a text that the model takes as a query")
+    parser.add_argument("--document", help="a text that it takes as a document; with a query, the terms that both have")
+    parser.add_argument("--model", type=Path, default=FINAL, help="a folder with a model (default: %(default)s)")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="let the code in that folder run (models/final: as params.yaml says)"
+    )
+    parser.add_argument("--top", type=int, default=20, help="terms to show (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    texts = {"query": given.query, "document": given.document}
+    if all(text is None for text in texts.values()):
+        raise UserError('stages.commands.explain: there is no text; give a query, a document (--document "…"), or both')
+    if empty := [route for route, text in texts.items() if text is not None and not text.strip()]:
+        raise UserError(f"stages.commands.explain: the {empty[0]} is empty; give a text in quotes")
+    if given.top < 1:
+        raise UserError(f"stages.commands.explain: --top is {given.top}; give the number of terms to show, 1 or more")
+    model = load(given.model, given.trust_remote_code)
+
+    from stages.evaluate.terms import matches, represent
+
+    query = represent(model, given.query, "query") if given.query else None
+    document = represent(model, given.document, "document") if given.document else None
+    print()
+    for each in (query, document):
+        if each is not None:
+            print(f"{weights(each, given.top)}\n")
+    if query and document:
+        print(f"{shared(query, document, matches(query, document), given.top)}\n")
+
+
+def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
+    """The model in ``folder``; for models/final, its own code may run where params.yaml allowed that."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        remedy = "run `dvc repro` to train one, or name" if folder == FINAL else "name"
+        raise UserError(f"{folder}: no model is there; {remedy} a folder that holds one with --model")
+    if folder == FINAL:
+        trust_remote_code = trust_remote_code or bool(read_resolved("evaluate").get("trust_remote_code"))
+
+    from stages.pretrained.files import Use, task_of
+    from stages.pretrained.own_code import require_allowed_code
+
+    use = Use("--model", str(folder), task_of(folder, "trained"), trust_remote_code, permission="add --trust-remote-code")
+    require_allowed_code(folder, use)
+
+    from sentence_transformers import SparseEncoder
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+    disable_progress_bar()
+    set_verbosity_error()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    return SparseEncoder(str(folder), trust_remote_code=trust_remote_code, local_files_only=True)
+
+
+def weights(representation: "Representation", top: int) -> str:
+    """A text's terms as aligned lines with bars, the legend beneath."""
+    terms = representation.terms[:top]
+    title = f"{representation.route} · {' '.join(representation.text.split())}"
+    lines = [title, f"{len(representation.terms)} of {representation.size:,} dimensions are active", ""]
+    longest = max((term.weight for term in terms), default=0.0)
+    rows = [
+        [_mark(term), term.name, f"{term.weight:.3f}", _bar(term.weight, longest).ljust(BAR if term.words else 0), ", ".join(term.words)]
+        for term in terms
+    ]
+    lines += _aligned(rows, "llrll")
+    if rest := representation.terms[top:]:
+        total = sum(term.weight for term in representation.terms)
+        lines.append(f"  … and {len(rest)} more with {sum(term.weight for term in rest) / total:.0%} of the weight")
+    notes = []
+    if any(term.expansion for term in representation.terms):
+        notes.append("+ expansion: not in the text")
+    if representation.silent:
+        notes.append(f"no weight: {'  '.join(representation.silent)}")
+    if representation.latent:
+        notes.append("latents have no words of their own: beside each, the words without which its weight falls most")
+    return "\n".join(lines + ([""] if notes else []) + [f"  {note}" for note in notes])
+
+
+def shared(query: "Representation", document: "Representation", found: Sequence["Match"], top: int) -> str:
+    """The terms that query and document share, with both weights and the share of the score."""
+    score = sum(match.product for match in found)
+    counts = f"{len(found)} shared dimensions, of {len(query.terms)} in the query and {len(document.terms)} in the document"
+    lines = [f"score {score:.3f} · {counts}"]
+    if not found:
+        return "\n".join([*lines, "", "  The model sees nothing in common."])
+    largest = found[0].share
+    rows = [["term", "query", "", "document", "", "share", ""]]
+    rows += [
+        [
+            match.query.name,
+            f"{match.query.weight:.3f}",
+            _mark(match.query),
+            f"{match.document.weight:.3f}",
+            _mark(match.document),
+            f"{match.share:.1%}",
+            _bar(match.share, largest).ljust(BAR if query.latent else 0) + _hinge(match),
+        ]
+        for match in found[:top]
+    ]
+    lines += ["", *_aligned(rows, "lrlrlrl")]
+    if rest := found[top:]:
+        lines.append(f"  … and {len(rest)} more with {sum(match.share for match in rest):.1%} of the score")
+    both = {match.query.dimension for match in found}
+    missed = [term for term in query.terms if term.dimension not in both][:top]
+    if missed and not query.latent:
+        lines += ["", f"  only in the query: {'  '.join(f'{term.name} {term.weight:.3f}' for term in missed)}"]
+    return "\n".join(lines)
+
+
+def _hinge(match: "Match") -> str:
+    """For latents, the words on both sides."""
+    return f"  {', '.join(match.query.words)} ~ {', '.join(match.document.words)}" if match.query.words or match.document.words else ""
+
+
+def _mark(term: "Term") -> str:
+    return "+" if term.expansion else ""
+
+
+def _bar(value: float, longest: float) -> str:
+    eighths = round(8 * BAR * max(0.0, value) / longest) if longest > 0 else 0
+    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Rows of cells in columns, each (l)eft or (r)ight, two spaces before the first and between."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))] if rows else []
+    columns = list(zip(widths, sides, strict=False))
+    filled = [
+        [cell.rjust(width) if side == "r" else cell.ljust(width) for cell, (width, side) in zip(row, columns, strict=True)] for row in rows
+    ]
+    return ["  ".join(["", *cells]).rstrip() for cells in filled]
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,108 @@
+"""`make pin`: look up the newest revisions on the Hub and write them into params.yaml, for a person to review with `git diff`.
+
+Every entry of `models`, `datasets` and `evaluation.sets` that names a repo is pinned, whatever the profile and architecture, so that
+switching them needs no new pin. Give names to pin only those: `python -m stages.commands.pin ddsc norbert3-base`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+
+from stages.config.fields import HubId
+from stages.config.params import NOT_YAML, PARAMS, describe
+from stages.config.plain import in_a_line
+from stages.config.schema import Branch
+from stages.runtime.errors import UserError, run_stage
+from stages.runtime.files import atomic_write
+
+LookUp = Callable[[str, str, str | None], str]
+"""(repo, "dataset" or "model", branch or None) → the newest commit, 40 hexadecimal digits; raises `UserError`."""
+
+
+class Place(BaseModel):
+    """What must be right in an entry before the Hub is asked about it."""
+
+    model_config = ConfigDict(strict=True)
+
+    repo: HubId
+    branch: Branch | None = None
+
+
+def main(names: Sequence[str]) -> None:
+    for line in pin(PARAMS, names, look_up):
+        print(line)
+
+
+def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
+    """Write the revision of each named (or every) Hub entry of ``path`` and yield a line for each that changed.
+
+    An entry that cannot be looked up keeps its revision, and the others are written all the same.
+
+    Raises:
+        UserError: a name is unknown, the file cannot be read, or some entries could not be looked up (one line each).
+    """
+    yaml = YAML()  # with these settings dvc writes the file too: what both leave is a fixed point
+    yaml.default_flow_style = False
+    try:
+        text = path.read_text(encoding="utf-8")
+        YAML(typ="safe", pure=True).load(text)  # as `read_params` reads it: tags that are none of YAML's own are an error
+        values = yaml.load(text)
+        tables = {"models": values.get("models"), "datasets": values.get("datasets"), "evaluation.sets": values["evaluation"]["sets"]}
+        entries = [(table, name, entry, entry.get("repo")) for table, some in tables.items() for name, entry in (some or {}).items()]
+    except (OSError, *NOT_YAML) as error:
+        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); correct it, or restore it with `git checkout {path}`") from error
+    if unknown := sorted(set(names) - {name for _, name, _, _ in entries}):
+        known = ", ".join(name for _, name, _, repo in entries if repo)
+        raise UserError(f"{path}: no model, data set or evaluation set is named {', '.join(unknown)}; use {known}")
+    changes, failures = [], []
+    for table, name, entry, repo in entries:
+        if not repo or (names and name not in names):
+            continue
+        try:
+            place = Place.model_validate(dict(entry))
+            newest = look_up(place.repo, "model" if table == "models" else "dataset", place.branch)
+        except ValidationError as error:
+            failures += [describe(detail, path, (table, str(name))) for detail in error.errors()]
+        except UserError as error:
+            failures.append(f"{table}.{name}: {error}")
+        else:
+            if entry.get("revision") != newest:
+                changes.append(f"{name} ({repo}): {entry.get('revision') or 'unset'} → {newest}")
+                entry["revision"] = newest
+    if changes:
+        with atomic_write(path) as temporary:
+            with temporary.open("w", encoding="utf-8") as file:
+                yaml.dump(values, file)
+            if YAML(typ="safe", pure=True).load(temporary.read_text(encoding="utf-8")) != values:
+                raise UserError(f"{path}: would not read back as it was written, so it stays as it is; write the revisions by hand")
+    yield from changes or ([] if failures else ["everything is at its newest revision"])
+    if failures:
+        raise UserError("\n".join(failures))
+
+
+def look_up(repo: str, repo_type: str, branch: str | None) -> str:
+    """The newest commit of a Hub repository's branch (None: main).
+
+    Raises:
+        UserError: it does not exist, or the Hub cannot be reached.
+    """
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from stages.hub.repository import require_addresses, usable_token
+
+    require_addresses()
+    usable_token()
+    try:
+        return str(HfApi().repo_info(repo, repo_type=repo_type, revision=branch).sha)
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"the Hub did not name the newest revision of {repo} ({reason}); check the name and the network") from error
+
+
+if __name__ == "__main__":
+    run_stage(lambda: main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Local paths that params.yaml names: where a relative one starts, which files count, and a digest of their contents.
+
+Every relative path of params.yaml starts at one root: the checkout, also where dvc works in a copy of it (`dvc exp run --temp`, `--queue`).
+"""
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.hub.manifest import MANIFEST, sha256
+from stages.runtime.errors import UserError
+from stages.runtime.files import write_json
+
+if TYPE_CHECKING:
+    from stages.config.schema import Location, Params
+
+ROOT = "NORDIC_SPARSE_ROOT"
+"""Environment variable: the root, if it is not the checkout in which dvc was started (a clone that works for another checkout)."""
+MEMO = Path(".dvc/tmp/own_paths.json")
+"""Below the root: sha256 of each file by its path, size, times and inode, so that unchanged files are not read again."""
+SETTLED = 2.0  # seconds; a file that changed later than this could change once more within the clock's resolution, unseen
+
+
+def root() -> Path:
+    """The checkout whose params.yaml is at work. dvc sets DVC_ROOT for every stage: in an experiment's copy, the checkout it came from."""
+    return Path(os.environ.get(ROOT) or os.environ.get("DVC_ROOT") or ".")
+
+
+def place(path: str | Path) -> Path:
+    """Where a path of params.yaml lies: a relative one below `root`; ``~`` is the home folder."""
+    return root() / Path(path).expanduser()
+
+
+def own_paths(params: "Params") -> dict[str, Path]:
+    """Where each path of data or models lies that this run reads, by the key of params.yaml that names it."""
+    entries: dict[str, Location] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
+    entries |= {f"evaluation.sets.{name}": entry for name, entry in params.evaluation.sets.items()}
+    paths = {f"{key}.path": entry.path for key, entry in entries.items() if entry.path and entry.chosen(params.profile)}
+    if folder := params.evaluation.mteb_path:
+        paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in params.evaluation.mteb}
+    paths |= {key: path for key, model in params.models_used().items() if (path := params.entry(model).path)}
+    return {key: place(path) for key, path in paths.items()}
+
+
+def local_files(path: Path) -> dict[str, Path]:
+    """The files at ``path``, a file or a folder, by their path in it, in a fixed order.
+
+    Hidden ones do not count, nor does a manifest.json at the top of a folder, which the pipeline writes itself.
+
+    Raises:
+        OSError: something cannot be read, such as a link to nowhere, or is neither a file nor a folder.
+    """
+    folder = path if path.is_dir() else path.parent
+    return {file.relative_to(folder).as_posix(): file for file in _below(path) if file != path / MANIFEST}
+
+
+def digests(paths: Mapping[str, Path]) -> dict[str, str]:
+    """16 hexadecimal digits of the names and contents of the files at each path, by key.
+
+    Args:
+        paths: path by its key in params.yaml, which error lines name.
+
+    Raises:
+        UserError: something there cannot be read.
+    """
+    memo_file = root() / MEMO
+    known = _read(memo_file)
+    memo = dict(known)
+    found = {}
+    for key, path in paths.items():
+        try:
+            content = {name: _sha256(file, memo) for name, file in local_files(path).items()}
+        except OSError as error:
+            raise UserError(f"{key}: {error.filename or path} cannot be read ({error.strerror or error}); correct that") from error
+        found[key] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    if memo != known:
+        write_json(memo_file, memo)
+    return found
+
+
+def _below(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        for child in sorted(path.iterdir()):
+            if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # which `datasets` reads
+                yield from _below(child)
+    elif stat.S_ISREG(path.stat().st_mode):
+        if not _is_utf8(str(path)):
+            raise OSError(0, "its name is not UTF-8", str(path))
+        yield path
+    else:
+        raise OSError(0, "neither a file nor a folder", str(path))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:
+    """The file's sha256: from ``memo`` if nothing about the file changed, else read, and noted there."""
+    name, about = str(file.absolute()), file.stat()
+    state = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]  # a program can set back the first time, not the second
+    known = memo.get(name, [])
+    if known[:-1] == state:
+        return str(known[-1])
+    digest = sha256(file)
+    if time.time() - max(about.st_mtime, about.st_ctime) > SETTLED:
+        memo[name] = [*state, digest]
+    return digest
+
+
+def _read(memo_file: Path) -> dict[str, list[Any]]:
+    """The memo; empty if there is none or it cannot be read, which costs only time."""
+    try:
+        memo = json.loads(memo_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return memo if isinstance(memo, dict) else {}

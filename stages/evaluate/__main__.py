@@ -1,0 +1,161 @@
+"""Score models/final on every evaluation set beside BM25: metrics/evaluation.json, pictures, and a table on the terminal."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.config.params import load_resolved
+from stages.config.schema import EvaluationKind, Language, Section
+from stages.evaluate.untrained import untrained_model
+from stages.runtime.errors import run_stage
+from stages.runtime.files import atomic_write, remove, write_json
+from stages.train.checkpoints import CHECKPOINTS, trained, written
+
+if TYPE_CHECKING:
+    from sentence_transformers import SparseEncoder
+
+    from stages.evaluate.terms import Explanation
+
+Untrained = Callable[[str], "SparseEncoder"]
+"""Device → model."""
+
+FINAL, SCORES = Path("models/final"), Path("models/scores.json")
+SETS, MTEB = Path("data/eval"), Path("data/mteb")
+DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
+METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
+EXPLANATIONS = Path("metrics/explain.png")
+
+
+class ScoredSet(Section):
+    """One evaluation set, as far as its kind needs to know."""
+
+    kind: EvaluationKind
+    split: str | None
+    language: Language | None
+    unknown_ids: float | None = None
+
+
+class EvaluateSettings(Section):
+    """resolved/evaluate.yaml."""
+
+    batch_size: int
+    trust_remote_code: bool
+    device: str
+    mteb: list[str]
+    active_dims: list[int]
+    sets: dict[str, ScoredSet]
+
+
+def main() -> None:
+    settings = load_resolved("evaluate", EvaluateSettings)
+    for own in written(CHECKPOINTS) & {trained()}:
+        remove(CHECKPOINTS / own)  # dvc, which started this stage, has the model in safety
+    evaluation, explanations = evaluate(settings, untrained_model)
+    write_json(METRICS, evaluation)
+
+    from stages.evaluate.account import account
+    from stages.evaluate.summary import table
+    from stages.runtime.pictures import draw_evaluation, draw_explanations
+    from stages.tracking.experiment import open_tracker
+
+    with atomic_write(PICTURE) as temporary:
+        draw_evaluation(evaluation, temporary)
+    with atomic_write(EXPLANATIONS) as temporary:
+        draw_explanations(explanations, temporary)
+    used = account(*(json.loads(path.read_text(encoding="utf-8")) for path in (DATA, MIX)))
+    print(f"\n{used}\n\n{table(evaluation)}\n", flush=True)
+    with open_tracker(trained()) as tracker:
+        tracker.metrics(evaluation)
+
+
+def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+    """The content of metrics/evaluation.json, and what the model sees in a few queries.
+
+    Args:
+        untrained: makes the model as it was before training, on a device; the smallest set is scored with it too.
+
+    Raises:
+        UserError: an evaluation set cannot be read, or there is no memory left.
+    """
+    from stages.runtime.oom import in_one_line
+
+    attempt = _Attempt()
+    with in_one_line(attempt):
+        return _evaluate(settings, attempt, untrained)
+
+
+def _evaluate(
+    settings: EvaluateSettings, attempt: "_Attempt", untrained: "Untrained | None"
+) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+    from sentence_transformers import SparseEncoder
+
+    from stages.encoders.fast.splade_head import attach
+    from stages.evaluate.examples import candidates, choose
+    from stages.evaluate.sparsifying import autoencoder_of, sparsifying_cost
+    from stages.evaluate.summary import SetResult, summary
+    from stages.evaluate.terms import explain
+    from stages.evaluate.warnings import UNTRAINED_NDCG
+    from stages.pretrained.files import Use, task_of
+    from stages.pretrained.own_code import require_allowed_code
+    from stages.retrieval.bm25 import retrieve
+    from stages.retrieval.scores import NDCG, score
+    from stages.retrieval.scoring import evaluate as evaluate_set
+    from stages.retrieval.set_files import digest
+    from stages.retrieval.sets import RESERVED, distinct, load_sets
+    from stages.train.device import choose_device
+
+    known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
+    known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
+    require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
+    device = choose_device(settings.device)
+    # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
+    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
+    attach(model)
+    results = []
+    loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
+    retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
+    smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
+    for each in retrieval_sets:
+        print(each.account(), flush=True)
+        attempt.at(f"scoring {each.name}")
+        metrics, found = known.get(digest(each)), None
+        if metrics is None:
+            result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
+            metrics, found = result.metrics, result.run
+        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
+        bm25 = score(retrieve(each), each.qrels)[NDCG]
+        if each is smallest and untrained:
+            attempt.at(f"scoring {each.name} with the untrained model")
+            before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, show_progress=True)
+            cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
+        results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found), each.unknown_ids))
+    if settings.mteb:
+        from stages.evaluate.mteb_tasks import evaluate_mteb
+
+        for task in settings.mteb:
+            attempt.at(f"scoring {task}")
+            results += evaluate_mteb(
+                model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
+            )
+    attempt.at("explaining queries")
+    return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
+
+
+@dataclass
+class _Attempt:
+    """What the stage is at, and what to do if there is no memory left for it."""
+
+    doing: str = "loading the model"
+    remedy: str = "use a smaller model, or set training.device to cpu"
+
+    def at(self, doing: str) -> None:
+        self.doing, self.remedy = doing, "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
+
+    def __str__(self) -> str:
+        return f"evaluation: out of memory while {self.doing}; {self.remedy}"
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,157 @@
+"""What a sparse model sees in a text: its active dimensions by name and weight, and those that a query and a document share.
+
+A dimension of SPLADE is a term of the vocabulary; one that is not among the text's own word pieces is an expansion. A latent of CSR has no
+word: it goes by its number, and beside it stand the words of the text that it hangs on, those without which its weight falls most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from stages.evaluate.examples import Example
+
+Route = Literal["query", "document"]
+
+PROMPTS: Mapping[Route, Sequence[str]] = {
+    "query": ["query"],
+    "document": ["document", "passage", "corpus"],
+}  # as `SparseEncoder` looks for them
+WORDS_TRIED = 64  # each costs one more encoding of the text
+WORDS_NAMED = 2
+ENDS = ".,;:!?\"'()[]«»“”…"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One active dimension of a text: its number, its name, its weight.
+
+    ``expansion``: a vocabulary term that is not in the text. ``words``: for a latent, the words of the text that it hangs on most.
+    """
+
+    dimension: int
+    name: str
+    weight: float
+    expansion: bool = False
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A text's active dimensions, highest weight first, of ``size`` there are; ``silent``: its own word pieces that have no weight."""
+
+    text: str
+    route: Route
+    size: int
+    terms: tuple[Term, ...]
+    silent: tuple[str, ...] = ()
+    latent: bool = False
+
+
+@dataclass(frozen=True)
+class Match:
+    """A dimension that query and document share; ``share`` is that of its product of weights in the score, the sum of all products."""
+
+    query: Term
+    document: Term
+    product: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Query and document of an `Example`, and what they share."""
+
+    example: Example
+    query: Representation
+    document: Representation
+    matches: tuple[Match, ...]
+
+
+def explain(model: SparseEncoder, example: Example) -> Explanation:
+    """What ``model`` sees in the query, in the document and in both."""
+    query, document = represent(model, example.query, "query"), represent(model, example.document, "document")
+    return Explanation(example, query, document, tuple(matches(query, document)))
+
+
+def represent(model: SparseEncoder, text: str, route: Route) -> Representation:
+    """What ``model`` makes of ``text``, encoded as a query or as a document: an inference-free model has a route for each."""
+    [embedding] = _encode(model, [text], route)
+    active = embedding.nonzero().view(-1)
+    order = sorted(active.tolist(), key=lambda dimension: (-float(embedding[dimension]), dimension))
+    weights = [float(embedding[dimension]) for dimension in order]
+    if any(isinstance(module, SparseAutoEncoder) for module in model.modules()):
+        words = _words_of_latents(model, text, route, embedding, order)
+        terms = [Term(d, f"latent {d}", w, words=words[d]) for d, w in zip(order, weights, strict=True)]
+        return Representation(text, route, len(embedding), tuple(terms), latent=True)
+    prompt = next((model.prompts[name] for name in PROMPTS[route] if name in model.prompts), None) or ""
+    own = list(dict.fromkeys(model.tokenizer(prompt + text, add_special_tokens=False, verbose=False)["input_ids"]))
+    silent = [token for token in own if token not in set(order)]
+    names = dict(zip([*order, *silent], term_names(model.tokenizer, [*order, *silent], first=own[0] if own else None), strict=True))
+    terms = [Term(d, names[d], w, expansion=d not in own) for d, w in zip(order, weights, strict=True)]
+    return Representation(text, route, len(embedding), tuple(terms), tuple(names[token] for token in silent))
+
+
+def matches(query: Representation, document: Representation) -> list[Match]:
+    """The dimensions that both have, largest share of the score first."""
+    in_document = {term.dimension: term for term in document.terms}
+    shared = [(term, other) for term in query.terms if (other := in_document.get(term.dimension))]
+    products = [term.weight * other.weight for term, other in shared]
+    score = sum(products)
+    found = [Match(*pair, product, product / score if score else 0.0) for pair, product in zip(shared, products, strict=True)]
+    return sorted(found, key=lambda match: (-match.product, match.query.dimension))
+
+
+def term_names(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], first: int | None = None) -> list[str]:
+    """Word pieces as a person reads them, with a hyphen before one that goes on a word ("-staden"), whatever the tokenizer's own signs.
+
+    Each is decoded behind the letter a: what the tokenizer puts a space before begins a word. ``first`` is the token that a text begins
+    with, which some tokenizers write without the space. Half a letter (byte-level tokenizers have those) keeps the tokenizer's own name.
+    """
+    anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
+    width = len(_decode(tokenizer, anchor))
+    names = []
+    for token in tokens:
+        piece = _decode(tokenizer, [*anchor, token])[width:]
+        name = piece.strip()
+        if not name or "\ufffd" in name:
+            names.append(str(tokenizer.convert_ids_to_tokens(token) or f"token {token}"))
+        elif piece[0].isspace() or token == first or not name[0].isalnum():
+            names.append(name)
+        else:
+            names.append(f"-{name}")
+    return names
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
+
+
+def _encode(model: SparseEncoder, texts: list[str], route: Route) -> Tensor:
+    encode = model.encode_query if route == "query" else model.encode_document
+    embeddings: Tensor = encode(texts, convert_to_sparse_tensor=False, show_progress_bar=False)
+    return embeddings.cpu()
+
+
+def _words_of_latents(
+    model: SparseEncoder, text: str, route: Route, embedding: Tensor, latents: Sequence[int]
+) -> dict[int, tuple[str, ...]]:
+    """Latent → the words whose absence takes most of its weight (occlusion), most first; the first words of a long text only."""
+    words = text.split()
+    tried = words[:WORDS_TRIED]
+    names = [word.strip(ENDS) or word for word in tried]
+    if len(words) < 2:
+        return {latent: tuple(names) for latent in latents}
+    without = _encode(model, [" ".join(words[:place] + words[place + 1 :]) for place in range(len(tried))], route)
+    lost = embedding - without
+    named: dict[int, tuple[str, ...]] = {}
+    for latent in latents:
+        column = lost[:, latent]
+        places = torch.argsort(column, descending=True, stable=True).tolist()
+        named[latent] = tuple(dict.fromkeys(names[place] for place in places if column[place] > 0))[:WORDS_NAMED]
+    return named

@@ -1,1 +1,0 @@
-"""Retrieval sets, the BM25 baseline, the scores, and a model's results on them."""

@@ -1,0 +1,123 @@
+"""A BEIR folder: the queries of qrels/<split>.tsv with each document that is relevant for them, as a whole or as one passage."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from stages.format.sources.answers import answer_texts
+from stages.format.sources.chunk import Chunk, Options, Split, chunk
+from stages.format.sources.folder import RawFolder
+from stages.retrieval.beir import UnknownIds, id_field, qrels_file, read_corpus, read_jsonl, read_qrels, read_queries
+from stages.rows.dropping import UNKNOWN, Dropped
+from stages.rows.normalisation import fold
+from stages.rows.parquet import READ_ROWS
+
+UNKNOWN_ID, NOT_RELEVANT = "qrels name an unknown id", "not relevant, or repeated"
+NO_ANSWER, NOT_FOUND = "query has no answer", "answer not found in document"
+NOT_TRAINED = "documents of the corpus are not trained on, as no training query names them"
+FIRST_PASSAGE = "first passage, as no query has an answer"
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """(query, document) pairs; the documents (title before text) are held in memory.
+
+    ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. Rows of the qrels that name
+    unknown ids are dropped and counted; more than ``options.unknown_ids`` of them is a `UserError`. With ``passage_words`` a longer
+    document becomes the passage that holds an answer of the query (its field ``answer`` or ``answers``); a row is dropped if its query
+    has no answer or its document holds none. Where no query has an answer, a document becomes its first passage, and a warning says so.
+    """
+    training = options.split or "train"
+    if split == "dev" and (training == "dev" or not (raw.path / "qrels" / "dev.tsv").exists()):
+        return
+    qrels_path = qrels_file(raw.path, training if split == "train" else "dev")
+    corpus = read_corpus(raw.path / "corpus.jsonl")
+    queries = read_queries(raw.path / "queries.jsonl")
+    unknown = UnknownIds(options.unknown_ids)
+    qrels = read_qrels(qrels_path, queries, corpus, unknown)
+    if unknown.ignored:
+        print(f"{qrels_path}: {unknown}; they are ignored", flush=True)
+    answers = _answers(raw.path / "queries.jsonl") if options.passage_words else {}
+    _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, unknown.read)
+    language = options.language or UNKNOWN
+    repeated = unknown.read - unknown.ignored - sum(map(len, qrels.values()))
+    named = {document for documents in qrels.values() for document in documents}
+    notes = {NOT_TRAINED: len(corpus) - len(named)} if split == "train" else {}
+    yield _chunk([], [], options, Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): repeated}), notes)
+    pairs = ((query, document) for query, documents in qrels.items() for document in documents)
+    while some := list(islice(pairs, READ_ROWS)):
+        anchors, positives, dropped, passages = [], [], Dropped(), Counter[str]()
+        for query, document in some:
+            text: str | None = corpus[document]
+            if options.passage_words and len(corpus[document].split()) > options.passage_words:
+                text = (
+                    None if answers and query not in answers else passage(corpus[document], options.passage_words, answers.get(query, []))
+                )
+                passages[FIRST_PASSAGE] += not answers
+            if text is None:
+                dropped[NOT_FOUND if query in answers else NO_ANSWER, language] += 1
+            else:
+                anchors.append(queries[query])
+                positives.append(text)
+        if passages[FIRST_PASSAGE]:
+            raw.warn("passage_words: no query has an answer (a field answer or answers), so each long document becomes its first passage")
+        yield _chunk(anchors, positives, options, dropped, passages)
+
+
+def passage(text: str, words: int, answers: list[str]) -> str | None:
+    """``words`` words of the text: of its consecutive passages the one where the first answer that it holds first stands.
+
+    Where the answer runs over the end of its passage, the window is moved so that it stands in the middle. Without
+    answers it is the first passage; None if the text holds none of them.
+
+    >>> passage("one two three four five", 2, ["four"])
+    'three four'
+    >>> passage("one two three four five", 2, ["six", "two three"])
+    'two three'
+    >>> passage("since 1814 there were 14 men", 2, ["14"])
+    '14 men'
+    """
+    tokens = text.split()
+    if not answers:
+        return " ".join(tokens[:words])
+    folded = fold(text)
+    found = _find(folded, [re.escape(fold(answer)) for answer in answers])
+    if found is None:
+        return None
+    wanted, first = found[0], folded.count(" ", 0, found.start())
+    length = wanted.count(" ") + 1
+    start = first // words * words
+    if first + length > start + words:
+        start = max(0, first - max(0, words - length) // 2)
+    return " ".join(tokens[start : start + words])
+
+
+def _find(text: str, patterns: list[str]) -> re.Match[str] | None:
+    """Where the first pattern that ``text`` holds first stands: as whole words if any of them does, else within a word."""
+    tries = [rf"(?<!\w){pattern}(?!\w)" for pattern in patterns] + patterns
+    return next((found for each in tries if (found := re.search(each, text))), None)
+
+
+def _answers(path: Path) -> dict[str, list[str]]:
+    """Query id → its answers, for the queries that have some."""
+    answers = {}
+    for number, row in read_jsonl(path):
+        if texts := [*answer_texts(row.get("answer")), *answer_texts(row.get("answers"))]:
+            answers[id_field(row, "_id", f"{path}: line {number}")] = texts
+    return answers
+
+
+def _account(raw: RawFolder, split: Split, texts: dict[str, int], qrels: Path, judged: int) -> None:
+    for path in (raw.path / "qrels").glob("*.tsv"):
+        raw.leave_out(raw.name(path), "qrels of a split that is not trained on")
+    for name, rows in texts.items():
+        raw.leave_out(name, f"{rows} texts, which the qrels name by id")
+    raw.count(raw.name(qrels), split, judged)
+
+
+def _chunk(anchors: list[str], positives: list[str], options: Options, dropped: Dropped, notes: dict[str, int]) -> Chunk:
+    anchor, positive = pa.array(anchors, pa.string()), pa.array(positives, pa.string())
+    return chunk(anchor, positive, language=options.language, dropped=+dropped, notes=notes)

@@ -1,0 +1,89 @@
+"""Amazon ESCI (tasksource/esci): shop queries with graded products (https://arxiv.org/abs/2206.06588).
+
+Exact (1.0) and Substitute (0.7) products are positives, Irrelevant (0.0) ones of the same query negatives; Complement (0.5) is neither.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.format.sources.chunk import Chunk, Options, Split, chunk, language_codes
+from stages.format.sources.folder import RawFolder
+from stages.format.sources.product import PRODUCT_TOKENS, product_text
+from stages.rows.dropping import Dropped, as_mask, drop, marked
+from stages.rows.normalisation import hash_texts
+from stages.rows.parquet import READ_ROWS, one_array
+
+POSITIVE, NEGATIVE = pa.array(["exact", "substitute"]), "irrelevant"
+DEV_SHARE = 50
+COLUMNS = ["query", "query_id", "product_locale", "esci_label", "product_title"]
+OPTIONAL = ["product_description", "product_bullet_point", "product_brand"]
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """One row for each positive product of a query, with one of the query's irrelevant products by turns, or null where
+    it has none.
+
+    One query in `DEV_SHARE` of the training file is dev, by its id, so that no query is in both; the set's own test
+    file is left alone. A query's rows are paired where they stand together, as they do in the set: no more than a chunk
+    is held.
+    """
+    carry: pa.Table | None = None
+    for _, table in raw.read_split(split, COLUMNS, OPTIONAL, divide=_of_dev):
+        languages = pc.coalesce(language_codes(one_array(table["product_locale"])), pa.scalar(options.language, pa.string()))
+        table = table.append_column("language", languages)
+        wanted, dropped = drop(table, {"locale not chosen": ~_of_locale(table, options), "no query id": pc.is_null(table["query_id"])})
+        rows = wanted if carry is None else pa.concat_tables([carry, wanted])
+        complete = _before_last_query(rows)
+        carry = rows[complete:]
+        yield _paired(rows[:complete], options, dropped)
+    if carry is not None:
+        yield _paired(carry, options, Dropped())
+
+
+def _of_dev(table: pa.Table) -> np.ndarray:
+    ids = one_array(table["query_id"])
+    dev: np.ndarray = (hash_texts(ids) % DEV_SHARE == 0) & as_mask(pc.is_valid(ids))
+    return dev
+
+
+def _of_locale(rows: pa.Table, options: Options) -> np.ndarray:
+    locales = one_array(rows["product_locale"])
+    if options.locale is not None:
+        return as_mask(pc.equal(locales, options.locale))
+    if options.languages is not None:
+        return as_mask(pc.is_in(language_codes(locales), pa.array(options.languages)))
+    return as_mask(pc.is_valid(locales))
+
+
+def _before_last_query(rows: pa.Table) -> int:
+    """How many rows stand before those of the last query, which the next chunk may go on with."""
+    if not len(rows):
+        return 0
+    other = np.flatnonzero(pc.not_equal(rows["query_id"], rows["query_id"][-1]).to_numpy())
+    complete = int(other[-1]) + 1 if len(other) else 0
+    return complete if len(rows) - complete < READ_ROWS else len(rows)
+
+
+def _paired(rows: pa.Table, options: Options, dropped: Dropped) -> Chunk:
+    labels = pc.utf8_lower(one_array(rows["esci_label"]))
+    is_positive, is_negative = as_mask(pc.is_in(labels, POSITIVE)), as_mask(pc.equal(labels, NEGATIVE))
+    positive, negative = np.flatnonzero(is_positive), np.flatnonzero(is_negative)
+    query = one_array(rows["query_id"]).dictionary_encode().indices.to_numpy()
+    positive = positive[np.argsort(query[positive], kind="stable")]
+    negative = negative[np.argsort(query[negative], kind="stable")]
+    mine, theirs = query[positive], query[negative]
+    turn = np.arange(len(positive)) - np.searchsorted(mine, mine)
+    first, last = np.searchsorted(theirs, mine), np.searchsorted(theirs, mine, side="right")
+    count = last - first
+    chosen = pa.array(np.append(negative, 0)[first + turn % np.maximum(count, 1)], mask=count == 0)
+
+    brand, title, description, bullets = (one_array(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2]))
+    product = product_text(brand, title, description, bullets, options.max_tokens or PRODUCT_TOKENS)
+    reasons = {"complement": pc.equal(labels, "complement"), "irrelevant (a negative)": is_negative, "no known label": ~is_positive}
+    _, without_positive = marked(rows["language"], reasons)
+    places = pa.array(positive)
+    query_text, language = rows["query"].take(places), rows["language"].take(places)
+    return chunk(query_text, product.take(places), [product.take(chosen)], language, dropped + without_positive)

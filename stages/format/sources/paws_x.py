@@ -1,0 +1,64 @@
+"""Norwegian PAWS-X (NbAiLab/norwegian-paws-x): paraphrases in bokmål and nynorsk, in one tar archive.
+
+Its members are read where they lie in the archive; nothing is extracted, so no member can write anywhere.
+"""
+
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from stages.format.sources.chunk import Chunk, Options, Split, chunk, repeated
+from stages.format.sources.columns import read_columns
+from stages.format.sources.folder import RawFolder
+from stages.format.sources.json_rows import json_rows, json_tables
+from stages.format.sources.labels import LABEL, label_values
+from stages.rows.dropping import drop
+from stages.runtime.errors import UserError
+
+MEMBER = re.compile(r"(?:^|/)(?P<language>nb|nn)/translated_(?P<split>train|dev)(?:_2k)?\.json$")
+COLUMNS = ["sentence1", "sentence2", LABEL]
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """(sentence1, sentence2) of the rows with label 1: the others share words, not meaning."""
+    raw.reads(COLUMNS)
+    found = False
+    for name, language, table in _tables(raw, split):
+        found = True
+        raw.count(name, split, len(table))
+        languages = repeated(language, len(table))
+        reasons = {"language not chosen": options.unwanted(languages), "not a paraphrase": label_values(table[LABEL], name) != 1}
+        rows, dropped = drop(table.append_column("language", languages), reasons)
+        yield chunk(rows["sentence1"], rows["sentence2"], language=rows["language"], dropped=dropped)
+    if split == "train" and not found:
+        raise UserError(f"{raw.path}: holds no nb/translated_train.json; put norwegian-x-final.tar.gz there")
+
+
+def _tables(raw: RawFolder, split: Split) -> Iterator[tuple[str, str, pa.Table]]:
+    """(file, language, some rows) of the split's files in every archive, and of loose ones, in order."""
+    for archive in sorted(raw.path.rglob("*.tar.gz")):
+        raw.leave_out(raw.name(archive), "its members are listed")
+        try:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    if member.isdir():
+                        continue
+                    name = f"{raw.name(archive)}: {member.name}"
+                    raw.leave_out(name, "not a translated training or dev file in bokmål or nynorsk")
+                    language = _language(member.name, split) if member.isreg() else None  # a link may lead nowhere, or to itself
+                    if language and (file := tar.extractfile(member)):
+                        where = f"{archive}: {member.name}"
+                        yield from ((name, language, table) for table in json_tables(json_rows(file, where), where, COLUMNS))
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise UserError(f"{archive}: is no complete tar.gz; fetch it again") from error
+    for path in sorted(raw.path.rglob("translated_*.json")):
+        if language := _language(raw.name(path), split):
+            yield from ((raw.name(path), language, table) for table in read_columns(path, COLUMNS))
+
+
+def _language(name: str, split: Split) -> str | None:
+    match = MEMBER.search(name)
+    return match["language"] if match and match["split"] == split else None

@@ -1,0 +1,80 @@
+"""Supervised-DA (jealk/supervised-da): query, pos and, in its newer revisions, ``dataset_name`` and a float ``label``;
+Danish, with some Swedish and Norwegian sets.
+
+A set's language is what a word of its name tells (``swe``, ``no``, ``danish`` …). Where none or more than one does, the entry's
+``dataset_languages`` must say it: a guess would put rows under the wrong language unnoticed.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.format.sources.chunk import LANGUAGES, Chunk, Options, Split, repeated
+from stages.format.sources.folder import RawFolder
+from stages.format.sources.labels import LABEL
+from stages.format.sources.pairs import pairs
+from stages.rows.parquet import one_array
+from stages.runtime.errors import UserError
+
+NAME = "dataset_name"
+WORDS = LANGUAGES | {"dk": "da", "dansk": "da", "se": "sv", "svensk": "sv", "svenska": "sv", "nor": "nb", "norsk": "nb"}
+WORDS |= {"danfever": "da", "nordjylland": "da", "swefaq": "sv", "swenli": "sv", "norquad": "nb"}
+"""Words of a set's name that tell its language: languages, countries, and sets known to be in one language."""
+PARTS = {"danews", "news", "gemma", "europarl", "opensubtitles", "opensub", "wikiqa", "folketinget", "ft", "hestenet", "hest"}
+"""Words that name the Danish parts the set was first made of: news, Wikipedia with queries by Gemma, Europarl, OpenSubtitles, …"""
+OTHERS = "*"
+SHOWN = 20
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """(query, positive) pairs of the rows with label 1, each in the language of its ``dataset_name``.
+
+    Rows of older revisions, which have no such column, are in ``options.language``.
+
+    Raises:
+        UserError: some names tell no language; all are listed, with their rows.
+    """
+    unknown: Counter[str] = Counter()
+    mapping = dict(options.dataset_languages or {})
+    unused = set(mapping) - {OTHERS}
+    for path, table in raw.read_split(split, ["query", "pos"], [LABEL, NAME], lists=["pos"]):
+        names = one_array(table[NAME]).dictionary_encode()
+        codes = [language_of_name(name, mapping) for name in names.dictionary.to_pylist()]
+        languages = pa.array(codes, pa.string()).take(names.indices)
+        for name, code in zip(names.dictionary.to_pylist(), codes, strict=True):
+            if code is None:
+                unknown[name] += int(pc.sum(pc.equal(table[NAME], name)).as_py())
+        unused -= set(names.dictionary.to_pylist())
+        languages = pc.if_else(pc.is_null(names.indices), repeated(options.language, len(table)), languages)
+        found = pairs(path, table, languages, {"language not chosen": np.asarray(options.unwanted(languages))})
+        if codes and names.null_count:
+            found = replace(found, notes={**found.notes, f"rows read have no {NAME}, taken as {options.language}": names.null_count})
+        yield found
+    if unknown:
+        shown = ", ".join(f"{name!r} ({rows} rows)" for name, rows in unknown.most_common(SHOWN))
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        raise UserError(
+            f"datasets.{raw.path.name}.dataset_languages: the language of {NAME} {shown}{more} is not known; "
+            f'map each, such as {{{json.dumps(unknown.most_common(1)[0][0], ensure_ascii=False)}: da}}, or all others, {{"{OTHERS}": da}}'
+        )
+    if unused and split == "train":
+        names = ", ".join(map(repr, sorted(unused)))
+        raw.warn(f"dataset_languages names {names}, which no row has as its {NAME}; correct or remove it")
+
+
+def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:
+    """The language of a set: as mapped, else the only one that words of its name tell, else as mapped for all others.
+
+    >>> language_of_name("europarl_swe", {}), language_of_name("europarl", {}), language_of_name("lyrics", {})
+    ('sv', 'da', None)
+    """
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    told = {WORDS[word] for word in words if word in WORDS} or ({"da"} if PARTS & set(words) else set())
+    told -= {"nb"} if "nn" in told else set()  # nn-NO
+    return mapping.get(name) or (told.pop() if len(told) == 1 else None) or mapping.get(OTHERS)

@@ -1,0 +1,98 @@
+"""BM25 and sparse encoders in the place of the dense model that mine_hard_negatives expects."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import bm25s
+import numpy as np
+import torch
+from scipy.sparse import csc_matrix, csr_matrix
+from sentence_transformers import SparseEncoder
+
+from stages.retrieval.bm25 import tokenize
+
+
+class Vectors(Protocol):
+    """Texts as sparse vectors with no value below zero; a query's score of a document is their dot product."""
+
+    def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        """Shape (texts, terms); called before `queries`."""
+
+    def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        """Shape (texts, terms)."""
+
+
+class BM25:
+    """The project's BM25 (`stages.retrieval.bm25`): a document's terms weigh what they add to its score, a query's are counted."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, int] = {}
+        self._width = 1
+
+    def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        words = tokenize(texts)
+        if not any(words):
+            return csr_matrix((len(texts), self._width), dtype=np.float32)
+        index = bm25s.BM25()
+        index.index(words, show_progress=False)
+        weights = index.scores
+        self._terms, self._width = index.vocab_dict, len(weights["indptr"]) - 1
+        return csc_matrix((weights["data"], weights["indices"], weights["indptr"]), shape=(len(texts), self._width)).tocsr()
+
+    def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        known = [[self._terms[word] for word in words if word in self._terms] for words in tokenize(texts)]
+        starts = np.cumsum([0, *map(len, known)])
+        terms = np.fromiter((term for words in known for term in words), np.int64, int(starts[-1]))
+        return csr_matrix((np.ones(len(terms), dtype=np.float32), terms, starts), shape=(len(texts), self._width))
+
+
+class Encoder:
+    """A sparse encoder, queries by its query route."""
+
+    def __init__(self, model: SparseEncoder) -> None:
+        self._model = model
+
+    def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        return _csr(self._model.encode_document(list(texts), batch_size=batch_size, save_to_cpu=True))
+
+    def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
+        return _csr(self._model.encode_query(list(texts), batch_size=batch_size, save_to_cpu=True))
+
+
+class RowNumbers:
+    """What mine_hard_negatives takes for a SentenceTransformer: its embeddings are row numbers, and the vectors behind them stay sparse.
+
+    That function slices and indexes embeddings, which neither torch's nor scipy's sparse tensors all allow, and asks the model
+    for similarities, which is where the vectors come in. A document that shares no term with a query is no candidate for it, unless a
+    cross-encoder judges: that scores whatever is among the best.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+
+    def encode_document(self, texts: Sequence[str], batch_size: int, **ignored: Any) -> np.ndarray:
+        """Row numbers, shape (texts,)."""
+        self._documents = self._vectors.documents(texts, batch_size)
+        return np.arange(len(texts))
+
+    def encode_query(self, texts: Sequence[str], batch_size: int, **ignored: Any) -> np.ndarray:
+        """Row numbers, shape (texts,)."""
+        self._queries = self._vectors.queries(texts, batch_size)
+        return np.arange(len(texts))
+
+    def similarity(self, queries: Any, documents: Any) -> torch.Tensor:
+        """Scores, float32, shape (queries, documents); −inf where no term is shared."""
+        scores = (self._queries[np.asarray(queries)] @ self._documents[np.asarray(documents)].T).toarray()
+        return torch.from_numpy(np.where(scores > 0, scores, -np.inf).astype(np.float32))
+
+    def similarity_pairwise(self, queries: Any, documents: Any) -> torch.Tensor:
+        """Scores of a query and a document each, float32, shape (pairs,)."""
+        products = self._queries[np.asarray(queries)].multiply(self._documents[np.asarray(documents)])
+        return torch.from_numpy(np.asarray(products.sum(axis=1), dtype=np.float32).ravel())
+
+
+def _csr(embeddings: Any) -> csr_matrix:
+    coo = embeddings.coalesce()
+    return csr_matrix((coo.values().float().numpy(), coo.indices().numpy()), shape=tuple(coo.shape))

@@ -1,0 +1,197 @@
+"""All formatted sets as one file of batches, in training order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.mix.batches import BatchStream
+from stages.mix.order import Stopping, Strategy, Turns, weights
+from stages.mix.selection import HASH, Counts, EvaluationTexts, Selection
+from stages.mix.shuffle import scatter
+from stages.rows.parquet import RowGroupWriter, text_bytes, text_columns
+from stages.runtime.errors import UserError
+from stages.runtime.files import atomic_write
+
+WINDOW_ROWS, WINDOW_BYTES = 16_384, 64 * 2**20
+"""Rows assembled and written at once, at most; they are whole batches, and at least one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A formatted set.
+
+    Attributes:
+        path: its train.parquet.
+        max_rows: how many of its rows an epoch may use at most.
+        mined: whether negatives were mined for it.
+        dev: its dev.parquet, whose rows no set may train on.
+    """
+
+    name: str
+    path: Path
+    max_rows: int | None = None
+    mined: bool = False
+    dev: Path | None = None
+
+
+def mix(
+    sources: Sequence[Source],
+    folder: Path,
+    *,
+    batch_size: int,
+    seed: int,
+    strategy: Strategy = "round_robin",
+    temperature: float = 0.5,
+    stopping: Stopping = "all_exhausted",
+    evaluation: EvaluationTexts | None = None,
+    max_negatives: int | None = None,
+    scored: bool = False,
+) -> dict[str, Any]:
+    """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
+
+    Every batch holds ``batch_size`` rows of one source, equally many negatives in each, and no text twice. Rows that
+    fill no batch are dropped and counted. A source's rows come in an order that depends on ``seed``, its name and its
+    rows, not on the other sources. Memory: a bucket a source (`shuffle.BUCKET_BYTES`) and 8 bytes a row; while it runs,
+    as much disk as the rows take.
+
+    Args:
+        sources: in the order of params; of a row that two have, the first keeps it.
+        batch_size: what one contrastive step sees: rows a device times the processes whose rows are gathered.
+        stopping: ``all_exhausted``: a source that has run out leaves the round, so that every row is used once and none
+            twice. ``first_exhausted``: the epoch ends where the first source has no batch for its turn; those without
+            any are not waited for.
+        max_negatives: of a row; the first that it has are used. None: all.
+        scored: use only rows with a negative and a teacher's scores, as distillation needs them.
+
+    Returns:
+        The contents of metrics/mix.json: ``sources``, ``total`` and ``evaluation``.
+
+    Raises:
+        UserError: there is no source, no source fills a batch, or a source has no scores where they are needed.
+    """
+    if not sources:
+        raise UserError("datasets: none is chosen; set enabled: true for one, or choose another profile")
+    dev = [source.dev for source in sources if source.dev]
+    selection = Selection(evaluation or EvaluationTexts(), dev, max_negatives, scored)
+    counts = [Counts() for _ in sources]
+    with atomic_write(folder) as temporary:
+        temporary.mkdir()
+        streams = []
+        for source, count in zip(sources, counts, strict=True):
+            generator = np.random.default_rng([seed, crc32(source.name.encode())])
+            scratch = temporary / f"{source.name}.scratch"
+            buckets = scatter(selection.rows(source.path, count, source.mined), text_bytes(source.path), scratch, generator)
+            if scored and count.without_scores == count.available:
+                raise UserError(
+                    f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
+                    "set mining.method and mining.cross_encoder, or leave the set out with enabled: false"
+                )
+            limit = None if source.max_rows is None else source.max_rows // batch_size
+            streams.append(BatchStream(buckets, batch_size, generator, limit))
+        rows = [min(count.kept, source.max_rows or count.kept) for source, count in zip(sources, counts, strict=True)]
+        turns = Turns(weights(rows, strategy, temperature))
+        windows = _windows(streams, turns, batch_size, stopping, _window_rows(sources))
+        overlaps = _write(temporary / "train.parquet", _schema(sources, max_negatives), windows, batch_size, selection)
+        for scratch in temporary.glob("*.scratch"):
+            scratch.unlink()
+        if not any(stream.used for stream in streams):
+            raise UserError(
+                f"datasets: no set fills a batch of {batch_size} different rows ({sum(rows)} rows in all); "
+                "lower training.per_device_train_batch_size or add data"
+            )
+    report = {source.name: _account(count, stream, batch_size) for source, count, stream in zip(sources, counts, streams, strict=True)}
+    for source, count in zip(sources, counts, strict=True):
+        report[source.name] |= {"removed_without_scores": count.without_scores} if scored else {}
+        report[source.name] |= {"mined_negatives_barred": count.barred_negatives} if any(each.mined for each in sources) else {}
+    total = {key: sum(each[key] for each in report.values()) for key in next(iter(report.values()))}
+    checked = {"queries": selection.queries, "documents": selection.documents, "in_training": overlaps}
+    return {"sources": report, "total": total, "evaluation": checked}
+
+
+def _schema(sources: Sequence[Source], max_negatives: int | None) -> pa.Schema:
+    """The columns of all sources: texts, whatever else one has (such as scores), source, language, batch."""
+    schemas = [pq.read_schema(source.path).remove_metadata() for source in sources]
+    union = pa.unify_schemas(schemas)
+    last = ["source", "language"]
+    texts = sorted(text_columns(union.names)[2:], key=lambda name: (len(name), name))
+    others = [name for name in union.names if name not in {"anchor", "positive", *texts, *last}]
+    fields = [union.field(name) for name in ["anchor", "positive", *texts[:max_negatives], *others, *last]]
+    return pa.schema([*fields, pa.field("batch", pa.int32())])
+
+
+def _windows(streams: Sequence[BatchStream], turns: Turns, batch_size: int, stopping: Stopping, window_rows: int) -> Iterator[pa.Table]:
+    """The rows in training order, some whole batches at a time."""
+    order: list[int] = []
+    for source in turns:
+        if streams[source].take():
+            order.append(source)
+            if len(order) * batch_size >= window_rows:
+                yield _assembled(streams, order, batch_size)
+                order = []
+        elif stopping == "first_exhausted" and streams[source].used:
+            break
+        else:
+            turns.leave(source)
+    if order:
+        yield _assembled(streams, order, batch_size)
+
+
+def _window_rows(sources: Sequence[Source]) -> int:
+    widest = max(text_bytes(source.path) / max(pq.read_metadata(source.path).num_rows, 1) for source in sources)
+    return min(WINDOW_ROWS, int(WINDOW_BYTES / max(widest, 1)))
+
+
+def _assembled(streams: Sequence[BatchStream], order: Sequence[int], batch_size: int) -> pa.Table:
+    """The batches that the streams have taken, in the order of their turns."""
+    turn = np.array(order)
+    parts = []
+    first_batch = np.zeros(len(order), dtype=np.int64)  # where each turn's batch lies in the concatenated parts
+    start = 0
+    for source, stream in enumerate(streams):
+        mine = np.flatnonzero(turn == source)
+        if (part := stream.collect()) is not None:
+            parts.append(part)
+        first_batch[mine] = start + np.arange(len(mine))
+        start += len(mine)
+    rows = pa.concat_tables(parts, promote_options="default").combine_chunks()
+    place = (first_batch[:, None] * batch_size + np.arange(batch_size)).ravel()
+    return rows.take(pa.array(place))
+
+
+def _write(path: Path, schema: pa.Schema, windows: Iterator[pa.Table], batch_size: int, selection: Selection) -> int:
+    """Write the windows with their batch numbers; return how many rows overlap with evaluation, which must be none."""
+    overlaps = batches = 0
+    with RowGroupWriter(path, schema, gather=False) as writer:
+        for rows in windows:
+            overlaps += selection.overlaps(rows)
+            numbers = batches + np.arange(len(rows), dtype=np.int32) // batch_size
+            batches += len(rows) // batch_size
+            for field in schema:
+                if field.name not in rows.column_names and field.name != "batch":
+                    rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+            rows = rows.drop_columns([name for name in rows.column_names if name.startswith(HASH)])
+            writer.write(rows.append_column("batch", pa.array(numbers, pa.int32())))
+    return overlaps
+
+
+def _account(count: Counts, stream: BatchStream, batch_size: int) -> dict[str, int]:
+    used = stream.used * batch_size
+    left = count.kept - used
+    return {
+        "rows": count.available,
+        "removed_evaluation_overlap": count.evaluation_overlap,
+        "removed_dev_overlap": count.dev_overlap,
+        "removed_duplicate_of_earlier_set": count.duplicate_of_earlier_set,
+        "removed_repeats_itself": count.repeats_itself,
+        "tail_dropped": left if stream.exhausted else 0,
+        "unused": 0 if stream.exhausted else left,
+        "used": used,
+        "batches": stream.used,
+        "shared_distractors": count.shared_distractors,
+    }

@@ -1,0 +1,138 @@
+"""Batches of one source: equally many negatives in every row, and no text twice, not even across columns.
+
+A text that stands twice in a batch would be a negative for its own query.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from stages.mix.selection import carried_hashes
+
+TRIES = 8
+"""Waiting rows tried for each place of a new batch: bounds the time that a very frequent text can cost."""
+
+
+def form_batches(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Group rows, in the order given, into batches without a repeated text.
+
+    Rows that follow each other are a batch, which they nearly always can be. The rows of batches that repeat a text are
+    then grouped one by one, where a row that repeats a text of the open batch waits for a later one; all rows are, where
+    that leaves more than a tail.
+
+    Args:
+        hashes: of the rows' texts, uint64, shape (rows, texts).
+
+    Returns:
+        Row numbers, shape (batches, batch_size), and the numbers of the rows that fill no batch.
+    """
+    batches = len(hashes) // batch_size
+    rows = np.arange(batches * batch_size).reshape(batches, batch_size)
+    texts = np.sort(hashes[: rows.size].reshape(batches, batch_size * hashes.shape[1]), axis=1)
+    sound = ~(texts[:, 1:] == texts[:, :-1]).any(axis=1)
+    doubtful = np.concatenate([rows[~sound].ravel(), np.arange(rows.size, len(hashes))])
+    mended, left_over = _one_by_one(hashes[doubtful], batch_size)
+    if len(left_over) == len(hashes) % batch_size:
+        return np.concatenate([rows[sound], doubtful[mended]]), doubtful[left_over]
+    return _one_by_one(hashes, batch_size)
+
+
+def _one_by_one(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    texts = list(zip(*hashes.T.tolist(), strict=True))
+    batched: list[int] = []
+    waiting: deque[int] = deque()
+    incoming = iter(range(len(texts)))
+    while True:
+        batch: list[int] = []
+        seen: set[int] = set()
+        for _ in range(min(len(waiting), TRIES * batch_size)):
+            row = waiting.popleft()
+            if len(batch) < batch_size and seen.isdisjoint(texts[row]):
+                seen.update(texts[row])
+                batch.append(row)
+            else:
+                waiting.append(row)
+        while len(batch) < batch_size and (row := next(incoming, -1)) >= 0:
+            if seen.isdisjoint(texts[row]):
+                seen.update(texts[row])
+                batch.append(row)
+            else:
+                waiting.append(row)
+        if len(batch) < batch_size:
+            left_over = np.array([*batch, *waiting], dtype=np.int64)
+            return np.array(batched, dtype=np.int64).reshape(-1, batch_size), left_over
+        batched += batch
+
+
+class BatchStream:
+    """The batches of one source, in a random order, from its `shuffle.scatter` buckets.
+
+    Attributes:
+        used: batches taken so far.
+        exhausted: whether all rows that fill a batch have been used.
+    """
+
+    def __init__(
+        self,
+        buckets: Iterator[pa.Table],
+        batch_size: int,
+        generator: np.random.Generator,
+        max_batches: int | None = None,
+    ) -> None:
+        self.used = 0
+        self.exhausted = False
+        self._buckets = buckets
+        self._batch_size = batch_size
+        self._generator = generator
+        self._max_batches = max_batches
+        self._left_over: pa.Table | None = None
+        self._batches: pa.Table | None = None  # rows of the current bucket in the order of their batches
+        self._start = self._end = 0  # of the rows in it that were taken and not yet collected
+        self._taken: list[pa.Table] = []  # the same of earlier buckets
+
+    def take(self) -> bool:
+        """Take the next batch; False where there is none."""
+        if self._max_batches is not None and self.used >= self._max_batches:
+            return False
+        while self._batches is None or self._end == len(self._batches):
+            if not self._next_bucket():
+                self.exhausted = True
+                return False
+        self._end += self._batch_size
+        self.used += 1
+        return True
+
+    def collect(self) -> pa.Table | None:
+        """The rows of the batches taken since the last call, batch after batch; None if there are none."""
+        self._put_aside()
+        taken, self._taken = self._taken, []
+        return pa.concat_tables(taken) if taken else None
+
+    def _put_aside(self) -> None:
+        if self._batches is not None and self._end > self._start:
+            self._taken.append(self._batches.slice(self._start, self._end - self._start))
+            self._start = self._end
+
+    def _next_bucket(self) -> bool:
+        bucket = next(self._buckets, None)
+        if bucket is None:
+            return False
+        self._put_aside()
+        rows = (bucket if self._left_over is None else pa.concat_tables([self._left_over, bucket])).combine_chunks()
+        hashes = carried_hashes(rows)
+        order = self._generator.permutation(len(rows))
+        shape = (hashes[:, 2:] != 0) @ (1 << np.arange(hashes.shape[1] - 2))  # which negatives a row has, as bits
+        batched, left_over = [], []
+        for one in np.unique(shape):
+            mine = order[shape[order] == one]
+            texts = hashes[mine]
+            some, rest = form_batches(texts[:, texts.any(axis=0)], self._batch_size)
+            batched.append(mine[some])
+            left_over.append(mine[rest])
+        batches = self._generator.permutation(np.concatenate(batched))
+        self._batches = rows.take(pa.array(batches.ravel()))
+        self._left_over = rows.take(pa.array(np.concatenate(left_over)))
+        self._start = self._end = 0
+        return True

@@ -1,0 +1,151 @@
+"""Which formatted rows may be trained on: none that evaluation asks or seeks, none that an earlier set already has.
+
+Two texts are the same here when their normal forms are (NFC, casefold, white space collapsed; see `stages.rows.normalisation`). A row is
+removed for an evaluation query or a document that is relevant for one. Other documents of an evaluation corpus may be trained on: a BEIR
+folder shares one corpus between train and test, and what is nobody's answer gives nothing away. Rows with such a text are counted.
+
+A row is removed too if a dev row of any set has its anchor or its positive: dev is held out from all of the training.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.mix.negatives import keep_negatives
+from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
+from stages.rows.parquet import SCORES, one_array, read_tables, text_columns
+
+TEXTS_AT_ONCE = 10_000
+HASH = "#"
+"""Begins the name of a column with the hashes of another; such columns go along with the rows and are never written."""
+
+
+@dataclass(frozen=True)
+class EvaluationTexts:
+    """Texts of the evaluation sets, as they are given to the model; where that may be with or without a title, both.
+
+    Attributes:
+        queries: their queries.
+        documents: their documents that are relevant for some query.
+        distractors: their other documents.
+    """
+
+    queries: Iterable[str] = ()
+    documents: Iterable[str] = ()
+    distractors: Iterable[str] = ()
+
+
+@dataclass
+class Counts:
+    """What became of the rows of one source before mixing."""
+
+    available: int = 0
+    without_scores: int = 0
+    barred_negatives: int = 0
+    evaluation_overlap: int = 0
+    dev_overlap: int = 0
+    duplicate_of_earlier_set: int = 0
+    repeats_itself: int = 0
+    shared_distractors: int = 0
+    kept: int = 0
+
+
+class Selection:
+    """Selects the rows of one source after the other; remembers those before in 8 bytes a row.
+
+    Args:
+        dev: the dev.parquet of every source.
+        max_negatives: of a row; None takes all.
+        scored: only rows with a negative and a teacher's scores are usable.
+    """
+
+    def __init__(
+        self, evaluation: EvaluationTexts, dev: Iterable[Path] = (), max_negatives: int | None = None, scored: bool = False
+    ) -> None:
+        self._max_negatives, self._scored = max_negatives, scored
+        self._forbidden, self._distractors, self._earlier = HashSet(), HashSet(), HashSet()
+        self._held_out = {"anchor": HashSet(), "positive": HashSet()}
+        for path in dev:
+            for table in read_tables(path, list(self._held_out)):
+                for name, texts in self._held_out.items():
+                    texts.add(hash_texts(normal_form(one_array(table[name]))))
+        self.queries = _add(self._forbidden, evaluation.queries)
+        self.documents = _add(self._forbidden, evaluation.documents)
+        _add(self._distractors, evaluation.distractors)
+
+    def rows(self, path: Path, counts: Counts, mined: bool = False) -> Iterator[pa.Table]:
+        """Yield the usable rows of a formatted file, each column of texts with one of hashes; fill in ``counts``.
+
+        Where the negatives were ``mined``, one that evaluation forbids is left out of its row, not the row with it.
+        """
+        own = []
+        for table in read_tables(path):
+            hashes = text_hashes(table)
+            counts.available += len(table)
+            barred = self._forbidden.contains(hashes[:, 2:]) if mined else None
+            counts.barred_negatives += 0 if barred is None else int(barred.sum())
+            table, hashes = keep_negatives(table, hashes, self._max_negatives, barred)
+            if self._scored:
+                usable = _scored(table, hashes)
+                counts.without_scores += int((~usable).sum())
+                table, hashes = table.filter(pa.array(usable)), hashes[usable]
+            keys = combine_hashes(hashes)
+            overlap = self._forbidden.contains(hashes).any(axis=1)
+            held_out = ~overlap & (self._held_out["anchor"].contains(hashes[:, 0]) | self._held_out["positive"].contains(hashes[:, 1]))
+            earlier = ~overlap & ~held_out & self._earlier.contains(keys)
+            repeats = ~overlap & ~held_out & ~earlier & _repeats(hashes)
+            kept = ~(overlap | held_out | earlier | repeats)
+            counts.evaluation_overlap += int(overlap.sum())
+            counts.dev_overlap += int(held_out.sum())
+            counts.duplicate_of_earlier_set += int(earlier.sum())
+            counts.repeats_itself += int(repeats.sum())
+            counts.shared_distractors += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())
+            counts.kept += int(kept.sum())
+            own.append(keys[kept])
+            for name, column in zip(text_columns(table.column_names), hashes.T, strict=True):
+                table = table.append_column(HASH + name, pa.array(column))
+            yield table if kept.all() else table.filter(pa.array(kept))
+        if own:
+            self._earlier.add(np.concatenate(own))
+
+    def overlaps(self, rows: pa.Table) -> int:
+        """How many of the rows, which carry their hashes, hold a text that evaluation forbids."""
+        return int(self._forbidden.contains(carried_hashes(rows)).any(axis=1).sum())
+
+
+def text_hashes(rows: pa.Table) -> np.ndarray:
+    """Hashes of the normal forms of the rows' texts, uint64, shape (rows, texts); 0 for null."""
+    return np.column_stack([hash_texts(normal_form(one_array(rows[name]))) for name in text_columns(rows.column_names)])
+
+
+def carried_hashes(rows: pa.Table) -> np.ndarray:
+    """The hashes that the rows carry, uint64, shape (rows, texts); null, where sets with fewer negatives are joined, is 0."""
+    names = [name for name in rows.column_names if name.startswith(HASH)]
+    return np.column_stack([pc.fill_null(rows[name], 0).to_numpy() for name in names])
+
+
+def _scored(rows: pa.Table, hashes: np.ndarray) -> np.ndarray:
+    """Which rows have a negative and scores."""
+    if SCORES not in rows.column_names:
+        return np.zeros(len(rows), dtype=bool)
+    scores: np.ndarray = pc.is_valid(rows[SCORES]).to_numpy()
+    return scores & (hashes[:, 2:] != 0).any(axis=1)
+
+
+def _repeats(hashes: np.ndarray) -> np.ndarray:
+    """Which rows hold one text twice."""
+    ordered = np.sort(hashes, axis=1)
+    return ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0)).any(axis=1)
+
+
+def _add(hashes: HashSet, texts: Iterable[str]) -> int:
+    texts, count = iter(texts), 0
+    while some := list(islice(texts, TEXTS_AT_ONCE)):
+        hashes.add(hash_texts(normal_form(pa.array(some, pa.string()))))
+        count += len(some)
+    return count

@@ -1,0 +1,194 @@
+"""Whether a model can be used as asked, when it is downloaded or copied: base, miner and cross-encoder alike.
+
+transformers makes up a tokenizer of five tokens where the files have none, and draws weights that they lack at random, without a word; then
+training "works". Weights are not read into memory. `model_files` and `own_code` have the rules that need no library; `base_check` is for
+the model as it is built for training.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import transformers
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.util import import_from_string
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+from stages.pretrained.files import Use, is_sparse, is_static, read_json, require_complete_weights, require_positions, require_readable
+from stages.pretrained.norbert import prepare_base, transformer_folder
+from stages.pretrained.own_code import AUTO_CLASSES, require_allowed_code
+from stages.runtime.errors import UserError
+
+PROBE = (
+    "Hva er hovedstaden i Norge?",
+    "Ho las boka om fiskarane på Vestlandet to gonger, og så gav ho henne til bror sin.",
+    "Biblioteket i Aarhus holder åbent til klokken 20 på hverdage og lukker tidligere i weekenden.",
+    "Tågen från Göteborg till Malmö är försenade på grund av snö.",
+    "Wireless headphones with noise cancelling, 30 hours of battery life, black",
+)
+KNOWN_LIMIT = 0.5  # share of the probe's tokens that a tokenizer must know; one of another alphabet, or an empty one, knows few
+
+
+def check_small_files(folder: Path, use: Use) -> None:
+    """Raise UserError if a model cannot be used as asked; all that can be said before its weights are there."""
+    require_readable(folder, use)
+    require_allowed_code(folder, use)
+    if not is_static(folder):
+        with prepared(folder) as ready:
+            load_tokenizer(ready, use)
+
+
+def check_model(folder: Path, use: Use) -> None:
+    """Raise UserError if a model cannot be used as asked: `check_small_files`, its weights, its sizes. Weights are not read into memory."""
+    check_small_files(folder, use)
+    require_complete_weights(folder, use)
+    require_positions(folder, use)
+    with prepared(folder) as ready:
+        if not is_static(folder):
+            require_weights(ready, use)
+        for module in read_json(folder / "modules.json") or []:
+            _require_module(folder, module, use)
+        require_loadable(ready, use)
+
+
+@contextmanager
+def prepared(folder: Path) -> Iterator[Path]:
+    """``folder``, or for the time of the context a repaired copy of a NorBERT."""
+    with TemporaryDirectory() as work:
+        yield prepare_base(folder, Path(work))
+
+
+def load_tokenizer(folder: Path, use: Use) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model.
+
+    Raises:
+        UserError: there is none, it cannot be loaded, or it knows hardly any of the tokens of `PROBE`.
+    """
+    with _quietly(), _in_one_line(use, "a tokenizer that cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(str(transformer_folder(folder)), trust_remote_code=use.trusted)
+        ids = [token for text in PROBE for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    known = sum(token != tokenizer.unk_token_id for token in ids) / max(len(ids), 1)
+    if known < KNOWN_LIMIT:
+        raise use.error(
+            f"has a tokenizer of {len(tokenizer):,} tokens that knows {known:.0%} of five short texts; its files "
+            "(tokenizer.json, vocab.txt, …) are missing or wrong: complete them, or name another model"
+        )
+    if tokenizer.pad_token_id is None:
+        raise use.error("has a tokenizer without a padding token, which texts of a batch need; name another model")
+    return tokenizer
+
+
+def require_weights(folder: Path, use: Use) -> None:
+    """Raise UserError unless the files in ``folder`` hold every weight that ``use`` needs, and embeddings for all tokens.
+
+    Args:
+        folder: of the model, repaired if it is a NorBERT.
+    """
+    loader = getattr(transformers, AUTO_CLASSES.get(use.task, "AutoModel"))
+    place = transformer_folder(folder)
+    try:
+        with _in_one_line(use, "weights that do not fit its config.json"):
+            model, missing = load_without_weights(loader, place, trust_remote_code=use.trusted)
+    except UserError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        raise use.error(f"has no form for {use.task} in transformers; {_remedy(use)}") from error
+    if use.task != "sequence-classification":  # its head reads the pooler
+        missing = [name for name in missing if "pooler." not in name]
+    if missing:
+        what = {"fill-mask": "masked-LM head", "sequence-classification": "classification head"}.get(use.task, "encoder")
+        raise use.error(f"has no complete {what}: {named(missing)} not in its files and would be random; {_remedy(use)}")
+    if use.task == "sequence-classification" and model.config.num_labels != 1:
+        raise use.error(f"gives {model.config.num_labels} scores for a pair of texts, and a teacher gives one; name another cross-encoder")
+    rows = model.get_input_embeddings().weight.shape[0]
+    tokenizer = load_tokenizer(folder, use)
+    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # the latter: marks that are in no vocabulary
+    if highest >= rows:
+        raise use.error(
+            f"has {rows:,} embeddings and a tokenizer of {highest + 1:,} tokens, which belong to different models; name another model"
+        )
+
+
+def require_loadable(folder: Path, use: Use) -> None:
+    """Raise UserError unless sentence-transformers loads the model, with its settings and its processor, as it will be used.
+
+    The transformer's weights stay on torch's meta device.
+
+    Args:
+        folder: of the model, repaired if it is a NorBERT.
+    """
+    trust = {"trust_remote_code": use.trusted}
+    meta = {"device_map": "meta"}
+    model: Any = ()
+    with _quietly(), _in_one_line(use, "files that sentence-transformers cannot load"):
+        if use.task == "fill-mask":
+            options: dict[str, Any] = {"model_kwargs": meta | trust, "config_kwargs": trust, "processor_kwargs": trust}
+            Transformer(str(transformer_folder(folder)), transformer_task="fill-mask", **options)
+        else:
+            kind: Any = (
+                CrossEncoder if use.task == "sequence-classification" else SparseEncoder if is_sparse(folder) else SentenceTransformer
+            )
+            model = kind(str(folder), device="meta", model_kwargs=meta, local_files_only=True, **trust)
+    if use.task == "feature-extraction" and all(isinstance(module, Transformer) for module in model):
+        raise use.error("has no module that makes one vector of a text's tokens (modules.json lacks a pooling); name a complete model")
+
+
+def _require_module(folder: Path, module: dict[str, Any], use: Use) -> None:
+    """Raise UserError unless a module of sentence-transformers' own, other than the transformer, loads."""
+    kind, path = str(module.get("type")), str(module.get("path") or "")
+    if kind.startswith("sentence_transformers.") and not kind.endswith(("Transformer", "Router")):
+        with _in_one_line(use, f"a module {path or kind.rpartition('.')[2]} that cannot be loaded"):
+            loader: Any = import_from_string(kind)
+            loader.load(str(folder), subfolder=path, local_files_only=True)
+
+
+def _remedy(use: Use) -> str:
+    return {
+        "fill-mask": "name a …ForMaskedLM model, or use csr",
+        "sequence-classification": "name a …ForSequenceClassification model",
+    }.get(use.task, "name a complete model")
+
+
+@contextmanager
+def _in_one_line(use: Use, what: str) -> Iterator[None]:
+    """Turn whatever a library raises about a model's files into a `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise use.error(f"has {what} ({type(error).__name__}: {reason[:300]}); name a complete model") from error
+
+
+def load_without_weights(loader: Any, folder: Path, **kwargs: Any) -> tuple[Any, list[str]]:
+    """A model on torch's meta device, and the names of the weights that it needs and ``folder`` does not hold; no weight is read.
+
+    Args:
+        loader: a model's class, or one of transformers' AutoModel classes.
+    """
+    with _quietly():
+        model, info = loader.from_pretrained(str(folder), device_map="meta", output_loading_info=True, **kwargs)
+    return model, sorted(key for key in info["missing_keys"] if "position_indices" not in key)  # NorBERT 3's table is computed
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the report and the bar of every load: who gets the line of a UserError does not need a table as well."""
+    logger = logging.getLogger("transformers")
+    level, bars = logger.level, is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            enable_progress_bar()
+
+
+def named(missing: list[str]) -> str:
+    return f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"

@@ -1,0 +1,219 @@
+"""Whether a model's files are complete and fit what params.yaml asks for; nothing is executed, and of the weights only headers are read.
+
+The same rules hold for the base, the miner and the cross-encoder, in a transformers folder or in one of sentence-transformers. This takes
+milliseconds, so that resolve can ask too. `own_code` says which code a model needs; `base_check` loads the model itself.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from stages.config.plain import shorten
+from stages.pretrained.norbert import family_of, transformer_folder
+from stages.runtime.errors import UserError
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
+POSITIONS = (".position_embeddings.weight", ".embed_positions.weight", ".wpe.weight")
+OFFSET_FAMILIES = (  # a text's first position is that of the padding token plus one
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet", "longformer", "data2vec-text", "xmod",
+    "ibert", "esm", "bart", "mbart", "luke", "mluke", "lilt",
+)  # fmt: skip
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; the others are those of quantised models
+FIELDS: dict[str, dict[str, tuple[type, ...]]] = {  # what is read here of a model's JSON files, and of which type it must be if it is given
+    "config.json": {
+        "model_type": (str,), "architectures": (list,), "auto_map": (dict,), "max_position_embeddings": (int,), "pad_token_id": (int,)
+    },
+    "tokenizer_config.json": {"auto_map": (dict, list, str), "tokenizer_class": (str,), "model_max_length": (int, float)},
+    "sentence_bert_config.json": {"max_seq_length": (int,), "transformer_task": (str,)},
+    "config_sentence_transformers.json": {"prompts": (dict,)},
+    "modules.json": {"type": (str,), "path": (str,)},
+    "router_config.json": {"types": (dict,)},
+    INDEX: {"weight_map": (dict,)},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Use:
+    """A model, and what it is used for.
+
+    Attributes:
+        key: names the model in error lines, as params.yaml does, such as ``models.norbert3-base``.
+        name: the Hub repository or the folder.
+        task: what it is loaded for, in the words of transformers: fill-mask, feature-extraction, sequence-classification, …
+        trusted: whether its own code may run.
+        max_seq_length: tokens that texts are cut to; None: as its files say.
+        permission: how to allow its code.
+    """
+
+    key: str
+    name: str
+    task: str
+    trusted: bool = False
+    max_seq_length: int | None = None
+    permission: str = "set trust_remote_code to true in its entry of `models`"
+
+    def error(self, fault: str) -> UserError:
+        """A one-line error: the key, the model, what is wrong with it, what to do."""
+        return UserError(f"{self.key}: {self.name} {fault}")
+
+
+def require_readable(folder: Path, use: Use) -> None:
+    """Raise UserError unless the JSON files of a model can be read and no file is only a pointer of Git LFS."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise use.error(
+                    f"has a Git LFS pointer in place of {path.relative_to(folder)}; run `git lfs pull` there, or copy the file itself"
+                )
+        if path.name in FIELDS:
+            _require_json(path, folder, use)
+    place = transformer_folder(folder)
+    if not (place / "config.json").is_file() and not is_static(folder):
+        raise use.error(f"has no {(place / 'config.json').relative_to(folder)}; name a model that transformers can load")
+
+
+def require_complete_weights(folder: Path, use: Use) -> None:
+    """Raise UserError unless the weights that will be loaded are there, as safetensors, and not truncated."""
+    place = transformer_folder(folder)
+    if not (place / WEIGHTS).is_file() and (place / INDEX).is_file():
+        shards: dict[str, set[str]] = {}
+        for name, shard in (read_json(place / INDEX).get("weight_map") or {}).items():
+            shards.setdefault(str(shard), set()).add(name)
+        for shard, names in sorted(shards.items()):
+            if not (place / shard).is_file():
+                raise use.error(f"lacks {shard}, which {INDEX} names; complete it, or name another model")
+            if lacking := sorted(names - set(shapes(place / shard, use))):
+                raise use.error(f"lacks {lacking[0]} in {shard}, where {INDEX} has it; complete it, or name another model")
+    elif not (place / WEIGHTS).is_file():
+        raise use.error(f"has no {WEIGHTS}, and pickled weights are not loaded; save it as safetensors, or name another model")
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]):
+        shapes(path, use)
+
+
+def require_positions(folder: Path, use: Use) -> None:
+    """Raise UserError if texts may have more tokens than the model's table of positions has rows."""
+    limit = positions(folder, use)
+    if limit is None:
+        return
+    if use.max_seq_length is not None and use.max_seq_length > limit:
+        raise UserError(
+            f"model.max_seq_length must be at most {limit}, the number of positions of {use.name} ({use.key}), got {use.max_seq_length}; "
+            "make it smaller, or name another model"
+        )
+    if use.max_seq_length is None and (own := _own_length(folder)) > limit:
+        raise use.error(
+            f"cuts texts at {own:,} tokens and has {limit:,} positions; set model_max_length in tokenizer_config.json, or name another"
+        )
+
+
+def _own_length(folder: Path) -> int:
+    """The tokens at which sentence-transformers cuts texts where nothing else is asked for."""
+    place = transformer_folder(folder)
+    if given := read_json(place / "sentence_bert_config.json").get("max_seq_length"):
+        return int(given)
+    known = (
+        read_json(place / "tokenizer_config.json").get("model_max_length"),
+        read_json(place / "config.json").get("max_position_embeddings"),
+    )
+    return int(min((each for each in known if each), default=0))
+
+
+def positions(folder: Path, use: Use) -> int | None:
+    """Tokens of the longest text that the model's table of positions has room for; None where positions are relative or computed."""
+    place = transformer_folder(folder)
+    config = read_json(place / "config.json")
+    family = family_of(config)
+    if family:
+        return int(config[family.positions]) if family.positions else None
+    for path in sorted(place.glob("*.safetensors")):
+        for name, shape in shapes(path, use).items():
+            if f".{name}".endswith(POSITIONS):
+                padding = config.get("pad_token_id")
+                return shape[0] - (0 if config.get("model_type") not in OFFSET_FAMILIES else 2 if padding is None else padding + 1)
+    return None
+
+
+def shapes(path: Path, use: Use) -> dict[str, list[int]]:
+    """Shapes of the tensors in a safetensors file, by name.
+
+    Raises:
+        UserError: the file is truncated or damaged, or its weights are quantised.
+    """
+    try:
+        with safe_open(str(path), framework="np") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 – no mapping
+    except (SafetensorError, OSError) as error:
+        size = path.stat().st_size
+        raise use.error(f"has a truncated or damaged {path.name} of {size:,} bytes; fetch it again, or name another model") from error
+    if quantised := [name for name, part in parts.items() if name.endswith("weight") and part.get_dtype() not in FLOATS]:
+        raise use.error(
+            f"has weights of type {parts[quantised[0]].get_dtype()} ({quantised[0]} in {path.name}), which cannot be trained; "
+            "name the model before it was quantised"
+        )
+    return {name: part.get_shape() for name, part in parts.items()}
+
+
+def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
+    """``use`` with the task of a base, miner or cross-encoder whose small files are in ``folder``.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    require_readable(folder, use)
+    return replace(use, task=task_of(folder, role, architecture))
+
+
+def task_of(folder: Path, role: str, architecture: str = "") -> str:
+    """What a model is loaded for: a base for ``architecture``, any other for what its files say, else for what is usual in its role."""
+    if role == "base":
+        return "feature-extraction" if architecture == "csr" else "fill-mask"
+    if any(str(module.get("type")).endswith(".MLMTransformer") for module in read_json(folder / "modules.json") or []):
+        return "fill-mask"
+    usual = {"miner": "feature-extraction", "cross-encoder": "sequence-classification"}.get(role, "fill-mask")
+    return str(read_json(transformer_folder(folder) / "sentence_bert_config.json").get("transformer_task") or usual)
+
+
+def is_static(folder: Path) -> bool:
+    """Whether the folder holds a static model: token vectors, without a transformer and so without its configuration."""
+    modules = read_json(folder / "modules.json")
+    return bool(modules) and str(modules[0].get("type")).endswith("StaticEmbedding")
+
+
+def is_sparse(folder: Path) -> bool:
+    """Whether the folder holds a sparse model of sentence-transformers: its settings say so, or (old versions) a module's name."""
+    if kind := read_json(folder / "config_sentence_transformers.json").get("model_type"):
+        return bool(kind == "SparseEncoder")
+    return any("sparse_encoder" in str(module.get("type")) for module in read_json(folder / "modules.json") or [])
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; an empty object if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _require_json(path: Path, folder: Path, use: Use) -> None:
+    """Raise UserError unless a file holds what its name stands for: a list of objects for modules.json, an object for the others."""
+    name = path.relative_to(folder)
+    try:
+        value = read_json(path)
+    except ValueError as error:
+        raise use.error(f"has a {name} that is not valid JSON ({error}); name a complete model") from error
+    objects = value if isinstance(value, list) and name.name == "modules.json" else [value]
+    if not all(isinstance(each, dict) for each in objects) or (name.name == "modules.json") != isinstance(value, list):
+        raise use.error(f"has a {name} that does not hold what it should; name a complete model")
+    for each in objects:
+        for field, types in FIELDS[name.name].items():
+            given = each.get(field)
+            if given is not None and (not isinstance(given, types) or isinstance(given, bool)):
+                raise use.error(f"has a {name} in which {field} is {shorten(repr(given))}; correct it, or name a complete model")
+    if name.name == "modules.json":
+        for each in objects:
+            inside = PurePosixPath(each.get("path") or "")
+            if not each.get("type") or inside.is_absolute() or ".." in inside.parts:
+                raise use.error(
+                    f"has a {name} with a module that has no type, or lies outside the folder ({inside}); name a complete model"
+                )

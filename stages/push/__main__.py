@@ -1,0 +1,123 @@
+"""Publish models/final with its card where params.yaml asks for it (hub.push), and leave a receipt: metrics/push.json.
+
+The receipt stays when the stage runs again: by it an unchanged model is not pushed twice.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.config.params import load_resolved, read_resolved
+from stages.config.schema import Architecture, Hub, Section
+from stages.runtime.errors import UserError, run_stage
+from stages.runtime.files import write_json
+
+FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
+RAW, BASE = Path("data/raw"), Path("models/base")
+EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
+
+
+class Provenance(Section):
+    """Where a training set came from; ``license`` is that of params.yaml, which overrules the one that came with the files."""
+
+    repo: str | None
+    revision: str | None
+    sample: bool
+    license: str | None = None
+
+    def licence(self, folder: Path) -> str | None:
+        """The licence to go by, for a set that lies in ``folder``."""
+        from stages.hub.manifest import read_licence
+
+        return self.license.lower() if self.license else read_licence(folder)
+
+
+class PushSettings(Hub):
+    """resolved/push.yaml."""
+
+    architecture: Architecture
+    languages: list[str]
+    datasets: dict[str, Provenance]
+
+
+def main() -> None:
+    settings = load_resolved("push", PushSettings)
+    receipt = json.loads(RECEIPT.read_text(encoding="utf-8")) if RECEIPT.exists() else None
+    if not settings.push:
+        if receipt is None:
+            write_json(RECEIPT, {"repo_id": None, "fingerprint": None, "commit": None})
+        return
+    if os.environ.get("DVC_EXP_NAME"):
+        raise UserError("hub.push: is true inside `dvc exp run`; `dvc exp apply` the winner and push it with `dvc repro`")
+
+    from stages.hub.publish import fingerprint, needs_push, publish
+
+    if settings.model_id is None:
+        raise UserError("hub.model_id: has no value while hub.push is true; set it to you/your-model")
+    current = fingerprint(FINAL)
+    if not needs_push(receipt, current, settings.model_id):
+        print(f"{settings.model_id} has this model already: nothing to push")
+        return
+    if not settings.allow_non_commercial:
+        refuse_non_commercial(settings.datasets)
+    published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
+    write_json(RECEIPT, {"repo_id": published.repo_id, "fingerprint": current, "commit": published.commit})
+    print(f"pushed to {published.url} as commit {published.commit}")
+
+
+def refuse_non_commercial(datasets: Mapping[str, Provenance]) -> None:
+    """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
+    from stages.hub.manifest import forbids_commercial_use, read_licence
+
+    licences = {f"datasets.{name}": origin.licence(RAW / name) for name, origin in datasets.items()}
+    licences["model.base_model"] = read_licence(BASE)
+    if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
+        names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
+        raise UserError(
+            f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
+            "set it to true to publish the model all the same, or train without them (enabled: false)"
+        )
+
+
+def card(settings: PushSettings, model_id: str) -> str:
+    """The model card, from the effective values and the scores of this run."""
+    from stages.push.card import LOCAL, SAMPLE, TrainingSet, model_card
+    from stages.tracking.experiment import commit
+
+    trained = read_resolved("train")
+    model = trained["model"]
+    sources = json.loads(MIX.read_text(encoding="utf-8"))["sources"]
+    state = commit()
+    return model_card(
+        model_id=model_id,
+        architecture=settings.architecture,
+        base_model=SAMPLE if model["base_model"] == "made" else model["repo"] or model["base_model"],
+        base_revision=model["revision"],
+        languages=settings.languages,
+        training_sets=[
+            TrainingSet(
+                name,
+                SAMPLE if origin.sample else origin.repo or LOCAL,
+                origin.revision,
+                license=origin.licence(RAW / name),
+                rows=_rows(sources, name),
+            )
+            for name, origin in settings.datasets.items()
+        ],
+        params={key: value for key, value in trained.items() if key not in ("tracking", "upload") and value is not None},
+        evaluation=json.loads(EVALUATION.read_text(encoding="utf-8")),
+        commit=state.get("git_commit"),
+        dirty=state.get("git_dirty") == "true",
+        trust_remote_code=model["trust_remote_code"],
+        license=settings.license,
+    )
+
+
+def _rows(sources: dict[str, Any], name: str) -> int | None:
+    return sources.get(name, {}).get("used")
+
+
+if __name__ == "__main__":
+    run_stage(main)

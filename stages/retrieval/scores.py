@@ -1,0 +1,89 @@
+"""nDCG@10, MRR@10 and recall@100 of a run, through trec_eval (pytrec_eval): one scorer for BM25 and for models.
+
+Gains are linear in the grade, the ideal DCG is over all relevant documents whether retrieved or not (Järvelin and
+Kekäläinen 2002 as trec_eval has it), and a query with no result counts 0. Ties are broken before trec_eval sees them:
+by score (highest first), then by document id, as sentence-transformers does; trec_eval itself takes ids descending.
+
+A query that is itself a document under the same id, as in ArguAna and Quora, is left out of its own results, for BM25 and for models, as
+BEIR does (`leave_out`); sentence-transformers' NanoBEIR evaluator does not. The text must be the same too, with or without the title, for
+many sets number queries and documents both from 0; and a document that the qrels call relevant for itself stays. MTEB's tasks are scored
+as mteb does it: by the id alone, in the tasks that set ``ignore_identical_ids``.
+"""
+
+import math
+from collections.abc import Container, Iterable, Mapping
+
+import pytrec_eval
+
+from stages.runtime.errors import UserError
+
+Run = dict[str, dict[str, float]]
+"""Query id → document id → score."""
+
+NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
+QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
+DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # of a CSR model: its dense base's score, the share of latents no document uses
+CUT, RECALL_CUT = 10, 100
+
+
+def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """``ndcg@10``, ``mrr@10`` and ``recall@100``, averaged over the queries of ``qrels`` with a grade above 0.
+
+    Queries in ``run`` that have no relevant document are left out. Raises `UserError` for a score that is not a number
+    (a model whose training diverged) and ValueError where no query has a relevant document.
+    """
+    relevant = {query: grades for query, docs in qrels.items() if (grades := _relevant(docs))}
+    if not relevant:
+        raise ValueError("no query has a relevant document")
+    ranked = {query: rank(run.get(query, {})) for query in relevant}
+    judged = _integer_grades(relevant)
+    deep = pytrec_eval.RelevanceEvaluator(judged, {f"ndcg_cut.{CUT}", f"recall.{RECALL_CUT}"})
+    top = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"})
+    by_query = deep.evaluate({query: _descending(documents) for query, documents in ranked.items()})
+    first = top.evaluate({query: _descending(documents[:CUT]) for query, documents in ranked.items()})
+    return {
+        NDCG: _mean(by_query[query][f"ndcg_cut_{CUT}"] for query in relevant),
+        MRR: _mean(first[query]["recip_rank"] for query in relevant),
+        RECALL: _mean(by_query[query][f"recall_{RECALL_CUT}"] for query in relevant),
+    }
+
+
+def leave_out(run: Run, own: Container[str]) -> Run:
+    """The 100 best documents of each query, without the query itself if it is one of ``own``, the queries that are documents."""
+    if not own:
+        return run
+    best: Run = {}
+    for query, scores in run.items():
+        others = {document: value for document, value in scores.items() if document != query or query not in own}
+        best[query] = {document: others[document] for document in rank(others)[:RECALL_CUT]}
+    return best
+
+
+def rank(scores: Mapping[str, float]) -> list[str]:
+    """Document ids by score, highest first, ties in the order of ids; `UserError` for a score that is not a number."""
+    if any(math.isnan(value) for value in scores.values()):
+        raise UserError(
+            "evaluation: the model gives scores that are not numbers (NaN); its training diverged, lower "
+            "training.learning_rate and train again"
+        )
+    return sorted(scores, key=lambda document: (-scores[document], document))
+
+
+def _relevant(documents: Mapping[str, float]) -> dict[str, float]:
+    return {document: grade for document, grade in documents.items() if grade > 0}
+
+
+def _integer_grades(qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, int]]:
+    """Grades as the integers trec_eval takes: one factor for all, which nDCG does not see; three decimals count."""
+    grades = {grade for documents in qrels.values() for grade in documents.values()}
+    factor = next((f for f in (1, 10, 100) if all(math.isclose(g * f, round(g * f)) for g in grades)), 1000)
+    return {query: {document: max(1, round(grade * factor)) for document, grade in documents.items()} for query, documents in qrels.items()}
+
+
+def _descending(documents: list[str]) -> dict[str, float]:
+    return {document: float(len(documents) - place) for place, document in enumerate(documents)}
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return math.fsum(numbers) / len(numbers)

@@ -1,0 +1,260 @@
+"""Retrieval sets read from disk: BEIR folders and folders in NanoBEIR's form.
+
+NanoBEIR's form is that of ``sentence-transformers/NanoBEIR-en`` on the Hub: folders corpus, queries and qrels, each
+with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split, a split being one retrieval set. Texts have an ``_id``
+(or ``id``), the documents may have a title.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.retrieval.beir import (
+    UNKNOWN_IDS,
+    UnknownIds,
+    grade,
+    id_field,
+    qrels_file,
+    read_documents,
+    read_qrels,
+    read_queries,
+    text_field,
+)
+from stages.runtime.errors import UserError
+
+LANGUAGE_SUFFIXES = {"nb": "nb", "no": "nb", "nn": "nn", "da": "da", "sv": "sv", "en": "en"}
+SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.parquet")
+
+RESERVED = ("mean", "NanoBEIR_mean_dot", "NanoBEIR_mean_dot_ndcg@10")
+"""Names that stand for means in metrics/evaluation.json and in the log of a training run; no set can have them."""
+
+Qrels = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Queries, the whole corpus, and which documents are relevant.
+
+    ``queries`` holds the evaluated queries only: those with a text and at least one relevant document. ``corpus`` holds
+    the documents that have a text. ``qrels`` (query id → document id → grade above 0) may name a document without one:
+    no system can find it, and it still counts in the ideal ranking, as in sentence-transformers' NanoBEIR evaluator.
+    """
+
+    name: str
+    language: str | None
+    queries: dict[str, str]
+    corpus: dict[str, str]
+    qrels: Qrels
+    queries_left_out: int = 0
+    """Queries in the files that are not evaluated: without text, or without a relevant document in this split."""
+    entry: str = ""
+    """The evaluation entry in params.yaml that the set came from; one entry may hold several sets."""
+    nano: bool = False
+    """Whether the set came in NanoBEIR's form and so counts in ``NanoBEIR_mean_dot_ndcg@10``."""
+    own: frozenset[str] = frozenset()
+    """Queries that are documents under the same id, as in ArguAna and Quora: each is left out of its own results, as BEIR does."""
+    unknown: str = ""
+    """What rows of the qrels were ignored because they name unknown ids; empty if there are none."""
+    unknown_ids: int = 0
+    """How many these are."""
+
+    def account(self) -> str:
+        """The set in a line: its size, and what is left out of it."""
+        parts = [f"{self.name}: {len(self.queries)} queries, {len(self.corpus)} documents"]
+        if self.own:
+            parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as BEIR does")
+        if self.queries_left_out:
+            parts.append(f"{self.queries_left_out} more queries have no text, or no relevant document in this split")
+        if self.unknown:
+            parts.append(f"{self.unknown}, which are ignored")
+        return "; ".join(parts)
+
+
+def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None, unknown_ids: float = UNKNOWN_IDS) -> RetrievalSet:
+    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for what is wrong with them."""
+    path = qrels_file(folder, split)
+    queries = read_queries(folder / "queries.jsonl")
+    corpus, own = _corpus(read_documents(folder / "corpus.jsonl"), queries)
+    unknown = UnknownIds(unknown_ids)
+    qrels = read_qrels(path, queries, corpus, unknown)
+    return retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_sought(own, qrels), unknown=unknown)
+
+
+def load_nanobeir(
+    folder: Path, name: str, language: str | None = None, split: str | None = None, unknown_ids: float = UNKNOWN_IDS
+) -> list[RetrievalSet]:
+    """Read every split of a folder in NanoBEIR's form, or the one named, in alphabetical order, each as one set named after the split.
+
+    The language is ``language`` if given, else what the split's name (``NanoSampleNb``) or ``name``
+    (``nanobeir-sv``) ends in, else None. Raises `UserError` for a missing folder, split, column or value, and for a
+    file that cannot be read.
+    """
+    shards = {part: _shards(folder / part) for part in ("corpus", "queries", "qrels")}
+    splits = sorted(set().union(*shards.values()))
+    if split is not None and split not in splits:
+        raise UserError(f"{folder}: has no split {split!r}; choose one of the splits that are there: {', '.join(splits)}")
+    splits = splits if split is None else [split]
+    for part, found in shards.items():
+        for each in splits:
+            if each not in found:
+                complete = ", ".join(sorted(set(shards["corpus"]) & set(shards["queries"]) & set(shards["qrels"]))) or "none"
+                raise UserError(f"{folder / part}: has no file for the split {each}; add {each}.parquet (complete splits: {complete})")
+    return [_nano_set(name, each, language, {part: shards[part][each] for part in shards}, unknown_ids) for each in splits]
+
+
+def load_sets(
+    folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
+) -> list[RetrievalSet]:
+    """The sets of one entry of params.yaml, of kind beir (one set; ``split`` of its qrels, else test) or nanobeir (one a split)."""
+    allowed = UNKNOWN_IDS if unknown_ids is None else unknown_ids
+    if kind == "beir":
+        return [load_beir(folder, name, "test" if split is None else split, language, allowed)]
+    return load_nanobeir(folder, name, language, split, allowed)
+
+
+def distinct(sets: Sequence[RetrievalSet], taken: Iterable[str] = RESERVED) -> list[RetrievalSet]:
+    """The sets in order, with ``<entry>/<name>`` for every name that occurs more than once or is ``taken``.
+
+    NanoBEIR in two languages has the same thirteen names twice.
+    """
+    counts = Counter([*(each.name for each in sets), *taken])
+    return [replace(each, name=f"{each.entry}/{each.name}") if counts[each.name] > 1 else each for each in sets]
+
+
+def retrieval_set(
+    name: str,
+    language: str | None,
+    queries: dict[str, str],
+    corpus: dict[str, str],
+    qrels: Qrels,
+    where: str,
+    entry: str | None = None,
+    nano: bool = False,
+    own: Iterable[str] = (),
+    unknown: UnknownIds | None = None,
+) -> RetrievalSet:
+    """Leave out what cannot be evaluated and count it; `UserError` (naming ``where``) when nothing remains.
+
+    ``own``: ids of queries that are left out of their own results. ``unknown``: what was ignored of the qrels.
+    """
+    relevant = {query: {doc: grade for doc, grade in docs.items() if grade > 0} for query, docs in qrels.items()}
+    evaluated = {query: text for query, text in queries.items() if text.strip() and relevant.get(query)}
+    documents = {doc: text for doc, text in corpus.items() if text.strip()}
+    if not evaluated:
+        raise UserError(f"{where}: no query has a relevant document; give at least one row a score above 0")
+    if not documents:
+        raise UserError(f"{where}: no document in the corpus has a text; add the texts")
+    return RetrievalSet(
+        name=name,
+        language=language,
+        queries=evaluated,
+        corpus=documents,
+        qrels={query: relevant[query] for query in evaluated},
+        queries_left_out=len(queries) - len(evaluated),
+        entry=name if entry is None else entry,
+        nano=nano,
+        own=frozenset(own) & evaluated.keys() & documents.keys(),
+        unknown=str(unknown) if unknown and unknown.ignored else "",
+        unknown_ids=unknown.ignored if unknown else 0,
+    )
+
+
+def _nano_set(entry: str, split: str, language: str | None, shards: dict[str, list[Path]], allowed: float) -> RetrievalSet:
+    queries = {identifier: text for identifier, text, _ in _texts(shards["queries"])}
+    corpus, own = _corpus(_texts(shards["corpus"]), queries)
+    qrels: Qrels = {}
+    unknown = UnknownIds(allowed, ("queries", "corpus"))
+    for where, row in _rows(shards["qrels"], ["query-id", "corpus-id"], optional=["score"]):
+        query = id_field(row, "query-id", where)
+        value = 1.0 if row.get("score") is None else grade(row["score"], where)
+        documents = row["corpus-id"] if isinstance(row["corpus-id"], list) else [row["corpus-id"]]
+        for document in (id_field({"corpus-id": each}, "corpus-id", where) for each in documents):
+            if unknown.in_row(where, query, document, queries, corpus):
+                continue
+            if qrels.setdefault(query, {}).setdefault(document, value) != value:
+                raise UserError(f"{where} gives a second grade to ({query}, {document}); keep one of them")
+    unknown.check()
+    if language is None:
+        language = _language(split) or _language(entry)
+    where, own = str(shards["qrels"][0]), _not_sought(own, qrels)
+    return retrieval_set(split, language, queries, corpus, qrels, where, entry=entry, nano=True, own=own, unknown=unknown)
+
+
+def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """Document id → text of (id, text with title, text alone), and the ids of the documents that are queries.
+
+    Such a document has the id and the text of a query, with or without its title. The id alone says nothing: many sets number queries and
+    documents both from 0.
+    """
+    corpus, own = {}, set()
+    for identifier, whole, text in documents:
+        corpus[identifier] = whole
+        if identifier in queries and queries[identifier].split() in (whole.split(), text.split()):
+            own.add(identifier)
+    return corpus, own
+
+
+def _not_sought(own: set[str], qrels: Qrels) -> set[str]:
+    """The ids of queries that are documents, less those that the qrels call relevant for themselves."""
+    return {query for query in own if qrels.get(query, {}).get(query, 0) <= 0}
+
+
+def _language(name: str) -> str | None:
+    suffix = re.search(r"(?:(?<=[a-z0-9])[A-Z][a-z]|[-_][a-z]{2})$", name)
+    return LANGUAGE_SUFFIXES.get(suffix[0].lstrip("-_").lower()) if suffix else None
+
+
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; NanoBEIR's form has the folders corpus, queries and qrels")
+    shards: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if match := SHARD.fullmatch(path.name):
+            shards.setdefault(match["split"], []).append(path)
+    if not shards:
+        raise UserError(f"{folder}: holds no parquet file; put <split>.parquet there")
+    return shards
+
+
+def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
+    """Yield (id, text as the model is given it, text without title)."""
+    seen: set[str] = set()
+    for where, row in _rows(paths, ["text"], optional=["_id", "id", "title"]):
+        identifier = id_field(row, "id" if "id" in row and "_id" not in row else "_id", where)
+        if identifier in seen:
+            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
+        seen.add(identifier)
+        text_field(row, "text", where)
+        title = text_field(row, "title", where, required=False)
+        # without a title unstripped, as sentence-transformers' own evaluator hands it to the model; with one as mteb does
+        yield identifier, f"{title} {row['text']}".strip() if title else row["text"], row["text"]
+
+
+def _rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ("file: row N", row) of parquet files with rows numbered from 1 in each, by row group."""
+    for path in paths:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: is empty; fetch or write the file again")
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                present = file.schema_arrow.names
+                for column in columns:
+                    if column not in present:
+                        raise UserError(f'{path}: has no column "{column}" (it has {", ".join(present)}); add it')
+                chosen = [*columns, *(column for column in optional if column in present)]
+                for batch in file.iter_batches(batch_size=1024, columns=chosen):
+                    for index in range(batch.num_rows):
+                        number += 1
+                        row = {column: batch.column(column)[index].as_py() for column in chosen}
+                        yield f"{path}: row {number}", row
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: row {number} is not valid UTF-8; write the file again as UTF-8") from error
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: is no complete parquet file; fetch or write the file again") from error

@@ -1,0 +1,102 @@
+"""Train the sparse encoder that params.yaml describes: data/mixed + base model → models/final."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+from stages.config.params import load_resolved
+from stages.config.schema import Architecture, Loss, Profile, ResolvedModel, Section, Tracking, Training, Upload, ValidationSettings
+from stages.runtime.errors import run_stage
+from stages.runtime.files import remove
+from stages.train import checkpoints
+from stages.train.checkpoints import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from stages.train.distributed import Processes
+
+BASE, MADE = Path("models/base"), Path("models/made")
+CODE = tuple(Path("stages", room) for room in ("train", "encoders", "pretrained", "retrieval", "rows"))
+
+
+class TrainSettings(Section):
+    """resolved/train.yaml; what it has under ``running`` is of ``training``, apart so that dvc need not watch it."""
+
+    architecture: Architecture
+    profile: Profile
+    seed: int
+    model: ResolvedModel
+    loss: Loss
+    training: Training
+    tracking: Tracking
+    validation: ValidationSettings | None
+    upload: Upload | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_training(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values.get("running", {})}
+
+
+def main() -> None:
+    from stages.train.launch import as_worker, is_worker, launch
+
+    settings = load_resolved("train", TrainSettings)
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read by torch's import: what MPS lacks runs on CPU, and torch names it
+    from stages.train.device import choose_device, cores, gpus
+
+    device = choose_device(settings.training.device)
+    if settings.training.launcher == "torchrun" and not is_worker():
+        launch("stages.train", settings.training.num_processes, gpus(device), cores())
+        return
+    with as_worker():
+        from stages.train.distributed import joined
+
+        with joined(settings.training.num_processes, device) as processes:
+            if processes.first:
+                lead(settings, processes, device)
+            else:
+                from stages.train.run import run
+
+                told: tuple[Path, Path, Path | None, str] = processes.from_first()
+                run(settings, *told, processes)
+
+
+def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
+    """Train as the first process, or the only one: the one that holds the lock, and writes."""
+    from stages.train.run import MIXED, VALIDATION, engine_of, run
+
+    base = MADE if settings.model.base_model == "made" else BASE
+    chosen = {"device": device, "triton": engine_of(settings, device, processes.count).triton}
+    key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
+    folder = CHECKPOINTS / key
+    with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
+        if settings.training.resume is False:
+            remove(folder)
+        for finished in checkpoints.written(CHECKPOINTS) - {key}:
+            remove(CHECKPOINTS / finished)
+        for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
+            print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.remove_incomplete(folder)
+        resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
+        if resume_from:
+            print(f"going on from {resume_from} (training.resume=false starts afresh)")
+        processes.from_first((base, folder, resume_from, key))
+        (folder / checkpoints.WRITTEN).unlink(missing_ok=True)
+        run(settings, base, folder, resume_from, key, processes)
+        (folder / checkpoints.WRITTEN).touch()  # not removed: dvc has not recorded the model yet, and would train anew if it cannot
+
+
+def decisive(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were.
+
+    Without ``device`` and ``triton``: the resolved ones are part of the fingerprint, and the caller adds them.
+    """
+    left_out = {*Training.RUNNING, "device", "triton"}
+    return settings.model_dump(exclude={"tracking": True, "profile": True, "upload": True, "training": left_out})
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,130 @@
+"""The mixed rows as training reads them: memory-mapped, in the batches and the order that `mix` decided."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sparse_encoder.data_collator import SparseEncoderDataCollator
+
+from stages.rows.parquet import SCORES, read_tables, text_columns
+from stages.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The mixed rows.
+
+    Attributes:
+        texts: columns anchor, positive, negative…, and scores where they are trained on; memory-mapped.
+        starts: first row of each batch, shape (batches + 1,): the last is the number of rows.
+        sources: source of each batch, shape (batches,).
+    """
+
+    texts: Dataset
+    starts: np.ndarray
+    sources: np.ndarray
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes takes.
+
+    Attributes:
+        index: of the process, from 0.
+        count: of processes.
+        of_each_batch: of every batch an equal part, where the processes' texts are gathered; else every ``count``-th batch.
+    """
+
+    index: int = 0
+    count: int = 1
+    of_each_batch: bool = False
+
+
+WHOLE = Share()
+
+
+def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool = True) -> TrainingRows:
+    """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
+
+    Args:
+        scored: with the column ``scores``, the labels of a distillation loss; each row has one for its positive and each negative.
+        write: make the copy; without, it is there already, made by another process.
+
+    Raises:
+        UserError: scores are wanted and a row has none.
+    """
+    with pq.ParquetFile(mixed) as file:
+        schema = file.schema_arrow
+    columns = text_columns(schema.names)
+    if scored:
+        if SCORES not in schema.names or pq.read_table(mixed, columns=[SCORES])[SCORES].null_count:
+            raise UserError(f"{mixed}: has rows without scores, which loss.distillation needs; run `dvc repro mix`")
+        columns = [*columns, SCORES]
+    if write:
+        with (
+            pa.OSFile(str(arrow_file), "wb") as sink,
+            pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,
+        ):
+            for rows in read_tables(mixed, columns):
+                writer.write_table(rows.select(columns))
+    batch_of_row = pq.read_table(mixed, columns=["batch"])["batch"].to_numpy()
+    starts = np.flatnonzero(np.diff(batch_of_row, prepend=-1))
+    source = pq.read_table(mixed, columns=["source"])["source"].combine_chunks().dictionary_encode()
+    return TrainingRows(
+        texts=Dataset.from_file(str(arrow_file)),
+        starts=np.append(starts, len(batch_of_row)),
+        sources=source.indices.to_numpy()[starts],
+    )
+
+
+class MixedBatchSampler(DefaultBatchSampler):
+    """The batches of `mix`, in its order in the first epoch, or one process's share of them.
+
+    In later epochs each source's batches are permuted among themselves, by seed and epoch. Where processes take whole
+    batches, those that are left over for fewer than all of them at the end of an epoch are not used: each process must
+    make as many steps as the others. Where they take parts of a batch, each takes every ``count``-th row of it.
+    """
+
+    def __init__(self, rows: TrainingRows, seed: int, share: Share = WHOLE) -> None:
+        self._rows = rows
+        self._share = share
+        size = int(rows.starts[1] - rows.starts[0])
+        super().__init__(rows.texts, batch_size=size // share.count if share.of_each_batch else size, drop_last=True, seed=seed)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Batch numbers in the order of one epoch, shape (batches,)."""
+        order = np.arange(len(self._rows.sources))
+        if epoch == 0:
+            return order
+        generator = np.random.default_rng([self.seed, epoch])
+        for source in np.unique(self._rows.sources):
+            places = np.flatnonzero(self._rows.sources == source)
+            order[places] = generator.permutation(places)
+        return order
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share, starts = self._share, self._rows.starts
+        order = self.order(self.epoch)
+        if not share.of_each_batch:
+            order = order[share.index : len(self) * share.count : share.count]
+        first, step = (share.index, share.count) if share.of_each_batch else (0, 1)
+        for batch in order:
+            yield list(range(int(starts[batch]) + first, int(starts[batch + 1]), step))
+
+    def __len__(self) -> int:
+        batches = len(self._rows.sources)
+        return batches if self._share.of_each_batch else batches // self._share.count
+
+
+class MixedCollator(SparseEncoderDataCollator):
+    """Leaves out the negatives that a batch does not have: every row of a batch has the same number of them."""
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        present = [name for name, text in features[0].items() if text is not None]
+        return super().__call__([{name: row[name] for name in present} for row in features])

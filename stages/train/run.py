@@ -1,0 +1,211 @@
+"""One process's part in a training, from settings to results: build the model, train it, write it with its curve."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentence_transformers import SparseEncoder
+from transformers import set_seed
+
+from stages.encoders import Encoder, Options, get_encoder
+from stages.encoders.fast.length_groups import left_whole
+from stages.encoders.fast.splade_head import Placement, attach
+from stages.pretrained.base_check import require_sound
+from stages.pretrained.check import require_weights
+from stages.pretrained.files import Use, require_positions, task_of
+from stages.pretrained.norbert import lift_code, prepare_base
+from stages.pretrained.own_code import require_allowed_code
+from stages.retrieval.set_files import read_sets
+from stages.rows.parquet import read_tables
+from stages.runtime.errors import UserError
+from stages.runtime.files import atomic_write, write_json
+from stages.runtime.oom import in_one_line
+from stages.runtime.pictures import draw_training_curve
+from stages.tracking.callbacks import TensorBoardCallback
+from stages.tracking.experiment import open_tracker
+from stages.train.arguments import Hyperparameters
+from stages.train.attempt import Attempt
+from stages.train.attention import FLASH, attention_in_one_line, attention_of
+from stages.train.checkpoints import FINGERPRINT
+from stages.train.data import Share, open_rows
+from stages.train.device import Engine, choose_device, choose_engine
+from stages.train.distributed import Processes, gather_negatives
+from stages.train.selection import Validation
+from stages.train.trainer import Trained, train
+from stages.train.upload import UploadCallback
+
+if TYPE_CHECKING:
+    from stages.train.__main__ import TrainSettings
+
+MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
+FINAL, SCORES = Path("models/final"), Path("models/scores.json")
+CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
+RUNS = Path("runs")  # TensorBoard's event files
+ENGINE = {
+    "bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "split_padding",
+    "num_threads",
+}  # fmt: skip
+
+
+def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
+    """Train with checkpoints in ``folder``; the first process writes the model, its training curve and its scores.
+
+    Args:
+        base: folder of the model to start from.
+        resume_from: checkpoint to go on from.
+        key: the training's fingerprint.
+    """
+    _quiet_libraries()
+    device = choose_device(settings.training.device)
+    flash = settings.model.attn_implementation == FLASH
+    engine = engine_of(settings, device, processes.count)
+    print(engine, flush=True)
+    scored = settings.loss.distillation != "none"
+    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
+    if not len(rows.sources):
+        raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
+    validation = _read_validation(settings)
+    base = processes.from_first(prepare_base(base, folder) if processes.first else None)
+    encoder, options = get_encoder(settings.architecture), options_of(settings, device)
+    set_seed(settings.seed)
+    model = build(settings, encoder, options, base, device, engine)
+    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device", "flash_attention"})
+    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, flash_attention=flash, **engine.arguments())
+    loss = encoder.make_loss(model, options)
+    gather = settings.training.gather_negatives and processes.count > 1
+    if gather:
+        gather_negatives(loss)
+    share = Share(processes.index, processes.count, of_each_batch=gather)
+    with open_tracker(key) as tracker:
+        watchers = [tracker.callback()]
+        if settings.tracking.tensorboard:
+            watchers.append(TensorBoardCallback(RUNS / key))
+        if settings.upload:
+            watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
+        trained = train(
+            model, loss, encoder, rows, parameters,
+            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers, share=share,
+        )  # fmt: skip
+    processes.wait()
+    if processes.first:
+        _write(model, trained, validation, key)
+
+
+def engine_of(settings: "TrainSettings", device: str, processes: int) -> Engine:
+    """What the run trains with on ``device``."""
+    knobs = settings.training.model_dump(include=ENGINE)
+    if settings.model.attn_implementation == FLASH:  # it leaves padding out by itself
+        knobs["split_padding"] = 0
+    if settings.architecture == "csr" and knobs["triton"] is None:  # it has no SPLADE head
+        knobs["triton"] = False
+    return choose_engine(device, processes, **knobs)
+
+
+def options_of(settings: "TrainSettings", device: str) -> Options:
+    """What the encoder of these settings is built with."""
+    model = settings.model
+    return Options(
+        max_seq_length=model.max_seq_length,
+        trust_remote_code=model.trust_remote_code,
+        attn_implementation=None if model.attn_implementation == FLASH else model.attn_implementation,
+        device="cpu" if device == "cpu" else None,
+        prompts=model.prompts.model_dump(exclude_none=True),
+        hidden_dim=model.hidden_dim,
+        k=model.k,
+        k_aux=model.k_aux,
+        whitening=model.whitening,
+        mini_batch_size=settings.training.mini_batch_size,
+        **settings.loss.model_dump(),
+    )
+
+
+def _read_validation(settings: "TrainSettings") -> Validation | None:
+    """What chooses the best checkpoint, where that is asked for."""
+    if not (wanted := settings.validation):
+        return None
+    validation = Validation(
+        read_sets(VALIDATION),
+        eval_steps=wanted.eval_steps,
+        batch_size=wanted.per_device_eval_batch_size,
+        metric=wanted.metric_for_best_model,
+        patience=wanted.early_stopping_patience,
+    )
+    if warning := validation.foreign(wanted.languages):
+        print(warning, flush=True)
+    return validation
+
+
+def build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
+    """The model to be trained, on its device and with our head; what it has to do without is printed."""
+    task = task_of(base, "base", settings.architecture)
+    use = Use("model.base_model", settings.model.base_model, task, options.trust_remote_code, options.max_seq_length)
+    require_allowed_code(base, use)
+    require_positions(base, use)
+    if settings.architecture != "csr":
+        require_weights(base, use)
+    with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
+        with attention_in_one_line(settings.model.attn_implementation):
+            model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
+            with attention_of(model, FLASH if settings.model.attn_implementation == FLASH else None):
+                pass  # can it?
+        model.prompts.update(options.prompts)
+        require_sound(model, base)
+        model.to(device)
+        for placement in _attach(model, engine.triton):
+            if not placement.fused:
+                print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
+        for name, reason in left_whole(model).items() if engine.split_padding else ():
+            print(f"{name}: no groups of like lengths ({reason})", flush=True)
+    return model
+
+
+def _attach(model: SparseEncoder, triton: bool) -> list[Placement]:
+    """Fuse the SPLADE heads, with the Triton kernel if it gives what stock gives, else with torch's operations."""
+    if triton:
+        from stages.encoders.fast.triton_maxima import triton_maxima
+
+        with_kernel = attach(model, triton_maxima)
+        for placement, plain in zip(with_kernel, attach(model), strict=True):
+            if plain.fused and not placement.fused:
+                print(f"{placement.name}: no Triton head ({placement.reason})", flush=True)
+                triton = False
+        if triton:
+            return attach(model, triton_maxima)
+    return attach(model)
+
+
+def _texts(column: str) -> Iterator[str]:
+    return (text for rows in read_tables(MIXED, [column]) for text in rows[column].to_pylist())
+
+
+def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str) -> None:
+    """What the stage is expected to leave in models/."""
+    if validation and trained.best_step:
+        score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
+        print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)
+    write_json(SCORES, {"batch_size": validation.batch_size, "sets": trained.scores} if validation else {})
+    with atomic_write(CURVE) as temporary:
+        write_curve(trained.log, temporary)
+    with atomic_write(PICTURE) as temporary:
+        draw_training_curve(CURVE, temporary)
+    with atomic_write(FINGERPRINT) as temporary:
+        temporary.write_text(f"{key}\n", encoding="utf-8")
+    with atomic_write(FINAL) as temporary:
+        model.save_pretrained(str(temporary), create_model_card=False)
+        lift_code(temporary)
+
+
+def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
+    """The training curve as CSV: step, loss and its terms, learning rate, scores on the validation sets."""
+    columns = ["step", *sorted({key for entry in log for key in entry} - {"step", "epoch"})]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+
+
+def _quiet_libraries() -> None:
+    """Warnings of the libraries that a user can do nothing about."""
+    logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)

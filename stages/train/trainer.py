@@ -1,0 +1,257 @@
+"""The training run: sentence-transformers' trainer on the mixed batches, from the last checkpoint where there is one."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SparseEncoder, SparseEncoderTrainer
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.base.sampler import BatchSampler
+from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
+from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SpladeLoss
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerState, set_seed
+
+from stages.encoders import Encoder
+from stages.encoders.fast.length_groups import length_groups
+from stages.pretrained.norbert import lift_code
+from stages.runtime.oom import in_one_line
+from stages.train.arguments import Hyperparameters, prompts, routes, training_arguments
+from stages.train.attempt import Attempt
+from stages.train.attention import FLASH, attention_of, model_attention
+from stages.train.checkpoints import OWNER, STATE, find_step
+from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
+from stages.train.distributed import share_activity
+from stages.train.selection import PREFIX, SelectionCallback, Validation, read_scores
+from stages.train.sparsity import SparsityCallback, load_loss_state, loss_state
+
+LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves beside the model.
+
+    Attributes:
+        log: one mapping a logged step, with ``step``, the loss and its terms and, where there was an evaluation, its scores.
+        best_step: the step whose weights the model has, where they were chosen; None where they are simply the last.
+        scores: of that step, by set (`evaluation.set_files.digest`); empty where nothing was evaluated.
+    """
+
+    log: list[dict[str, float]]
+    best_step: int | None
+    scores: dict[str, dict[str, float]]
+
+
+class Trainer(SparseEncoderTrainer):
+    """sentence-transformers' trainer, with ready-made batches and without its automatic model card and training_args.bin.
+
+    That card holds training rows and times, and its code fails on a null negative.
+    """
+
+    def __init__(
+        self, *, rows: TrainingRows, share: Share, loss: torch.nn.Module, validation: Validation | None, key: str, **kwargs: Any
+    ) -> None:
+        self._rows, self._share, self._loss, self._validation, self._key = rows, share, loss, validation, key
+        # Empty rather than None: what evaluates is `evaluate`, below.
+        super().__init__(train_dataset=rows.texts, loss=loss, evaluator=[] if validation else None, **kwargs)
+        self.own_attention = model_attention(self.model)
+        self.attempt = Attempt(
+            self.args.device.type,
+            bool(self.args.activation_checkpointing) or is_frozen(self.model),
+            mini_batches=isinstance(loss, CachedSpladeLoss),
+            dimensions=self.model.get_embedding_dimension(),
+        )
+
+    def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> BatchSampler:
+        return MixedBatchSampler(self._rows, self.args.seed, self._share)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        if self._share.count == 1:
+            return super().get_train_dataloader()
+        # The sampler has shared the batches out; accelerate would do it once more.
+        loader = self._build_dataloader(self.train_dataset, self.args.train_batch_size, dataset_kind="train")
+        self._train_dataloader: DataLoader[Any] = prepare_data_loader(
+            loader, self.args.device, 1, 0, put_on_device=True, non_blocking=self.args.dataloader_pin_memory
+        )
+        return self._train_dataloader
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+        features, labels = super().collect_features(inputs)
+        self.attempt.see(features)
+        return features, labels
+
+    def add_model_card_callback(self, default_args_dict: Mapping[str, Any]) -> None:
+        pass
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        share_activity(self.model)  # all go on from what the first saves
+        super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.args.should_save:  # every process is asked; only the first writes
+            return
+        folder = Path(str(output_dir or self.args.output_dir))
+        (folder / STATE).unlink(missing_ok=True)  # of a save before, which would let this one pass for complete before it is
+        self.model.save_pretrained(str(folder), create_model_card=False)
+        lift_code(folder)
+        if state := loss_state(self._loss):
+            save_file(state, folder / LOSS_STATE)
+        (folder / OWNER).write_text(f"{self._key}\n", encoding="utf-8")
+        if self._validation:
+            self._validation.save_scores(folder)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # before the state that makes a checkpoint complete: each process's random numbers belong to it
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:  # type: ignore[override]
+        super()._load_from_checkpoint(checkpoint_path)
+        if (path := Path(checkpoint_path) / LOSS_STATE).exists():
+            load_loss_state(self._loss, load_file(path))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The scores of `Validation`, from the first process for all; unlike the trainer's own way, no random number is drawn."""
+        assert self._validation
+        self.attempt.evaluating = True
+        with attention_of(self.model, self.own_attention):
+            scores = self._validation.score(self.model) if self.is_world_process_zero() else {}
+        self.attempt.evaluating = False
+        scores = broadcast_object_list([scores])[0]
+        self.log(dict(scores))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def load(self, checkpoint: Path) -> None:
+        """Give the model the weights of ``checkpoint``; unlike `_load_best_model`, a failure is an error."""
+        self._load_from_checkpoint(str(checkpoint))
+
+
+def is_frozen(model: SparseEncoder) -> bool:
+    """Whether no transformer of ``model`` is trained, as in csr."""
+    transformers = [module for module in model.modules() if isinstance(module, Transformer)]
+    return not any(parameter.requires_grad for module in transformers for parameter in module.parameters())
+
+
+def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
+    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
+
+    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
+    """
+    model.eval()
+    for column in columns:
+        model(column)["sentence_embedding"].sum().backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
+    model.zero_grad()
+    model.train()
+
+
+class OwnDropout(TrainerCallback):
+    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        set_seed(args.seed + args.process_index)
+
+
+def train(
+    model: SparseEncoder,
+    loss: torch.nn.Module,
+    encoder: Encoder,
+    rows: TrainingRows,
+    parameters: Hyperparameters,
+    *,
+    checkpoints: Path,
+    resume_from: Path | None,
+    key: str = "",
+    validation: Validation | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    share: Share = WHOLE,
+) -> Trained:
+    """Train ``model`` in place; where its weights are those of a chosen step, in the first process only.
+
+    Args:
+        checkpoints: folder for checkpoint-N.
+        resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
+        key: the training's fingerprint, for its checkpoints.
+        validation: chooses the checkpoint whose weights ``model`` gets in the end; None: the last ones.
+        callbacks: watchers.
+        share: this process's, where several train together.
+
+    Raises:
+        UserError: memory ran out.
+    """
+    batches, columns = len(MixedBatchSampler(rows, parameters.seed, share)), list(rows.texts.column_names)
+    cached = isinstance(loss, CachedSpladeLoss)
+    arguments = training_arguments(encoder, parameters, checkpoints, batches, columns, validation, mini_batches=cached)
+    arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
+    scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
+    watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
+    watchers += [SelectionCallback(validation)] if validation else []
+    watchers += [OwnDropout()] if share.index else []
+    logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        rows=rows,
+        share=share,
+        validation=validation,
+        key=key,
+        loss=loss,
+        callbacks=watchers,
+        data_collator=MixedCollator(model.preprocess, router_mapping=routes(encoder, columns), prompts=prompts(model, columns)),
+    )
+    places = [checkpoints, *([resume_from.parent] if resume_from else [])]
+    reached = TrainerState.load_from_json(str(resume_from / STATE)) if resume_from else None
+    if reached and validation and (so_far := validation.best_step(reached.log_history)) is not None:
+        find_step(so_far, places)  # before hours are spent on a training that cannot end with it
+    if reached and resume_from and (reached.global_step >= reached.max_steps or (validation and validation.exhausted(reached.log_history))):
+        trainer.load(resume_from)  # interrupted after its last step, before the model was written
+        trainer.state = reached
+    else:
+        flash = attention_of(model, FLASH if parameters.flash_attention else None)
+        with in_one_line(trainer.attempt), flash, length_groups(model, parameters.split_padding):
+            if torch.distributed.is_initialized():
+                two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
+                with trainer.accelerator.autocast():
+                    freeze_unused(model, trainer.collect_features(two)[0])
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    settle(model)
+    history = trainer.state.log_history
+    best = validation.best_step(history) if validation else None
+    if best is None or share.index:
+        return Trained(_by_step(history), best, {})
+    chosen = find_step(best, places)
+    trainer.load(chosen)
+    return Trained(_by_step(history), best, read_scores(chosen))
+
+
+def settle(model: SparseEncoder) -> None:
+    """Bring what a model notes at its first use, and saves (how it cuts and pads, its width, its similarity), to one state.
+
+    A run that was interrupted after its last step saves a model that it has not used.
+    """
+    model.similarity(model.encode_query(["a"]), model.encode_document(["a"]))
+
+
+def _by_step(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The log with one entry a step: its loss, its scores, or both; the trainer's last line, of times, is left out."""
+    entries: dict[int, dict[str, float]] = {}
+    for entry in history:
+        if "loss" in entry or any(name.startswith(PREFIX) for name in entry):
+            entries.setdefault(entry["step"], {}).update(entry)
+    return list(entries.values())
+
+
+def _probe(rows: TrainingRows) -> Dataset:
+    """64 rows from all over the training data."""
+    number = len(rows.texts)
+    return rows.texts.select(sorted({row * number // 64 for row in range(64)}))

@@ -1,0 +1,89 @@
+"""Checkpoints on the Hub while training: watched from outside, so that no Hub can fail a run, change its numbers or hold it up.
+
+The upload is a process of its own (`upload_process`): in ours huggingface_hub would share the random generators, the memory and the exit.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from stages.runtime.files import remove
+
+USERS_MISTAKE = 2  # exit status of `run_stage` with a line that says what is wrong
+LAST_WAIT = 60.0  # seconds that the end of training waits for an upload under way: the finished model goes up next
+
+
+class UploadCallback(TrainerCallback):
+    """Uploads the model of each checkpoint to ``repo_id``, one at a time: one that comes while another is under way is left out.
+
+    The model's files are linked into ``folder`` first, since the trainer removes old checkpoints. What fails is said once, in one line.
+    """
+
+    def __init__(self, repo_id: str, folder: Path, last_wait: float = LAST_WAIT) -> None:
+        self._repo_id, self._folder, self._last_wait = repo_id, folder, last_wait
+        self._process: subprocess.Popen[str] | None = None
+        self._warned = False
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or (self._process and self._process.poll() is None):
+            return
+        self._settle()
+        try:
+            remove(self._folder)
+            shutil.copytree(
+                Path(str(args.output_dir)) / f"checkpoint-{state.global_step}",
+                self._folder,
+                copy_function=_link,
+                ignore=shutil.ignore_patterns("*.pt", "*.pth"),
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stages.train.upload_process", str(self._folder), str(state.global_step), self._repo_id],
+                env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},  # they would fill the pipe
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        except OSError as error:  # no room, no memory: the training may still have enough
+            self._warn(f"{type(error).__name__}: {error}")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._process:
+            try:
+                self._process.wait(self._last_wait)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._warn(f"was not done {self._last_wait:.0f} s after the last step")
+        self._settle()
+        with suppress(OSError):
+            remove(self._folder)
+
+    def _settle(self) -> None:
+        """Read what the last upload said."""
+        if self._process:
+            _, said = self._process.communicate()
+            if self._process.returncode > 0:
+                line = said.strip().splitlines()[-1] if self._process.returncode == USERS_MISTAKE and said.strip() else "it broke off"
+                self._warn(line.removeprefix("error: ").partition("; ")[0])
+            self._process = None
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            line = f"hub.strategy: the upload of a checkpoint failed ({reason}); the run goes on, and later ones are tried"
+            with suppress(OSError, ValueError):
+                tqdm.write(" ".join(line.split()), file=sys.stderr)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

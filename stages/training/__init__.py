@@ -1,1 +1,0 @@
-"""Training: the mixed rows as the trainer reads them, the trainer, the device, the checkpoints."""

@@ -1,0 +1,45 @@
+"""Stages run in a folder of the test's own, on params.yaml as it is committed, pinned on a loopback Hub that holds every repository."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.commands.pin import pin
+from stages.config.params import PARAMS, read_params
+from stages.hub.snapshot import snapshot
+from stages.resolve.__main__ import resolve
+from tests import ROOT
+from tests.fakes.hub_server import LoopbackHub
+from tests.fakes.repositories import add_repositories, newest
+
+Prepare = Callable[[str], None]
+"""Writes resolved/ for a profile into the current folder."""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as server:
+        add_repositories(server)
+        yield server
+
+
+@pytest.fixture
+def prepare(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    hub.prepare(monkeypatch, tmp_path / "home")
+    hub.log.clear()
+    monkeypatch.setattr("stages.hub.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
+    monkeypatch.chdir(tmp_path)
+
+    def write(profile: str) -> None:
+        text = (ROOT / PARAMS).read_text(encoding="utf-8").replace("\nprofile: sample ", f"\nprofile: {profile} ")
+        PARAMS.write_text(text, encoding="utf-8")
+        list(pin(PARAMS, [], newest(hub)))
+        Path("resolved").mkdir(exist_ok=True)
+        for stage, values in resolve(read_params()).items():
+            with (Path("resolved") / f"{stage}.yaml").open("w", encoding="utf-8") as file:
+                YAML().dump(values, file)
+
+    return write

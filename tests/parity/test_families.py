@@ -1,0 +1,176 @@
+"""The model families that people use as bases: each builds, trains a step, saves and loads again; what cannot work says so."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SparseEncoder
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from stages.encoders import Options, get_encoder
+from stages.pretrained.base_check import POSITIVE_LIMIT, probe_head, require_sound, require_zeros
+from stages.pretrained.check import check_model, load_without_weights, require_weights
+from stages.pretrained.files import Use
+from stages.pretrained.norbert import prepare_base
+from stages.runtime.errors import UserError
+from tests import tiny_models
+from tests.conftest import SENTENCES
+
+OPTIONS = Options(max_seq_length=48, hidden_dim=64, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+USE = Use("models.x", "some/model", "fill-mask")
+SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 24}
+MARKS = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SMALL,
+    "roberta": SMALL | MARKS,
+    "xlm-roberta": SMALL | MARKS,
+    "distilbert": {"n_layers": 2, "n_heads": 2, "hidden_dim": 32, "dim": 24},
+    "modernbert": SMALL | MARKS,
+    "deberta-v2": SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+}
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+LETTERS = "abcdefghijklmnopqrstuvwxyzæøåäö0123456789,.?"
+PIECES = [*SPECIAL.values(), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+
+
+def write_base(folder: Path, family: str, loader: Any = AutoModelForMaskedLM, **settings: Any) -> Path:
+    """A tiny random model of that family, whose logits are negative more often than not, and a tokenizer of letters."""
+    torch.manual_seed(0)
+    size = {"vocab_size": len(PIECES), "max_position_embeddings": 64}
+    model = loader.from_config(AutoConfig.for_model(family, **size, **(FAMILIES | {"electra": SMALL})[family], **settings))
+    for name, parameter in model.named_parameters():
+        nn.init.normal_(parameter, mean=float(parameter.ndim == 1 and name.endswith("weight")), std=0.3 if parameter.ndim > 1 else 0.1)
+        if parameter.shape == (len(PIECES),):
+            nn.init.normal_(parameter, mean=-2.0, std=0.5)
+    model.save_pretrained(str(folder))
+    write_tokenizer(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    tokenizer = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=60, **SPECIAL).save_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_trains_a_step_and_is_the_same_when_stock_loads_it(family: str, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family)
+    assert prepare_base(base, tmp_path / "work") == base
+    check_model(base, replace(USE, max_seq_length=60))
+    encoder = get_encoder("splade")
+    model = encoder.build(base, OPTIONS, [])
+    [probe] = require_sound(model, base)
+    assert 0 < probe.positive_share < POSITIVE_LIMIT and probe.active_dims > 0
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    loss = encoder.make_loss(model.train(), OPTIONS)
+    terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    torch.optim.SGD(model.parameters(), lr=0.05).step()
+    assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+    ours = model.encode_document(SENTENCES, convert_to_sparse_tensor=False)
+    model.save_pretrained(str(tmp_path / "final"), create_model_card=False)
+    stock = SparseEncoder(str(tmp_path / "final")).encode_document(SENTENCES, convert_to_sparse_tensor=False)
+    assert torch.equal(ours, stock)
+    assert (ours == 0).any(1).all() and (ours > 0).any(1).all()
+
+
+def test_electra_without_a_masked_lm_head_is_refused_in_one_line(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "electra", AutoModelForPreTraining, embedding_size=16)
+    assert json.loads((base / "config.json").read_text())["architectures"] == ["ElectraForPreTraining"]
+    with pytest.raises(UserError, match="has no complete masked-LM head: generator_") as caught:
+        require_weights(base, USE)
+    assert "\n" not in str(caught.value) and "name a …ForMaskedLM model, or use csr" in str(caught.value)
+    require_weights(write_base(tmp_path / "generator", "electra", embedding_size=16), USE)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "deberta-v2"])
+def test_an_encoder_alone_is_no_base_for_splade_but_one_for_csr(family: str, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family, AutoModel)
+    with pytest.raises(UserError, match="has no complete masked-LM head"):
+        require_weights(base, USE)
+    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+
+
+def test_a_masked_lm_without_pooler_is_a_base_for_csr(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+
+
+def test_a_model_with_no_masked_lm_form_is_refused_in_one_line(tmp_path: Path) -> None:
+    config = GPT2Config(vocab_size=len(PIECES), n_positions=64, n_embd=24, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(str(tmp_path / "base"))
+    with pytest.raises(UserError, match="has no form for fill-mask in transformers") as caught:
+        require_weights(tmp_path / "base", USE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layer_that_the_files_lack_is_found(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
+    assert all(".layer.2." in name for name in load_without_weights(AutoModelForMaskedLM, base)[1])
+    with pytest.raises(UserError, match=r"bert\.encoder\.layer\.2\.[A-Za-z.]+ and \d+ more weights are not in its files"):
+        require_weights(base, USE)
+
+
+def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    model = get_encoder("splade").build(base, OPTIONS, [])
+    head = model[0].model.cls.predictions.decoder
+    head.register_forward_hook(lambda module, inputs, logits: 30 * torch.sigmoid(logits / 7.5))
+    with pytest.raises(UserError, match=r"positive logits for 100\.0% of the vocabulary, so that relu gives SPLADE no zeros"):
+        require_sound(model, base)
+
+
+def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    transformer = get_encoder("splade").build(base, OPTIONS, [])[0].train()
+    decoder = transformer.model.cls.predictions.decoder
+    with torch.no_grad():
+        decoder.weight.zero_()
+        decoder.bias.fill_(-1.0)
+        decoder.bias[:30] = 1.0
+    probe = probe_head(transformer)
+    assert probe.positive_share == pytest.approx(30 / len(PIECES)) and probe.active_dims == 30
+    assert transformer.training and transformer.model.training
+    assert require_zeros(transformer, base, limit=0.4) == probe
+    with pytest.raises(UserError, match="gives positive logits for 32"):
+        require_zeros(transformer, base, limit=0.3)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])
+@pytest.mark.parametrize("kind", ["splade", "inference-free-splade", "sub-folder"])
+def test_a_model_of_sentence_transformers_is_a_base_wherever_its_transformer_lies(architecture: str, kind: str, tmp_path: Path) -> None:
+    base = tiny_models.save(tmp_path / "model", "splade" if kind == "sub-folder" else kind)
+    if kind == "sub-folder":
+        (base / "0_Transformer").mkdir()
+        for path in [path for path in base.iterdir() if path.is_file() and path.name != "modules.json"]:
+            path.rename(base / "0_Transformer" / path.name)
+        (base / "modules.json").write_text((base / "modules.json").read_text().replace('"path": ""', '"path": "0_Transformer"'))
+    check_model(base, USE)
+    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES)
+    require_sound(model, base)
+    [file] = [path for path in base.rglob("model.safetensors") if "Static" not in path.parent.name]
+    ours, theirs = (
+        next(weight for name, weight in weights.items() if name.endswith("word_embeddings.weight"))
+        for weights in (model.cpu().state_dict(), load_file(file))
+    )
+    assert torch.equal(ours, theirs)

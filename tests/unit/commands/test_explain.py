@@ -1,0 +1,96 @@
+"""`python -m stages.commands.explain`: what a person reads, and one line for what cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.commands.explain import main
+from stages.encoders import Options, get_encoder
+from stages.evaluate.__main__ import EvaluateSettings, evaluate
+from stages.pretrained.norbert import lift_code, prepare_base
+from stages.runtime.errors import UserError
+from tests import tiny_models
+from tests.fakes.lookalikes.folders import write_folder
+
+QUERY, DOCUMENT, TRUST = "hva er øl?", "øl er en drikk", "--trust-remote-code"
+
+
+@pytest.fixture(scope="module")
+def splade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.save(tmp_path_factory.mktemp("explain") / "splade", "splade")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    capsys.readouterr()
+    main(arguments)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_query_has_its_terms_in_columns_with_expansions_marked(splade: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, QUERY, "--model", str(splade), "--top", "6")
+    assert lines[1] == f"query · {QUERY}"
+    assert "dimensions are active" in lines[2]
+    rows = [line for line in lines if "█" in line]
+    assert len(rows) == 6 and len({row.index("█") for row in rows}) == 1
+    own = {"h", "-v", "-a", "e", "-r", "ø", "-l", "?"}
+    for row in rows:
+        marked, name = row.split()[0] == "+", row.split()[-3]
+        assert marked == (name not in own)
+    assert any("more with" in line for line in lines) and lines[-2].strip() == "+ expansion: not in the text"
+
+
+def test_a_query_and_a_document_have_their_shared_terms_with_shares(splade: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, QUERY, "--document", DOCUMENT, "--model", str(splade), "--top", "1000")
+    start = next(number for number, line in enumerate(lines) if line.startswith("score "))
+    assert lines[1].startswith("query · ") and any(line.startswith("document · ") for line in lines[:start])
+    shares = [float(word[:-1]) for line in lines[start:] for word in line.split() if word.endswith("%")]
+    assert len(shares) == int(lines[start].split()[3])
+    assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares))
+
+
+def test_latents_are_said_to_have_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, "--document", DOCUMENT, "--model", str(tiny_models.save(tmp_path / "csr", "csr")))
+    assert lines[1] == f"document · {DOCUMENT}"
+    assert sum(line.strip().startswith("latent ") for line in lines) >= 8 - 1
+    assert any("latents have no words of their own" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "there is no text; give a query"),
+        ((" ",), "the query is empty; give a text"),
+        (("hva", "--document", ""), "the document is empty; give a text"),
+        (("hva", "--top", "0"), "--top is 0; give"),
+        (("hva",), "models/final: no model is there; run `dvc repro`"),
+        (("hva", "--model", "models/nowhere"), "models/nowhere: no model is there; name a folder"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as raised:
+        main(arguments)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("modules_cache")
+@pytest.mark.parametrize("family", ["norbert3", "norbert4"])
+def test_a_model_with_code_of_its_own_is_one_line_without_permission(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "base", family)
+    options = Options(max_seq_length=32, trust_remote_code=True)
+    for architecture in ("splade", "inference-free-splade"):
+        model = get_encoder(architecture).build(prepare_base(tmp_path / "base", tmp_path / "work"), options, [DOCUMENT])
+        model.save_pretrained(str(tmp_path / architecture), create_model_card=False)
+        lift_code(tmp_path / architecture)
+        with pytest.raises(UserError, match=r"^--model: \S+ needs Python code of its own.*add --trust-remote-code$") as raised:
+            main([QUERY, "--model", str(tmp_path / architecture)])
+        assert "\n" not in str(raised.value)
+        assert any("dimensions are active" in line for line in printed(capsys, QUERY, "--model", str(tmp_path / architecture), TRUST))
+    monkeypatch.setattr("stages.evaluate.__main__.FINAL", tmp_path / "splade")
+    monkeypatch.setattr("stages.evaluate.__main__.SCORES", tmp_path / "scores.json")
+    (tmp_path / "scores.json").write_text("{}")
+    settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
+    with pytest.raises(UserError, match=r"needs Python code of its own.*set trust_remote_code to true in its entry of `models`"):
+        evaluate(settings)

@@ -1,0 +1,605 @@
+"""params.yaml: strict, one line a mistake, and the presets behind its nulls."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from safetensors.numpy import save_file
+
+from stages.config.own_paths import own_paths
+from stages.config.params import PARAMS, read_params
+from stages.config.schema import Params
+from stages.resolve.__main__ import resolve
+from stages.resolve.checks import check
+from stages.runtime.errors import UserError
+from stages.train.__main__ import TrainSettings, decisive
+from tests import ROOT
+
+PROFILES = ("sample", "own", "nordic", "ecommerce")
+ARCHITECTURES = ("splade", "inference-free-splade", "csr")
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Params]:
+    """Read the shipped params.yaml with dotted keys changed."""
+
+    def read_with(**changes: Any) -> Params:
+        values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
+        for dotted, value in changes.items():
+            *path, last = dotted.split("__")
+            section = values
+            for key in path:
+                section = section[key]
+            section[last] = value
+        target = tmp_path / "params.yaml"
+        with target.open("w", encoding="utf-8") as file:
+            YAML().dump(values, file)
+        return read_params(target)
+
+    return read_with
+
+
+def read_text(tmp_path: Path, pattern: str, replacement: str) -> Params:
+    """Read the shipped params.yaml with its text changed, for what is a matter of YAML."""
+    text, count = re.subn(pattern, replacement, (ROOT / PARAMS).read_text(encoding="utf-8"), count=1, flags=re.M)
+    assert count == 1, pattern
+    target = tmp_path / "params.yaml"
+    target.write_text(text, encoding="utf-8")
+    return read_params(target)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_profile_and_architecture_resolves_or_is_refused_by_name(read, profile, architecture):
+    if (profile, architecture) == ("ecommerce", "csr"):
+        with pytest.raises(UserError, match=r"model\.base_model: has no value"):
+            read(profile=profile, architecture=architecture)
+        return
+    params = read(profile=profile, architecture=architecture)
+    assert set(resolve(params)) >= {"download", "format", "mix", "train", "evaluate", "push"}
+
+
+def test_no_splade_preset_has_the_query_weight_of_the_readme_example(read):
+    for profile in PROFILES:
+        assert read(profile=profile, architecture="splade").loss.query_regularizer_weight != 1e-4
+
+
+def test_a_value_of_the_users_overrules_the_preset(read):
+    assert read(training__learning_rate=3e-4).training.learning_rate == 3e-4
+    assert read(profile="nordic").training.learning_rate == 2e-5
+
+
+@pytest.mark.parametrize("written", ["5e-5", "5E-5", "0.00005", "5.0e-05"])
+def test_one_number_however_it_is_written(tmp_path, written):
+    params = read_text(tmp_path, r"^  learning_rate:$", f"  learning_rate: {written}")
+    assert params.training.learning_rate == 5e-5
+
+
+def test_language_no_is_norwegian_bokmal(tmp_path):
+    params = read_text(tmp_path, r"    sample: nli\n    language: nb", "    sample: nli\n    language: no")
+    assert params.datasets["sample-nli"].language == "nb"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"training__learning_rat": 1e-3}, r"training\.learning_rat: .*did you mean training\.learning_rate\?"),
+        ({"profil": "sample"}, r"profil: .*did you mean profile\?"),
+        (
+            {"datasets__ddsc": {"kind": "ddsc", "repo": "a/b", "langauges": ["da"]}},
+            r"datasets\.ddsc\.langauges: .*languages",
+        ),
+        ({"profile": "nordisk"}, r"profile: is 'nordisk'; use one of sample, own, nordic or ecommerce"),
+        ({"architecture": "colbert"}, r"architecture: is 'colbert'; use one of splade"),
+        ({"training__learning_rate": "fast"}, r"training\.learning_rate: is 'fast', a str; give a number"),
+        ({"training__learning_rate": -1.0}, r"training\.learning_rate: is -1\.0; give .*greater than 0"),
+        ({"training__learning_rate": float("nan")}, r"training\.learning_rate: is nan; .*"),
+        (
+            {"training__per_device_train_batch_size": True},
+            r"per_device_train_batch_size: is True, a bool; give .*integer",
+        ),
+        (
+            {"training__per_device_train_batch_size": 0},
+            r"per_device_train_batch_size: is 0; .*greater than or equal to 2",
+        ),
+        ({"datasets__ddsc__revision": "main"}, r"datasets\.ddsc\.revision: 'main' is not a revision; .*40 hexadecimal"),
+        ({"mix__stopping": None}, r"mix\.stopping: has no value"),
+        ({"hub__model_id": "nameonly"}, r"hub\.model_id: is 'nameonly'; .*"),
+        ({"training": [1]}, r"training: is \[1\], a list; .*"),
+        ({"model__revision": None}, r"model\.revision: is not a key any more; .*`models`.* in model\.base_model"),
+        ({"model__trust_remote_code": ["a/b"]}, r"model\.trust_remote_code: is not a key any more; .*`models`"),
+        ({"mining__revision": "0" * 40}, r"mining\.revision: is not a key any more; .* in mining\.model"),
+        ({"mining__cross_encoder_revision": None}, r"mining\.cross_encoder_revision: is not a key any more"),
+        ({"training__push_to_hub": True}, r"training\.push_to_hub: is not a key any more; write it as hub\.push"),
+        ({"presets__nordic__all__model__revision": None}, r"presets\.nordic\.all\.model\.revision: is not a key any more; .*`models`"),
+        ({"models__b": {"repo": "a/b", "revisoin": None}}, r"models\.b\.revisoin: .*did you mean models\.b\.revision\?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_problem_and_remedy(read, changes, line):
+    with pytest.raises(UserError) as error:
+        read(**changes)
+    assert re.search(rf"params\.yaml: {line}", str(error.value)) or re.search(rf"params\.yaml: .*{line}", str(error.value)), str(
+        error.value
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_two_mistakes_are_two_lines(read):
+    with pytest.raises(UserError) as error:
+        read(training__weight_decay=-1.0, mix__strategy="random")
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"profile": "nordic"}, r"models\.norbert3-base\.revision, datasets\.nli\.revision.*: no revision is set.*make pin"),
+        ({"datasets__sample-nli__path": "somewhere"}, r"datasets\.sample-nli: has path and sample; give one of"),
+        (
+            {"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
+            r"datasets\.mine\.path: /nowhere/at/all does not exist; ",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
+            r"evaluation\.sets\.mine\.path: .*does not exist",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual"}},
+            r"evaluation\.sets\.mine: a benchmark of MTEB is of kind nanobeir and needs the subset",
+        ),
+        (
+            {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
+            r"evaluation\.sets\.mine: has path and benchmark; give one of",
+        ),
+        (
+            {"model__base_model": "./nowhere"},
+            r"model\.base_model: \./nowhere is neither an entry of models nor a folder; use one of norbert3",
+        ),
+        ({"model__base_model": "ltg/norbert3-base"}, r"model\.base_model: .*; write norbert3-base, its name there"),
+        ({"model__base_model": "norbert-base"}, r"model\.base_model: .*; did you mean norbert3-base\?"),
+        ({"model__base_model": "a/b"}, r"model\.base_model: .*; give it an entry, b: \{repo: a/b\}, run `make pin`"),
+        ({"models__b": {"repo": "a/b", "path": "."}}, r"models\.b: must have either repo"),
+        ({"models__b": {"trust_remote_code": True}}, r"models\.b: must have either repo"),
+        ({"models__made": {"repo": "a/b"}}, r"models\.made: this name stands for"),
+        ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, r"models\.b\.path: /nowhere/at/all is not a folder"),
+        ({"models__b": {"path": "/"}, "model__base_model": "b"}, r"models\.b\.path: / holds no model"),
+        ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
+        ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
+        (
+            {"loss__target_active_dims": 200, "loss__document_regularizer_weight": 0.0},
+            r"loss\.target_active_dims: is 200, which steers loss\.document_regularizer_weight, and that is 0",
+        ),
+        (
+            {"loss__query_target_active_dims": 20, "loss__query_regularizer_weight": 0.0},
+            r"loss\.query_target_active_dims: is 20, which steers loss\.query_regularizer_weight",
+        ),
+        ({"model__attn_implementation": "flash_attention_2"}, r"model\.attn_implementation: is flash_attention_2, which takes no float32"),
+        ({"training__bf16": True, "training__fp16": True}, r"training\.fp16: is true while training\.bf16"),
+        ({"hub__push": True}, r"hub\.model_id: has no value while hub\.push is true"),
+        (
+            {"architecture": "csr", "model__base_model": "norbert3-base"},
+            r"model\.base_model: csr cannot build on norbert3-base",
+        ),
+        ({"evaluation__mteb_path": "/nowhere/at/all"}, r"evaluation\.mteb_path: /nowhere/at/all is no folder"),
+    ],
+)
+def test_what_single_values_cannot_show_is_checked_across_them(read, changes, line):
+    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+
+
+def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_lm_head(read, tmp_path):
+    sparse, headless = tmp_path / "sparse", tmp_path / "headless"
+    for folder, architectures in ((sparse, ["BertForMaskedLM"]), (headless, ["BertModel"])):
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"architectures": ["{architectures[0]}"]}}')
+    (sparse / "modules.json").write_text('[{"type": "sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling"}]')
+    [mistake] = check(read(architecture="csr", model__base_model=str(sparse)), {})
+    assert "csr cannot build on" in mistake
+    [mistake] = check(read(architecture="splade", model__base_model=str(headless)), {})
+    assert "needs a masked-LM head" in mistake
+
+
+CODE = '{"architectures": ["XForMaskedLM"], "auto_map": {"AutoConfig": "configuration_x.XConfig"}}'
+
+
+def local_model(folder: Path, positions: int = 512) -> Path:
+    """What resolve reads of a model: a configuration, and weights with a table of positions."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertForMaskedLM"]}))
+    save_file({"bert.embeddings.position_embeddings.weight": np.zeros((positions, 2), np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+            "Git LFS pointer in place",
+        ),
+        (lambda folder: (folder / "model.safetensors").unlink(), r"has no model\.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("{"), r"config\.json that is not valid JSON"),
+        (
+            lambda folder: (folder / "config.json").write_text(CODE),
+            "needs Python code of its own, .*set trust_remote_code to true in its entry",
+        ),
+    ],
+)
+def test_a_local_model_is_looked_at_before_anything_runs(read, change, line, tmp_path):
+    folder = local_model(tmp_path / "model")
+    settings = {"mining__method": "model", "mining__model": "b", "models__b": {"path": str(folder)}}
+    for asked in ({"model__base_model": str(folder)}, settings, {"mining__cross_encoder": str(folder)}):
+        assert not [*check(read(**asked), {})]
+    change(folder)
+    for key, asked in {
+        "model.base_model": {"model__base_model": str(folder)},
+        "models.b": settings,
+        "mining.cross_encoder": {"mining__cross_encoder": str(folder)},
+    }.items():
+        [mistake] = check(read(**asked), {})
+        assert re.search(rf"^{key}: {folder} .*{line}", mistake) and "\n" not in mistake
+
+
+def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = {"models__b": {"repo": "a/b", "revision": "0" * 40}, "model__base_model": "b"}
+    folder = local_model(tmp_path / "models/base", positions=64)
+    assert not [*check(read(**entry, model__max_seq_length=65), {})]  # no manifest: nobody knows what this is
+    (folder / "manifest.json").write_text(json.dumps({"repo": "a/b", "revision": "0" * 40}))
+    assert not [*check(read(**entry, model__max_seq_length=64), {})]
+    [mistake] = check(read(**entry, model__max_seq_length=65), {})
+    assert re.search(r"^model\.max_seq_length must be at most 64, .* a/b \(models\.b\), got 65; make it smaller", mistake)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
+    assert not [*check(read(**entry, architecture="csr", model__max_seq_length=64), {})]
+    [mistake] = check(read(**entry, model__max_seq_length=64), {})
+    assert "model.base_model: splade needs a masked-LM head, and b is BertModel" in mistake
+    other = entry | {"models__b": {"repo": "a/b", "revision": "1" * 40}}
+    assert not [*check(read(**other, model__max_seq_length=65), {})]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"mining__method": "model"}, r"mining\.model: has no value while mining\.method is model; "),
+        ({"mining__method": "model", "mining__model": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
+        (
+            {"mining__method": "model", "mining__model": "./nowhere"},
+            r"mining\.model: \./nowhere is neither an entry of models nor a folder",
+        ),
+        ({"mining__cross_encoder": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
+        ({"mining__datasets": ["sample-nlj"]}, r"mining\.datasets: sample-nlj is no data set; "),
+        ({"mining__negatives": 5, "mining__range_min": 97}, r"mining\.range_max: leaves no room for 5 negatives"),
+        (
+            {"training__mini_batch_size": 4, "training__gradient_checkpointing": True},
+            r"training\.mini_batch_size: .*gradient_checkpointing",
+        ),
+        ({"training__mini_batch_size": 4, "architecture": "csr"}, r"training\.mini_batch_size: is set, and csr has no cached loss; "),
+    ],
+)
+def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, line):
+    [mistake] = check(read(**changes), {})
+    assert re.search(line, mistake) and "\n" not in mistake
+
+
+def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
+    off = resolve(read())
+    assert set(map(str, off["mine"].values())) == {"{'chosen': False}"}
+    assert all(off["download_models"][name] == {"chosen": False} for name in ("base", "miner", "cross-encoder"))
+    bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
+    assert bm25["download_models"] == off["download_models"]
+    assert [name for name, values in bm25["mine"].items() if values["chosen"]] == ["sample-qa"]  # norquad is not of this profile
+    assert bm25["mine"]["sample-qa"] == {
+        "chosen": True, "method": "bm25", "negatives": 1, "relative_margin": 0.05, "range_min": 0, "range_max": 100,
+    }  # fmt: skip
+    assert bm25["mix"] == off["mix"] and bm25["train"] == off["train"]
+
+
+def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    pinned = {"repo": "a/b", "branch": "refs/pr/1", "revision": "0" * 40, "trust_remote_code": True}
+    models = {"models__b": pinned, "models__c": {"path": str(tmp_path)}}
+    params = read(**models, model__base_model="b", mining__method="model", mining__model="c", mining__cross_encoder=str(tmp_path))
+    assert not [*check(params, {})]
+    resolved = resolve(params)
+    local = {"repo": None, "revision": None, "path": str(tmp_path), "trust_remote_code": False}
+    assert resolved["download_models"] == {
+        "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
+        "miner": {"chosen": True, "key": "models.c", **local},
+        "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
+        "architecture": "splade",
+        "max_seq_length": 128,
+    }
+    assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
+    assert resolved["evaluate"]["trust_remote_code"] is True
+    assert resolved["mine"]["sample-qa"]["miner"] == resolved["mine"]["sample-qa"]["cross_encoder"] == {"trust_remote_code": False}
+
+
+def test_distillation_tells_mix_that_it_needs_scores(read):
+    assert [resolve(read(loss__distillation=kind))["mix"]["scored"] for kind in ("none", "margin_mse", "kl")] == [False, True, True]
+
+
+def test_a_push_is_refused_inside_dvc_exp_run(read):
+    params = read(hub__push=True, hub__model_id="me/model")
+    assert list(check(params, {})) == []
+    [mistake] = check(params, {"DVC_EXP_NAME": "odd-name"})
+    assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+
+
+def test_a_value_of_another_architecture_changes_no_stage(read):
+    before = resolve(read(architecture="splade"))
+    assert resolve(read(architecture="splade", model__k=7, loss__contrastive_weight=3.0)) == before
+
+
+def test_a_profile_that_does_not_use_a_set_and_a_set_that_is_disabled_leave_it_out(read):
+    assert resolve(read())["download"]["nli"] == {"chosen": False}
+    assert resolve(read(**{"datasets__sample-nli__enabled": False}))["mix"]["datasets"].keys() == {
+        "sample-qa",
+        "sample-ddsc",
+        "sample-esci",
+    }
+    assert "mine" in resolve(read(datasets__mine={"kind": "beir", "path": "/"}))["mix"]["datasets"]
+
+
+def changed(before: Params, after: Params) -> set[str]:
+    """Stages that see another value."""
+    old, new = resolve(before), resolve(after)
+    return {stage for stage in old if old[stage] != new[stage]}
+
+
+def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
+    assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
+
+
+def test_the_mix_reruns_neither_download_nor_format(read):
+    for change in ({"mix__strategy": "proportional"}, {"mix__stopping": "first_exhausted"}, {"datasets__sample-qa__max_rows": 100}):
+        assert changed(read(), read(**change)) == {"mix"}
+
+
+def test_a_new_data_set_downloads_and_formats_only_itself(read):
+    before, after = resolve(read()), resolve(read(datasets__mine={"kind": "beir", "path": "/"}))
+    for stage in ("download", "format"):
+        assert {name for name in after[stage] if after[stage][name] != before[stage].get(name)} == {"mine"}
+
+
+def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):
+    assert resolve(read())["download_eval"]["nanobeir-no"] == {"chosen": False}
+    stages = resolve(read(profile="nordic"))
+    assert {name for name, entry in stages["download_eval"].items() if entry["chosen"]} == {"nanobeir-no", "nanobeir-sv"}
+    assert stages["download_eval"]["nanobeir-no"]["subset"] == "no"
+    assert stages["evaluate"]["sets"]["nanobeir-no"] == {"kind": "nanobeir", "language": "nb", "split": None}
+    assert set(stages["mix"]["evaluation_sets"]) == {"nanobeir-no", "nanobeir-sv"}
+
+
+def test_a_licence_is_for_the_push_alone(read):
+    entry = {"kind": "beir", "path": "/"}
+    assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}
+    assert resolve(read(datasets__mine={**entry, "license": "mit"}))["push"]["datasets"]["mine"]["license"] == "mit"
+
+
+def test_the_profile_for_own_data_takes_nothing_of_the_sample(read):
+    stages = resolve(read(profile="own"))
+    assert [name for name, entry in stages["download"].items() if entry["chosen"]] == ["my-search"]
+    assert [name for name, entry in stages["download_eval"].items() if entry["chosen"]] == ["my-search"]
+    assert stages["train"]["model"]["base_model"] == "made" and not stages["evaluate"]["mteb"]
+    assert not resolve(read())["download"]["my-search"]["chosen"]
+
+
+def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    paths = {"datasets__my-search__path": str(tmp_path), "evaluation__sets__my-search__path": str(tmp_path)}
+    models = {"model__base_model": str(tmp_path), "mining__method": "model", "mining__model": str(tmp_path)}
+    tasks = {"evaluation__mteb": ["NorQuadRetrieval"], "evaluation__mteb_path": str(tmp_path)}
+    params = read(profile="own", mining__cross_encoder=str(tmp_path), **paths, **models, **tasks)
+    keys = own_paths(params)
+    assert keys["evaluation.mteb_path (NorQuadRetrieval)"] == tmp_path / "NorQuadRetrieval"
+    before, after = resolve(params, dict.fromkeys(keys, "a")), resolve(params, dict.fromkeys(keys, "b"))
+    assert {stage for stage in before if before[stage] != after[stage]} == {
+        "download", "download_eval", "download_mteb", "download_models",
+    }  # fmt: skip
+    assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
+    assert before["download_mteb"]["digests"] == ["a"]
+    assert [before["download_models"][name]["digest"] for name in ("base", "miner", "cross-encoder")] == ["a", "a", "a"]
+    assert own_paths(read()) == {}
+    assert not any("digest" in entry for entry in resolve(read())["download"].values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, r"datasets: nli and NLI differ in upper and lower case only"),
+        ({"datasets__mine": {"kind": "beir", "path": "."}}, r"datasets\.mine\.path: \. contains the checkout"),
+        ({"datasets__mine": {"kind": "beir", "path": "/"}}, r"datasets\.mine\.path: / contains the checkout"),
+        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, r"datasets\.mine\.path: data/formatted is replaced by later"),
+    ],
+)
+def test_names_that_differ_in_case_and_paths_that_change_with_every_run_are_refused(read, monkeypatch, changes, line):
+    monkeypatch.chdir(ROOT)
+    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+
+
+def test_stages_and_reserved_words_of_yaml_are_names_like_others(read, monkeypatch):
+    entry = {"kind": "beir", "path": "/usr"}
+    params = read(
+        **{f"{table}__{name}": entry for table in ("datasets", "evaluation__sets") for name in ("mine", "mix", "no", "sample-mix")}
+    )
+    assert not [*check(params, {})]
+    assert {"mine", "mix", "no"} <= set(resolve(params)["download"])
+
+
+@pytest.mark.parametrize("name", ["null", "true", "2024"])
+def test_a_name_that_yaml_reads_as_something_else_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=r"datasets\.\w+: cannot be a name, .*; put it in quotes"):
+        read_text(tmp_path, r"^  sample-nli:", f"  {name}:")
+
+
+def test_every_relative_path_starts_at_the_checkout_that_dvc_was_started_in(read, tmp_path, monkeypatch):
+    checkout, copy = tmp_path / "checkout", tmp_path / "checkout/.dvc/tmp/exps/copy"
+    for folder in ("checkout/tasks", "checkout/run/checkpoint-2", "my-search", "checkout/.dvc/tmp/exps/copy"):
+        (tmp_path / folder).mkdir(parents=True)
+    local_model(checkout / "model")
+    (checkout / "run" / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+    monkeypatch.chdir(copy)
+    params = read(
+        profile="own", evaluation__mteb_path="tasks", model__base_model="model", mining__method="model", mining__model="model",
+        mining__cross_encoder="model", training__resume="run/checkpoint-2",
+    )  # fmt: skip
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert len({mistake.partition(": ")[0] for mistake in check(params, {})}) == 7
+    monkeypatch.setenv("DVC_ROOT", str(checkout))
+    assert not [*check(params, {})]
+
+
+def test_broken_yaml_is_one_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: [1\nmodel: }")
+    with pytest.raises(UserError, match="is not YAML") as error:
+        read_params(tmp_path / "params.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_on(read) -> None:
+    off = resolve(read())
+    assert off["train"]["validation"] is None and off["validation"] == {"dev": [], "sets": {}}
+    unused = resolve(read(training__eval_sets=["sample"], training__metric_for_best_model="eval_mean_ndcg@10"))
+    assert unused == off
+    on = resolve(read(training__eval_steps=50, training__eval_sets=["dev", "sample"], training__early_stopping_patience=3))
+    assert on["train"]["validation"] == {
+        "eval_steps": 50,
+        "eval_sets": ["dev", "sample"],
+        "metric_for_best_model": None,
+        "early_stopping_patience": 3,
+        "per_device_eval_batch_size": 32,
+        "languages": ["da", "nb", "nn", "sv"],
+    }
+    assert on["validation"]["dev"] == ["sample-nli", "sample-qa", "sample-ddsc", "sample-esci"]
+    assert on["validation"]["sets"] == {"sample": {"kind": "nanobeir", "language": None, "split": None}}
+    changed = {stage for stage in on if on[stage] != off[stage]}
+    assert changed == {"train", "validation"}
+
+
+@pytest.mark.parametrize(("changes", "line"), [
+    ({"training__early_stopping_patience": 3}, "training.early_stopping_patience: is 3 while nothing is evaluated; set"),
+    ({"training__eval_steps": 15}, "training.eval_steps: is 15, no multiple of training.logging_steps"),
+    ({"training__eval_steps": 50, "training__eval_sets": []}, "training.eval_sets: names no set"),
+    ({"training__eval_steps": 50, "training__eval_sets": ["nanobeir-en"]}, "training.eval_sets: nanobeir-en is no evaluation set of"),
+    ({"training__resume": "checkpoints/none/checkpoint-5"}, "training.resume: checkpoints/none/checkpoint-5 does not exist; name a"),
+    ({"training__resume": "checkpoints"}, "training.resume: checkpoints is not called checkpoint-N; name a"),
+    ({"hub__push": True, "hub__model_id": "me/m", "hub__strategy": "checkpoint", "hub__private": False}, "hub.strategy: is checkpoint"),
+])  # fmt: skip
+def test_mistakes_about_checkpoints_are_one_line_each(read, changes: dict[str, Any], line: str) -> None:
+    [mistake] = check(read(**changes), {})
+    assert mistake.startswith(line) and "; " in mistake
+
+
+def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> None:
+    def settings(**changes: Any) -> dict[str, Any]:
+        return decisive(TrainSettings.model_validate(resolve(read(**changes))["train"]))
+
+    shipped = settings()
+    for changes in (
+        {"seed": 1}, {"training__learning_rate": 2e-3}, {"training__weight_decay": 0.1}, {"training__save_steps": 50},
+        {"training__gradient_accumulation_steps": 2}, {"loss__query_regularizer_weight": 0.0}, {"model__max_seq_length": 64},
+        {"training__eval_steps": 50}, {"architecture": "csr"},
+    ):  # fmt: skip
+        assert settings(**changes) != shipped, changes
+    evaluated = settings(training__eval_steps=50)
+    assert settings(training__eval_steps=50, training__early_stopping_patience=2) != evaluated
+    for changes in (
+        {"training__resume": False}, {"training__save_total_limit": 5}, {"tracking__mlflow": False}, {"training__launcher": "torchrun"},
+        {"training__dataloader_num_workers": 2}, {"training__dataloader_pin_memory": False},
+        {"training__device": "cpu"}, {"training__triton": False},  # resolved ones are part of the fingerprint
+    ):  # fmt: skip
+        assert settings(**changes) == shipped, changes
+    assert settings(hub__push=True, hub__model_id="me/model", hub__strategy="checkpoint") == shipped
+
+
+def test_how_a_training_runs_makes_dvc_train_no_model_anew(read) -> None:
+    tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
+    watched = lambda **changes: {key: resolve(read(**changes))["train"][key] for key in tracked}  # noqa: E731
+    for changes in ({"resume": False}, {"save_total_limit": 5}, {"launcher": "torchrun"}, {"dataloader_num_workers": 2}):
+        assert watched(**{f"training__{key}": value for key, value in changes.items()}) == watched(), changes
+    assert watched(training__num_threads=1) != watched()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_deleted(read, monkeypatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert "training.device: is mps, which this machine does not have; use auto or cpu" in list(check(read(training__device="mps"), {}))
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert not [mistake for mistake in check(read(training__device="mps"), {}) if "device" in mistake]
+
+
+def test_resume_is_true_false_or_a_path(read) -> None:
+    with pytest.raises(UserError, match=r"training\.resume: is 3; use true, false or the path of a checkpoint-N"):
+        read(training__resume=3)
+
+
+def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> None:
+    hub = {"hub__push": True, "hub__model_id": "me/model"}
+    assert resolve(read(**hub))["train"]["upload"] is None
+    wanted = read(**hub, hub__strategy="checkpoint")
+    assert resolve(wanted)["train"]["upload"] == {"model_id": "me/model"}
+    tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
+    assert "upload" not in tracked and "validation" in tracked
+    [mistake] = check(wanted, {"DVC_EXP_NAME": "x"})
+    assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+
+
+@pytest.mark.parametrize("base", ["made", "norbert4-embedding", "a/folder"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_value_that_dvc_watches_is_written_whatever_the_choice(read, architecture, base):
+    resolved = resolve(read(architecture=architecture, model__base_model=base))
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    for stage in (stage.get("do", stage) for stage in stages):
+        for watched in stage.get("params", []):
+            for file, keys in watched.items():
+                missing = [key for key in keys if "$" not in key and key not in resolved[Path(file).stem]]
+                assert not missing, f"{stage['cmd']}: {missing}"
+
+
+def test_a_batch_grows_with_the_processes_only_where_they_gather(read) -> None:
+    processes = {"training__launcher": "torchrun", "training__num_processes": 4}
+    assert resolve(read(**processes))["mix"]["batch_size"] == 32
+    assert resolve(read(**processes, training__gather_negatives=True))["mix"]["batch_size"] == 128
+
+
+def test_several_processes_need_a_launcher(read) -> None:
+    params = read(training__num_processes=2)
+    assert any(line.startswith("training.launcher: is none") for line in check(params, {}))
+    assert not any("launcher" in line for line in check(read(training__num_processes=2, training__launcher="torchrun"), {}))
+
+
+def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None:
+    processes = {"training__launcher": "torchrun", "training__num_processes": 2, "training__mini_batch_size": 8}
+    [mistake] = check(read(**processes), {})
+    assert mistake.startswith("training.mini_batch_size: is set while each process has batches of its own")
+    assert not [*check(read(**processes, training__gather_negatives=True), {})]
+
+
+@pytest.mark.parametrize("name", ["mean", "dev", "NanoBEIR_mean_dot"])
+def test_an_evaluation_set_cannot_have_a_name_that_stands_for_something_else(read, name):
+    with pytest.raises(UserError, match=rf"evaluation\.sets\.{name}: '{name}' cannot be the name of an evaluation set.*; rename the set"):
+        read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere", "enabled": False}})
+
+
+def test_a_task_of_mteb_is_named_once(read):
+    params = read(profile="nordic", evaluation__mteb=["SNLRetrieval", "SweFaqRetrieval", "SNLRetrieval"])
+    assert any(line.startswith("evaluation.mteb: names SNLRetrieval more than once") for line in check(params, {}))
+
+
+def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_given(read):
+    entry = {"kind": "beir", "path": "somewhere", "split": "test"}
+    resolved = resolve(
+        read(evaluation__sets__a=entry | {"unknown_ids": 0.5}, evaluation__sets__b=entry, datasets__c=entry | {"unknown_ids": 0.5})
+    )
+    for stage, key in (("mix", "evaluation_sets"), ("evaluate", "sets")):
+        assert resolved[stage][key]["a"]["unknown_ids"] == 0.5
+        assert "unknown_ids" not in resolved[stage][key]["b"]
+    assert resolved["format"]["c"]["unknown_ids"] == 0.5
+    with pytest.raises(UserError, match=r"evaluation\.sets\.a\.unknown_ids: is 1\.5"):
+        read(evaluation__sets__a=entry | {"unknown_ids": 1.5})

@@ -1,0 +1,165 @@
+"""Texts that go through the transformer in groups of like lengths give the loss and gradients of the whole batch, with less padding."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+from sentence_transformers.base.modules import Router, Transformer
+from torch import nn
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.fast.length_groups import left_whole, length_groups
+from stages.encoders.fast.splade_head import attach
+from tests.conftest import SENTENCES
+from tests.watching import watched
+
+OPTIONS = Options(max_seq_length=60, hidden_dim=128, k=8, k_aux=16, query_regularizer_weight=0.02, document_regularizer_weight=0.03)
+QUERIES = [text.split()[0] for text in SENTENCES]
+DOCUMENTS = [" ".join([*SENTENCES, *SENTENCES][row : row + 1 + row % 4]) for row in range(len(SENTENCES))]
+COLUMNS = [QUERIES, DOCUMENTS, DOCUMENTS[3:] + DOCUMENTS[:3]]
+
+
+@pytest.fixture(params=["splade", "inference-free-splade", "csr"])
+def architecture(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def model(architecture: str, base: Path) -> SparseEncoder:
+    torch.manual_seed(1)
+    made = get_encoder(architecture).build(base, OPTIONS, SENTENCES).to("cpu", torch.float64)
+    for module in made.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    attach(made)
+    return made.train()
+
+
+def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, torch.Tensor]:
+    """The terms of the loss, and all gradients."""
+    loss = get_encoder(architecture).make_loss(model, Options(**{**vars(OPTIONS), **options}))
+    tasks = ["query", "document", "document"]
+    routed = isinstance(model[0], Router)
+    features = [
+        model.preprocess(texts, prompt=model.prompts.get(task), task=task) | ({"task": task} if routed else {})
+        for texts, task in zip(COLUMNS, tasks, strict=True)
+    ]
+    terms: dict[str, torch.Tensor] = loss(features, None)
+    model.zero_grad()
+    torch.stack(list(terms.values())).sum().backward()
+    return {name: term.detach() for name, term in terms.items()} | {
+        name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
+    }
+
+
+def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, check_dtype=False, rtol=1e-7, atol=1e-12)  # GradCache has float32 terms
+
+
+def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncoder) -> None:
+    with watched(model) as whole:
+        expected = step(architecture, model)
+    with length_groups(model, 8), watched(model) as parts:
+        found = step(architecture, model)
+    assert sum(rows for rows, _ in parts) == sum(rows for rows, _ in whole)
+    assert sum(rows * width for rows, width in parts) < 0.75 * sum(rows * width for rows, width in whole)
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, model: SparseEncoder) -> None:
+    words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
+    lookups: list[torch.Tensor] = []
+    original = torch.nn.functional.embedding
+
+    def embedding(ids: torch.Tensor, weight: torch.Tensor, *others: Any, **options: Any) -> torch.Tensor:
+        lookups.extend([ids] if weight is words.weight else [])
+        return original(ids, weight, *others, **options)
+
+    with pytest.MonkeyPatch.context() as patch, length_groups(model, 8):
+        patch.setattr("torch.nn.functional.embedding", embedding)
+        step(architecture, model)
+    assert len(lookups) == 1
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_queries_join_the_documents_unless_they_have_another_prompt(architecture: str, model: SparseEncoder) -> None:
+    texts = sum(map(len, COLUMNS))
+    for prompts, passes in (({}, [texts]), ({"query": "spørsmål: ", "document": "tekst: "}, [len(QUERIES), texts - len(QUERIES)])):
+        model.prompts = prompts
+        with watched(model) as whole:
+            expected = step(architecture, model)
+        with length_groups(model, 100_000), watched(model) as seen:
+            found = step(architecture, model)
+        assert [rows for rows, _ in whole] == [len(QUERIES), texts - len(QUERIES)]
+        assert [rows for rows, _ in seen] == passes
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"], indirect=True)
+def test_so_it_is_by_gradcache_and_with_gradient_checkpointing(architecture: str, model: SparseEncoder) -> None:
+    expected = step(architecture, model)
+    with length_groups(model, 8):
+        assert_same(step(architecture, model, mini_batch_size=3), expected)
+        next(module for module in model.modules() if isinstance(module, Transformer)).model.gradient_checkpointing_enable()
+        assert_same(step(architecture, model), expected)
+
+
+def test_a_copy_of_a_grouped_model_uses_its_own_weights(architecture: str, model: SparseEncoder) -> None:
+    with length_groups(model, 8):
+        other = copy.deepcopy(model)
+        expected = step(architecture, model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        assert_same(step(architecture, other), expected)
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_texts_stay_together_where_splitting_does_not_pay_and_outside_training(model: SparseEncoder) -> None:
+    features = model.preprocess(DOCUMENTS)
+    whole = [tuple(features["input_ids"].shape)]
+    for saving, training in ((0, True), (100_000, True), (1, False)):
+        with length_groups(model.train(training), saving), watched(model) as seen:
+            model(dict(features))
+        assert seen == whole
+    with watched(model.train()) as seen:
+        model(dict(features))
+    assert seen == whole
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_together(base: Path, architecture: str) -> None:
+    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES).to("cpu").train()
+    with length_groups(model, 1), watched(model) as seen:
+        model(model.preprocess(DOCUMENTS))
+    assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+    assert left_whole(model) == {"0": "it has the stock SPLADE head, whose logits are too large to put together"}
+    attach(model)
+    assert not left_whole(model)
+
+
+@pytest.mark.parametrize("architecture", ["csr"], indirect=True)
+def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: SparseEncoder) -> None:
+    next(module for module in model.modules() if isinstance(module, Transformer)).config.output_hidden_states = True
+    with length_groups(model, 1), watched(model) as seen:
+        found = model(model.preprocess(DOCUMENTS))
+    assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+    assert len(found["all_layer_embeddings"]) == 2
+
+
+@pytest.mark.parametrize("architecture", ["splade"], indirect=True)
+def test_padding_on_the_left_is_left_alone(model: SparseEncoder) -> None:
+    features = {key: value.flip(1) if key != "token_type_ids" else value for key, value in tensors(model.preprocess(DOCUMENTS)).items()}
+    with length_groups(model, 1), watched(model) as seen:
+        model(features)
+    assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
+
+
+def tensors(features: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in features.items() if isinstance(value, torch.Tensor)}

@@ -1,0 +1,94 @@
+"""What a step learns from, by one knob each: GradCache, a teacher's scores, several negatives."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sentence_transformers import SparseEncoder
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.csr import SCALE
+from stages.encoders.fast.splade_head import attach
+from tests.conftest import SENTENCES
+
+SIZES = {"max_seq_length": 32, "hidden_dim": 128, "k": 8, "k_aux": 16}
+WEIGHTS = {"query_regularizer_weight": 1e-2, "document_regularizer_weight": 1e-2}
+ARCHITECTURES = ("splade", "inference-free-splade", "csr")
+COLUMNS = ("anchor", "positive", "negative", "negative_2")
+
+
+def step(architecture: str, base: Path, columns: int = 3, scores: torch.Tensor | None = None, **knobs: Any) -> tuple[SparseEncoder, Any]:
+    """A model after one backward pass over a batch of two rows more than the mini-batch, dropout on, and the terms of its loss."""
+    torch.manual_seed(3)
+    encoder, options = get_encoder(architecture), Options(**SIZES, **WEIGHTS, **knobs)
+    model = encoder.build(base, options, SENTENCES).train()
+    attach(model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # each way of encoding a batch draws other masks
+    features = []
+    for place, name in enumerate(COLUMNS[:columns]):
+        task = "query" if name == "anchor" else "document"
+        texts = [SENTENCES[(row + 2 * place) % len(SENTENCES)][: 60 - 7 * row] for row in range(5)]
+        features.append(model.preprocess(texts, task=task) | ({"task": task} if encoder.routed else {}))
+    terms = encoder.make_loss(model, options)(features, scores)
+    sum(terms.values()).backward()
+    return model, {name: term.item() for name, term in terms.items()}
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])
+@pytest.mark.parametrize("distillation", ["none", "kl"])
+def test_gradcache_gives_the_loss_and_gradients_of_the_whole_batch(architecture: str, distillation: str, base: Path) -> None:
+    scores = torch.rand(5, 2, generator=torch.Generator().manual_seed(1)) if distillation == "kl" else None
+    whole, loss = step(architecture, base, scores=scores, distillation=distillation)
+    cached, cached_loss = step(architecture, base, scores=scores, distillation=distillation, mini_batch_size=2)
+    assert cached_loss == pytest.approx(loss, abs=1e-5)
+    reached = 0
+    for (name, one), other in zip(whole.named_parameters(), cached.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None:
+            torch.testing.assert_close(other.grad, one.grad, rtol=1e-5, atol=1e-5, msg=name)
+            reached += int(one.grad.abs().max() > 1e-4)
+    assert reached > 5
+
+
+def test_gradcache_encodes_no_more_texts_at_once_than_the_mini_batch(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    forward = SparseEncoder.forward
+    monkeypatch.setattr(
+        SparseEncoder, "forward", lambda self, inputs, **kw: sizes.append(len(inputs["input_ids"])) or forward(self, inputs, **kw)
+    )
+    step("splade", base, mini_batch_size=2)
+    assert max(sizes) == 2 and len(sizes) == 2 * 3 * 3  # twice, three columns, five texts by two
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_negative_of_a_row_takes_part(architecture: str, base: Path) -> None:
+    one, two = (step(architecture, base, columns=columns)[1]["base_loss"] for columns in (3, 4))
+    assert one < two  # one more document to tell the positive from
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("distillation", ["margin_mse", "kl"])
+@pytest.mark.parametrize("columns", [3, 4])
+def test_distillation_is_the_formula_on_dot_products(architecture: str, distillation: str, columns: int, base: Path) -> None:
+    teacher = torch.rand(5, columns - 1, generator=torch.Generator().manual_seed(1)) * 4
+    model, terms = step(architecture, base, columns=columns, scores=teacher, distillation=distillation)
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    queries, *documents = (embeddings(model, place) for place in range(columns))
+    student = torch.stack([(queries * each).sum(dim=1) for each in documents], dim=1) * (SCALE if architecture == "csr" else 1)
+    if distillation == "margin_mse":
+        expected = F.mse_loss(student[:, :1] - student[:, 1:], teacher[:, :1] - teacher[:, 1:])
+    else:
+        expected = 4 * F.kl_div((student / 2).log_softmax(1), (teacher / 2).softmax(1), reduction="batchmean")
+    assert terms["base_loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def embeddings(model: SparseEncoder, place: int) -> torch.Tensor:
+    texts = [SENTENCES[(row + 2 * place) % len(SENTENCES)][: 60 - 7 * row] for row in range(5)]
+    encode = model.encode_query if place == 0 else model.encode_document
+    found = encode(texts, convert_to_sparse_tensor=False)
+    assert isinstance(found, torch.Tensor)
+    return found

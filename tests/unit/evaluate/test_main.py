@@ -1,0 +1,113 @@
+"""The evaluate stage on a tiny model and a small set."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.evaluate import __main__ as evaluate
+from stages.runtime.errors import UserError
+from tests import tiny_models
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> evaluate.EvaluateSettings:
+    """Those of a checkout with a model and the set `mine`, one of whose 12 judgements is of a document that does not exist."""
+    tiny_models.save(tmp_path / "models" / "final", "splade")
+    (tmp_path / "models" / "scores.json").write_text("{}")
+    folder = tmp_path / "data" / "eval" / "mine"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "title": "", "text": "en bok"}) + "\n")
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{i}", "text": "bok"}) + "\n" for i in range(11)))
+    rows = "".join(f"q{i}\td\t1\n" for i in range(11))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
+    monkeypatch.chdir(tmp_path)
+    return evaluate.EvaluateSettings(
+        batch_size=2,
+        trust_remote_code=False,
+        device="cpu",
+        mteb=[],
+        active_dims=[],
+        sets={"mine": evaluate.ScoredSet(kind="beir", split=None, language=None)},
+    )
+
+
+def run_out(*_: object, **__: object) -> NoReturn:
+    torch.empty(2**60)
+    raise AssertionError("no memory holds that")
+
+
+def test_a_set_is_scored_without_a_request_and_what_is_ignored_of_it_is_printed_and_counted(
+    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[Any] = []
+
+    def refuse(*arguments: Any, **_: Any) -> Any:
+        tried.append(arguments)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    metrics, _ = evaluate.evaluate(settings)
+    assert tried == []
+    assert metrics["mine"]["ndcg@10"] == 1.0 and metrics["mine"]["qrels_with_unknown_ids"] == 1
+    printed = capsys.readouterr().out
+    assert "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored" in printed
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        (
+            "sentence_transformers.SparseEncoder.encode_query",
+            r"while scoring mine; halve evaluation\.per_device_eval_batch_size, then model",
+        ),
+        ("sentence_transformers.SparseEncoder.__init__", r"while loading the model; use a smaller model, or set training\.device to cpu"),
+        ("stages.retrieval.bm25.retrieve", "while scoring mine; "),
+        ("stages.evaluate.terms.explain", "while explaining queries; "),
+    ],
+)
+def test_out_of_memory_names_the_set_and_what_to_turn(
+    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, place: str, line: str
+) -> None:
+    monkeypatch.setattr(place, run_out)
+    with pytest.raises(UserError, match=f"^evaluation: out of memory {line}"):
+        evaluate.evaluate(settings)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_no_memory_for_an_array_is_told_alike(
+    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("stages.retrieval.bm25.retrieve", fail)
+    with pytest.raises(UserError, match=r"^evaluation: out of memory while scoring mine"):
+        evaluate.evaluate(settings)
+
+
+def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_number_changes(
+    settings: evaluate.EvaluateSettings, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def untrained(device: str) -> SparseEncoder:
+        asked.append(device)
+        return SparseEncoder(str(tiny_models.save(tmp_path / "untrained", "splade")), device=device)
+
+    larger = tmp_path / "data" / "eval" / "larger"
+    shutil.copytree(tmp_path / "data" / "eval" / "mine", larger)
+    with (larger / "corpus.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"_id": "e", "title": "", "text": "en avis"}) + "\n")
+    two = settings.model_copy(update={"sets": {"larger": settings.sets["mine"], **settings.sets}})
+    plain, _ = evaluate.evaluate(two)
+    scored, _ = evaluate.evaluate(two, untrained)
+    assert asked == ["cpu"]
+    assert scored["mine"].pop("untrained_ndcg@10") == 1.0
+    assert scored == plain

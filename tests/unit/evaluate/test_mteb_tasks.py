@@ -1,0 +1,308 @@
+"""Tasks in MTEB's form from local files, with every way to the network closed."""
+
+import random
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import mteb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sentence_transformers import SparseEncoder
+
+from stages.download.benchmark import lay_out, part_patterns
+from stages.evaluate.mteb_tasks import benchmark_tasks, evaluate_mteb, required_datasets, task_texts
+from stages.evaluate.sparsifying import sparsifying_cost
+from stages.retrieval import bm25
+from stages.retrieval.scores import score
+from stages.retrieval.scoring import evaluate
+from stages.retrieval.sets import RetrievalSet, load_nanobeir
+from stages.runtime.errors import UserError
+
+README = """---
+configs:
+- config_name: corpus
+  data_files: [{split: test, path: corpus/test-*}]
+- config_name: queries
+  data_files: [{split: test, path: queries/test-*}]
+- config_name: qrels
+  data_files: [{split: test, path: qrels/test-*}]
+---
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Refuse and note every look-up and connection: libraries swallow the error and go on with what they have."""
+    tried: list[Any] = []
+
+    def refuse(*arguments: Any, **_: Any) -> Any:
+        tried.append(arguments)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert tried == []
+
+
+def write(path: Path, columns: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.fixture
+def swedn(binary_set: RetrievalSet, tmp_path: Path) -> Path:
+    """`binary_set` as the data set of SwednRetrieval: one folder each for corpus, queries and qrels."""
+    folder = tmp_path / "SwednRetrieval"
+    titles = [text.split()[0] for text in binary_set.corpus.values()]
+    texts = [" ".join(text.split()[1:]) for text in binary_set.corpus.values()]
+    write(folder / "corpus/test-0.parquet", {"_id": list(binary_set.corpus), "title": titles, "text": texts})
+    queries = {"_id": list(binary_set.queries), "text": list(binary_set.queries.values())}
+    write(folder / "queries/test-0.parquet", queries)
+    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
+    qrels = {"query-id": [q for q, _ in pairs], "corpus-id": [d for _, d in pairs], "score": [1] * len(pairs)}
+    write(folder / "qrels/test-0.parquet", qrels)
+    (folder / "README.md").write_text(README)
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference_free", "csr"])
+def test_mtebs_score_is_our_score_on_the_same_data(
+    architecture: str, swedn: Path, binary_set: RetrievalSet, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(architecture)
+    [result] = evaluate_mteb(model, "SwednRetrieval", swedn)
+    ours = evaluate(model, binary_set).metrics
+    assert result.name == "SwednRetrieval"
+    assert result.metrics["ndcg@10"] == round(ours["ndcg@10"], 5)  # mteb rounds these two
+    assert result.metrics["recall@100"] == round(ours["recall@100"], 5)
+    rest = ["mrr@10", "query_active_dims", "corpus_active_dims", "flops"]
+    assert [result.metrics[key] for key in rest] == pytest.approx([ours[key] for key in rest], abs=1e-6)
+    baseline = score(bm25.retrieve(binary_set), binary_set.qrels)["ndcg@10"]
+    assert result.bm25_ndcg == pytest.approx(baseline, abs=1e-9)
+
+
+def test_a_csr_model_has_what_sparsifying_cost_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+    [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
+    cost = sparsifying_cost(csr, binary_set, [2, 8])
+    assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
+
+
+def test_queries_and_documents_go_by_their_own_routes(
+    inference_free: SparseEncoder, swedn: Path, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
+    for route, texts in seen.items():
+        encode = getattr(inference_free, route)
+
+        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
+            _texts.extend(batch)
+            return _encode(batch, *args, **settings)
+
+        monkeypatch.setattr(inference_free, route, note)
+    evaluate_mteb(inference_free, "SwednRetrieval", swedn)
+    assert seen["encode_query"] == list(binary_set.queries.values())
+    assert seen["encode_document"] == list(binary_set.corpus.values())
+
+
+@pytest.mark.parametrize(("task", "leaves_out"), [("ArguAna", True), ("SwednRetrieval", False)])
+def test_a_query_that_is_a_document_is_left_out_where_mteb_does_so(
+    splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet, task: str, leaves_out: bool
+) -> None:
+    corpus = binary_set.corpus | binary_set.queries
+    write(swedn / "corpus/test-0.parquet", {"_id": list(corpus), "text": list(corpus.values())})
+    [result] = evaluate_mteb(splade, task, swedn)
+    whole = replace(binary_set, corpus=corpus, own=frozenset(binary_set.queries) if leaves_out else frozenset())
+    assert result.metrics["ndcg@10"] == pytest.approx(evaluate(splade, whole).metrics["ndcg@10"], abs=1e-5)
+    assert result.bm25_ndcg == pytest.approx(score(bm25.retrieve(whole), whole.qrels)["ndcg@10"], abs=1e-9)
+
+
+def test_task_with_a_loader_of_its_own_runs_from_its_native_rows(splade: SparseEncoder, tmp_path: Path) -> None:
+    """NorQuadRetrieval makes its corpus from contexts and answers, and finds both relevant."""
+    drawn = random.Random(5)
+    words = ["fjellhus", "havtur", "skogvann", "bytur", "veivann", "snehus", "snetur"]
+    contexts = [" ".join(drawn.choices(words, k=8)) for _ in range(12)]
+    rows = {
+        "question": [" ".join(drawn.choices(words, k=3)) for _ in contexts],
+        "context": contexts,
+        "answers": [{"text": [" ".join(context.split()[:2]) + f" {i}"], "answer_start": [0]} for i, context in enumerate(contexts)],
+    }
+    write(tmp_path / "norquad/data/test-00000-of-00001.parquet", rows)
+    [result] = evaluate_mteb(splade, "NorQuadRetrieval", tmp_path / "norquad")
+    assert 0 < result.metrics["ndcg@10"] <= 1
+    assert 0 < result.bm25_ndcg <= 1
+    assert result.metrics["recall@100"] == 1.0  # 24 documents
+
+
+def by_role(pairs: list[tuple[Any, str]]) -> dict[str, list[str]]:
+    return {role: sorted(text for each, text in pairs if each == role) for role in ("queries", "documents", "distractors")}
+
+
+def test_the_texts_of_a_task_are_those_the_model_is_given_and_documents_also_without_their_title(
+    splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = by_role(task_texts("SwednRetrieval", swedn))
+    given: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
+    for route, texts in given.items():
+        encode = getattr(splade, route)
+
+        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
+            _texts.extend(batch)
+            return _encode(batch, *args, **settings)
+
+        monkeypatch.setattr(splade, route, note)
+    evaluate_mteb(splade, "SwednRetrieval", swedn)
+    assert found["queries"] == sorted(given["encode_query"])
+    relevant = {document for documents in binary_set.qrels.values() for document in documents}
+    for role, chosen in (("documents", relevant), ("distractors", set(binary_set.corpus) - relevant)):
+        whole = [binary_set.corpus[document] for document in chosen]
+        assert set(whole) <= set(given["encode_document"])
+        assert set(found[role]) == {*whole, *(text.partition(" ")[2] for text in whole)} - {""}
+
+
+CLAIMS = {"claim": ["støttet", "afvist"], "evidence_extract": ["bevis", "modbevis"]}
+LABELS = datasets.Features(
+    {name: datasets.Value("string") for name in CLAIMS} | {"label": datasets.ClassLabel(names=["Refuted", "Supported"])}
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "split", "expected"),
+    [
+        (
+            "NorQuadRetrieval",
+            {"question": ["hva?"], "context": ["passasje"], "answers": [{"text": ["svar"], "answer_start": [0]}]},
+            "test",
+            {"queries": ["hva?"], "documents": ["passasje", "svar"], "distractors": []},
+        ),
+        (
+            "SNLRetrieval",
+            {"headline": ["Oslo", "Bodø"], "article": ["en by", "en til"]},
+            "test",
+            {"queries": ["Bodø", "Oslo"], "documents": ["en by", "en til"], "distractors": []},
+        ),
+        (
+            "DanFeverRetrieval",
+            datasets.Dataset.from_dict(CLAIMS | {"label": [1, 0]}, features=LABELS),
+            "train",
+            {"queries": ["afvist", "støttet"], "documents": ["bevis"], "distractors": ["modbevis"]},
+        ),
+        (
+            "TV2Nordretrieval",
+            {"summary": [f"kort {i}" for i in range(2048)], "text": [f"lang {i}" for i in range(2048)]},
+            "test",
+            {"queries": sorted(f"kort {i}" for i in range(2048)), "documents": sorted(f"lang {i}" for i in range(2048)), "distractors": []},
+        ),
+    ],
+)
+def test_tasks_that_make_their_sets_of_native_rows_give_their_texts(
+    tmp_path: Path, task: str, rows: Any, split: str, expected: dict[str, list[str]]
+) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / f"{split}-00000-of-00001.parquet"
+    if isinstance(rows, datasets.Dataset):
+        rows.to_parquet(path)
+    else:
+        write(path, rows)
+    if task == "SNLRetrieval":
+        write(tmp_path / "data" / "train-00000-of-00001.parquet", {"headline": ["Alta"], "article": ["not evaluated"]})
+    assert by_role(task_texts(task, tmp_path)) == expected
+
+
+def test_a_task_whose_rows_are_too_few_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "data/test-0.parquet", {"summary": ["kort"], "text": ["lang"]})
+    with pytest.raises(UserError, match=r"does not load as the data set of TV2Nordretrieval: .*2047"):
+        task_texts("TV2Nordretrieval", tmp_path)
+
+
+def test_query_without_a_relevant_document_counts_zero_for_the_model_and_for_bm25(
+    splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet
+) -> None:
+    [whole] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    texts = list(binary_set.queries.values())
+    more = {"_id": [*binary_set.queries, *(f"x{index}" for index in range(len(texts)))], "text": [*texts, *texts]}
+    write(swedn / "queries/test-0.parquet", more)
+    path = swedn / "qrels/test-0.parquet"
+    rows = pq.read_table(path).to_pydict()
+    for index in range(len(texts)):
+        rows = {key: [*rows[key], value] for key, value in zip(rows, (f"x{index}", "d0", 0), strict=True)}
+    write(path, rows)
+    [half] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    assert half.metrics["ndcg@10"] == pytest.approx(whole.metrics["ndcg@10"] / 2, abs=1e-5)
+    assert half.bm25_ndcg == pytest.approx(whole.bm25_ndcg / 2, abs=1e-9)
+
+
+def test_another_version_at_the_same_path_is_scored_anew(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+    """Hugging Face's cache knows a folder with a README by its path alone."""
+    usual = datasets.config.HF_DATASETS_CACHE
+    [before] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    some = list(binary_set.queries.items())[:5]
+    write(swedn / "queries/test-0.parquet", {"_id": [q for q, _ in some], "text": [text for _, text in some]})
+    pairs = [(q, d) for q, _ in some for d in binary_set.qrels[q]]
+    qrels = {"query-id": [q for q, _ in pairs], "corpus-id": [d for _, d in pairs], "score": [1] * len(pairs)}
+    write(swedn / "qrels/test-0.parquet", qrels)
+    [after] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    assert after.metrics["query_active_dims"] != before.metrics["query_active_dims"]
+    assert usual == datasets.config.HF_DATASETS_CACHE
+
+
+def test_data_sets_to_download_come_pinned_from_mtebs_metadata() -> None:
+    found = required_datasets(["NorQuadRetrieval", "SwednRetrieval"])
+    assert found["NorQuadRetrieval"] == ("mteb/norquad_retrieval", "9dcfcdb2aa578dd178330d49bf564248935f7fbe")
+    assert found["SwednRetrieval"] == ("mteb/SwednRetrieval", "3920fa0e9ae78f6af3d8a20b33b39e1f9acdfdf9")
+
+
+def test_nanobeir_in_many_languages_comes_pinned_and_in_norwegian_and_swedish() -> None:
+    tasks = benchmark_tasks("NanoBEIR-multilingual")
+    pinned = required_datasets(tasks)
+    assert len(pinned) == 13 and all(re.fullmatch("[0-9a-f]{40}", revision) for _, revision in pinned.values())
+    assert pinned["MultilingualNanoNQRetrieval"] == ("mteb/MultilingualNanoNQRetrieval", "4104e3376fe243f0bd4845e204b01c0fc3f7d1d7")
+    subsets = [set(mteb.get_task(task).metadata.eval_langs) for task in tasks]
+    assert all({"no", "sv"} <= each and "da" not in each for each in subsets)
+    with pytest.raises(UserError, match="mteb has no benchmark named 'NanoBEIR-nordic'"):
+        benchmark_tasks("NanoBEIR-nordic")
+
+
+def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder, binary_set: RetrievalSet, tmp_path: Path) -> None:
+    files, parts = tmp_path / "files", {"corpus": binary_set.corpus, "queries": binary_set.queries}
+    for part, texts in parts.items():
+        write(files / f"no-{part}/test-00000-of-00001.parquet", {"id": list(texts), "text": list(texts.values())})
+    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
+    qrels = {"query-id": [query for query, _ in pairs], "corpus-id": [document for _, document in pairs], "score": [1] * len(pairs)}
+    write(files / "no-qrels/test-00000-of-00001.parquet", qrels)
+    names = [f"no-{part}" for part in ("corpus", "queries", "qrels")]
+    configs = "".join(f"- {{config_name: {name}, data_files: [{{split: test, path: {name}/test-*}}]}}\n" for name in names)
+    (files / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nor"])
+    (tmp_path / "nano").mkdir()
+    lay_out(files, part_patterns((files / "README.md").read_text(), "no", "mteb/x", "x"), "NanoNQ", tmp_path / "nano")
+    [read] = load_nanobeir(tmp_path / "nano", "nanobeir-no")
+    assert (read.queries, read.corpus, read.qrels) == (binary_set.queries, binary_set.corpus, binary_set.qrels)
+    assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)
+
+
+def test_unknown_task_is_answered_with_close_names() -> None:
+    with pytest.raises(UserError, match=r"evaluation\.mteb: mteb has no task named 'NorQuadRetrival'.*NorQuadRetrieval"):
+        required_datasets(["NorQuadRetrival"])
+
+
+def test_task_that_is_no_retrieval_is_refused() -> None:
+    with pytest.raises(UserError, match="NordicLangClassification is a task of type Classification"):
+        required_datasets(["NordicLangClassification"])
+
+
+def test_folder_that_is_not_there_is_not_fetched_from_the_hub(splade: SparseEncoder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run the download stage"):
+        evaluate_mteb(splade, "SwednRetrieval", tmp_path / "absent")
+
+
+def test_folder_that_holds_something_else_is_one_line(splade: SparseEncoder, tmp_path: Path) -> None:
+    write(tmp_path / "other/data/test-0.parquet", {"unrelated": ["x"]})
+    with pytest.raises(UserError, match="does not load as the data set of SwednRetrieval") as raised:
+        evaluate_mteb(splade, "SwednRetrieval", tmp_path / "other")
+    assert "\n" not in str(raised.value)

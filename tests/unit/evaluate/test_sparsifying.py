@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import pytest
+from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+
+from stages.evaluate.sparsifying import autoencoder_of, ndcg_at, sparsifying_cost
+from stages.retrieval.scoring import evaluate, evaluate_dense
+from stages.retrieval.sets import RetrievalSet
+
+
+def test_the_scores_equal_those_of_the_evaluators(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    cost = sparsifying_cost(csr, binary_set, [2, 8, 64])
+    assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
+    base = SentenceTransformer(modules=[*csr][:-1], similarity_fn_name="dot")
+    assert cost["dense_ndcg@10"] == pytest.approx(evaluate_dense(base, binary_set).metrics["ndcg@10"])
+    assert cost[ndcg_at(2)] != cost[ndcg_at(8)]
+
+
+def test_latents_that_no_document_uses_are_dead(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    used = csr.encode_document(list(binary_set.corpus.values())).to_dense().gt(0).any(dim=0)
+    assert sparsifying_cost(csr, binary_set, [])["dead_latents"] == pytest.approx(1 - used.float().mean().item())
+
+
+def test_only_a_csr_model_has_an_autoencoder(csr: SparseEncoder, splade: SparseEncoder) -> None:
+    assert isinstance(autoencoder_of(csr), SparseAutoEncoder)
+    assert autoencoder_of(splade) is None
+
+
+def test_the_bases_scores_are_of_texts_with_the_models_prompts(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    plain = sparsifying_cost(csr, binary_set, [8])
+    csr.prompts.update(query="fjellhus havtur: ", document="bytur skogvann: ")
+    try:
+        cost = sparsifying_cost(csr, binary_set, [8])
+        assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
+        assert cost["dense_ndcg@10"] != plain["dense_ndcg@10"]
+    finally:
+        csr.prompts.update(query="", document="")
+
+
+def test_a_query_that_is_a_document_is_left_out_of_its_own_results(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
+    qrels = {query: {f"q{place - 1}": 1.0} for place, query in enumerate(binary_set.queries) if place}
+    queries = {query: binary_set.queries[query] for query in qrels}
+    whole = replace(binary_set, corpus=binary_set.corpus | binary_set.queries, queries=queries, qrels=qrels)
+    some = replace(whole, own=frozenset(queries))
+    cost = sparsifying_cost(csr, some, [8])
+    assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, some).metrics["ndcg@10"])
+    base = SentenceTransformer(modules=[*csr][:-1], similarity_fn_name="dot")
+    assert cost["dense_ndcg@10"] == pytest.approx(evaluate_dense(base, some).metrics["ndcg@10"])
+    assert cost["dense_ndcg@10"] > sparsifying_cost(csr, whole, [8])["dense_ndcg@10"]

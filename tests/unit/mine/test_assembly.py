@@ -1,0 +1,219 @@
+"""Hard negatives and teacher scores for a formatted set: by BM25, a dense and a sparse encoder, and a cross-encoder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+import stages.mine
+from stages.mine import assembly
+from stages.mine.assembly import mine
+from stages.mine.negatives import Rules
+from stages.mine.teacher import scorer
+from stages.mine.vectors import BM25, Encoder, RowNumbers
+from stages.retrieval.bm25 import retrieve
+from stages.retrieval.sets import RetrievalSet
+from stages.runtime.errors import UserError
+from stages.runtime.files import mark_unused
+from tests.tiny_models import save
+
+RULES = Rules(negatives=2, relative_margin=0.0, range_min=0, range_max=20)
+TOWNS = ["oslo", "bergen", "bodø", "voss", "tromsø", "molde"]
+Row = tuple[str, str, str | None]
+ROWS: list[Row] = [(f"hvor ligger {town} i norge", f"{town} ligger langt nord", None) for town in TOWNS]
+
+
+@pytest.fixture
+def formatted(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a formatted set of (anchor, positive, negative); returns its train.parquet."""
+
+    def write(rows: list[Row], **columns: Any) -> Path:
+        anchors, positives, negatives = zip(*rows, strict=True)
+        table = {"anchor": anchors, "positive": positives, "negative": pa.array(negatives, pa.string()), **columns}
+        path = tmp_path / "formatted" / "x" / "train.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(table | {"source": ["x"] * len(rows), "language": ["nb"] * len(rows)}), path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny models sparse, dense and cross-encoder."""
+    folder = tmp_path_factory.mktemp("models")
+    base = save(folder / "sparse", "splade").with_name("sparse-base")
+    SentenceTransformer(modules=[Transformer(str(base)), Pooling(16)]).save_pretrained(str(folder / "dense"))
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_labels": 1}
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder / "cross-encoder")
+    tokenizer.save_pretrained(folder / "cross-encoder")
+    return folder
+
+
+def mined(path: Path, **options: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    target = path.parents[2] / "mined" / "x"
+    report = mine(path, target, "x", **options)
+    assert json.loads((target / "report.json").read_text()) == report
+    return pq.read_table(target / "train.parquet").to_pylist(), report
+
+
+def negatives(row: dict[str, Any]) -> list[str]:
+    return [text for name, text in row.items() if name.startswith("negative") and text is not None]
+
+
+def test_bm25_finds_the_texts_that_share_words_and_keeps_every_row_in_its_order(formatted: Callable[..., Path]) -> None:
+    given: list[Row] = [*ROWS, ("helt annet", "uten felles ord", None)]
+    rows, report = mined(formatted(given), model=RowNumbers(BM25()), rules=RULES)
+    assert [(row["anchor"], row["positive"]) for row in rows] == [(anchor, positive) for anchor, positive, _ in given]
+    assert [len(negatives(row)) for row in rows] == [2] * 6 + [0]
+    assert all("ligger langt nord" in text and text != row["positive"] for row in rows for text in negatives(row))
+    assert report == {"rows": 7, "negatives": 12, "without": 1}
+    assert {row["source"] for row in rows} == {"x"} and {row["language"] for row in rows} == {"nb"}
+
+
+def test_the_scores_are_those_of_the_bm25_baseline() -> None:
+    documents = [positive for _, positive, _ in ROWS] + ["norge norge", "ingenting"]
+    queries = [anchor for anchor, _, _ in ROWS] + ["norge norge oslo", "finnes ikke"]
+    bm25 = RowNumbers(BM25())
+    rows = bm25.encode_document(documents, 8)
+    found = bm25.similarity(bm25.encode_query(queries, 8), rows).numpy()
+    corpus, asked = ({str(i): text for i, text in enumerate(texts)} for texts in (documents, queries))
+    run = retrieve(RetrievalSet("x", "nb", asked, corpus, {}, 0, "x"))
+    expected = np.full(found.shape, -np.inf, dtype=np.float32)
+    for query, hits in run.items():
+        for document, score in hits.items():
+            expected[int(query), int(document)] = score
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_positive_of_the_same_anchor_is_never_its_negative_whatever_its_case(
+    formatted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "BLOCK_ROWS", 1)
+    monkeypatch.setattr("stages.rows.parquet.READ_ROWS", 3)  # blocks of three rows: the second answer stands in the other block
+    rows: list[Row] = [
+        ("hvor ligger oslo", "oslo ligger øst", "oslo ligger nord"),
+        ("hvor ligger voss", "VOSS ligger vest", None),
+        ("Hvor ligger Oslo nå", "Oslo ligger sør", None),
+        ("hvor ligger OSLO", "oslo ligger SØR", None),
+        ("hvor ligger bodø", "bodø ligger her", None),
+    ]
+    result, _ = mined(formatted(rows), model=RowNumbers(BM25()), rules=Rules(9, 0.0, 0, 20))
+    assert "Oslo ligger sør" not in negatives(result[0])
+    assert negatives(result[0])[0] == "oslo ligger nord"
+    for row in result:
+        texts = [text.casefold() for text in (row["anchor"], row["positive"], *negatives(row))]
+        assert len(set(texts)) == len(texts)
+
+
+def test_the_margin_leaves_out_what_scores_as_high_as_the_positive(formatted: Callable[..., Path]) -> None:
+    twins: list[Row] = [("oslo by", "oslo by nord", None), ("noe helt annet", "oslo by sør", None), ("tredje", "oslo elv stor", None)]
+    strict, loose = (mined(formatted(twins), model=RowNumbers(BM25()), rules=Rules(2, margin, 0, 20))[0] for margin in (0.05, 0.0))
+    assert negatives(strict[0]) == ["oslo elv stor"]
+    assert "oslo by sør" in negatives(loose[0])
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_an_encoder_finds_what_it_ranks_highest(kind: str, models: Path, formatted: Callable[..., Path]) -> None:
+    dense = SentenceTransformer(str(models / "dense"))
+    sparse = SparseEncoder(str(models / "sparse"))
+    model = dense if kind == "dense" else RowNumbers(Encoder(sparse))
+    rules = Rules(negatives=1, relative_margin=0.0, range_min=0, range_max=6)
+    rows, report = mined(formatted(ROWS), model=model, rules=rules)
+    encoder: Any = dense if kind == "dense" else sparse
+    scores = encoder.similarity(encoder.encode_query([a for a, _, _ in ROWS]), encoder.encode_document([p for _, p, _ in ROWS]))
+    scores = scores.to_dense().numpy() if kind == "sparse" else scores.numpy()
+    assert report["negatives"] > 0
+    for number, row in enumerate(rows):
+        below = [i for i in range(len(ROWS)) if scores[number, i] <= scores[number, number] and i != number]
+        best = max(below, key=lambda i: scores[number, i], default=None)
+        assert negatives(row) == ([] if best is None else [ROWS[best][1]])
+
+
+def test_a_cross_encoder_scores_the_positive_and_every_negative(models: Path, formatted: Callable[..., Path]) -> None:
+    teacher = CrossEncoder(str(models / "cross-encoder"))
+    rows, _ = mined(formatted(ROWS), model=RowNumbers(BM25()), rules=RULES, teacher=scorer(teacher))
+    for row in rows:
+        pairs = [(row["anchor"], text) for text in (row["positive"], *negatives(row))]
+        logits = [float(teacher.predict([pair], activation_fn=lambda x: x)[0]) for pair in pairs]
+        assert row["scores"] == pytest.approx(logits, abs=1e-5)
+
+
+def test_scores_alone_leave_the_rows_as_they_are(models: Path, formatted: Callable[..., Path]) -> None:
+    own: list[Row] = [("a", "b", "c"), ("d", "e", None)]
+    rows, _ = mined(formatted(own), teacher=scorer(CrossEncoder(str(models / "cross-encoder"))))
+    assert [(row["anchor"], row["positive"], row["negative"], len(row["scores"])) for row in rows] == [
+        ("a", "b", "c", 2),
+        ("d", "e", None, 1),
+    ]
+
+
+def test_scores_that_new_negatives_would_lack_are_refused(formatted: Callable[..., Path]) -> None:
+    path = formatted([("a", "b", "c")], scores=[[1.0, 0.0]])
+    with pytest.raises(UserError, match=r"mining\.datasets: x brings scores") as error:
+        mined(path, model=RowNumbers(BM25()), rules=RULES)
+    assert "\n" not in str(error.value)
+
+
+LIMITS = {"negatives": 1, "relative_margin": 0.0, "range_min": 0, "range_max": 9}
+ENCODERS = {"miner": {"trust_remote_code": False}, "cross_encoder": {"trust_remote_code": False}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"chosen": False}, ["unused.txt"]),
+        ({"chosen": True, "method": "bm25", **LIMITS}, ["report.json", "train.parquet"]),
+        ({"chosen": True, "method": "model", **LIMITS, **ENCODERS}, ["report.json", "train.parquet"]),
+    ],
+)
+def test_the_stage_does_what_its_settings_say(
+    settings: dict[str, Any],
+    found: list[str],
+    models: Path,
+    formatted: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    formatted(ROWS)
+    for name, folder in {"FORMATTED": tmp_path / "formatted", "MINED": tmp_path / "mined"}.items():
+        monkeypatch.setattr(stages.mine, name, folder)
+    monkeypatch.setattr(stages.mine, "MINER", models / "sparse")
+    monkeypatch.setattr(stages.mine, "CROSS_ENCODER", models / "cross-encoder")
+    monkeypatch.setattr(stages.mine, "read_resolved", lambda stage: {"x": settings})
+    stages.mine.__main__.main(["x"])
+    assert sorted(path.name for path in (tmp_path / "mined" / "x").iterdir()) == found
+
+
+def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.mix import __main__ as stage
+
+    monkeypatch.setattr(stage, "FORMATTED", tmp_path / "formatted")
+    monkeypatch.setattr(stage, "MINED", tmp_path / "mined")
+    mark_unused(tmp_path / "mined" / "x")
+    assert stage.source("x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
+    (tmp_path / "mined" / "x" / "train.parquet").touch()
+    taken = stage.source("x", 5)
+    assert (taken.path, taken.mined, taken.max_rows) == (tmp_path / "mined" / "x" / "train.parquet", True, 5)
+
+
+def test_an_anchor_that_is_a_document_too_is_not_its_own_negative(formatted: Callable[..., Path], tmp_path: Path) -> None:
+    """As in ArguAna: each argument is the positive of another one, and its document has a title before the text."""
+    arguments = [f"argument om {town} og været der" for town in TOWNS]
+    rows: list[Row] = [(text, f"debatt {other}", None) for text, other in zip(arguments, arguments[1:] + arguments[:1], strict=True)]
+    rules = Rules(negatives=5, relative_margin=-10.0, range_min=0, range_max=20)
+    mine(formatted(rows), tmp_path / "mined", "x", model=RowNumbers(BM25()), rules=rules)
+    mined = pq.read_table(tmp_path / "mined" / "train.parquet").to_pylist()
+    for row in mined:
+        negatives = [row[name] for name in row if name.startswith("negative") and row[name]]
+        assert negatives and f"debatt {row['anchor']}" not in negatives

@@ -1,0 +1,102 @@
+"""Out of memory is one line that says what was tried and what to turn; other errors stay what they are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from stages.encoders import Options, get_encoder
+from stages.runtime.errors import UserError
+from stages.runtime.oom import in_one_line
+from stages.train.attempt import Attempt
+from stages.train.data import open_rows
+from stages.train.trainer import train
+from tests import tiny_models
+from tests.unit.train.team import parameters
+
+
+def attempt(checkpointing: bool = False) -> Attempt:
+    made = Attempt("cpu", checkpointing, dimensions=50_000)
+    made.see([{"attention_mask": torch.ones(16, 20)}, {"attention_mask": torch.ones(16, 256)}])
+    return made
+
+
+def test_a_tensor_that_no_memory_holds_is_named_by_the_step_that_wanted_it() -> None:
+    with pytest.raises(UserError) as error, in_one_line(attempt()):
+        torch.empty(2**60)
+    assert str(error.value) == (
+        "training: out of memory with 16 rows of 20 + 256 tokens, vocabulary 50000 on cpu; "
+        "set training.gradient_checkpointing=true, then halve training.per_device_train_batch_size"
+    )
+
+
+def test_the_knobs_are_those_that_are_left() -> None:
+    with (
+        pytest.raises(UserError, match=r"halve training\.per_device_train_batch_size, then model\.max_seq_length"),
+        in_one_line(attempt(True)),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_without_padding_the_texts_are_counted_too() -> None:
+    made = Attempt("cuda", False)
+    made.see([{"input_ids": torch.ones(1, 30), "cu_seq_lens_q": torch.tensor([0, 10, 30]), "max_length_q": 20}])
+    assert str(made).startswith("training: out of memory with 2 rows of 20 tokens on cuda; ")
+
+
+def test_before_the_first_step_nothing_is_kept_that_checkpointing_would_spare() -> None:
+    assert str(Attempt("cuda", False)) == (
+        "training: out of memory before the first step, on cuda; halve training.per_device_train_batch_size, then model.max_seq_length"
+    )
+
+
+def test_an_evaluation_while_training_has_knobs_of_its_own() -> None:
+    line = r"out of memory while scoring training\.eval_sets on cpu; halve evaluation\.per_device_eval_batch_size"
+    with pytest.raises(UserError, match=line), in_one_line(replace(attempt(), evaluating=True)):
+        raise MemoryError
+
+
+def test_with_gradcache_its_mini_batches_come_first() -> None:
+    cached = Attempt("cpu", False, mini_batches=True)
+    with pytest.raises(UserError, match=r"halve training\.mini_batch_size, then training\.per_device_"), in_one_line(cached):
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB, other allocations: 1 GB, max allowed: 9.07 GB)"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        ),
+        MemoryError(),
+    ],
+)
+def test_every_device_says_it_in_its_own_words(error: Exception) -> None:
+    with pytest.raises(UserError, match="out of memory before the first step, on mps"), in_one_line(Attempt("mps", False)):
+        raise error
+
+
+def test_another_error_stays_a_traceback() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), in_one_line(attempt()):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+KNOBS = {"splade": "set training.gradient_checkpointing=true", "csr": "halve training.per_device_train_batch_size, then model"}
+
+
+@pytest.mark.parametrize("architecture", KNOBS)
+def test_a_training_names_the_step_it_died_of(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"anchor": ["a b", "c"], "positive": ["a b c d", "e"], "source": ["x", "x"], "batch": pa.array([0, 0], pa.int32())}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
+    base = tiny_models.save(tmp_path / "model", architecture).with_name("model-base")
+    encoder, options = get_encoder(architecture), Options(max_seq_length=32, hidden_dim=32, k=4, k_aux=8)
+    model = encoder.build(base, options, ["a b c d", "e"])
+    loss = encoder.make_loss(model, options)
+    monkeypatch.setattr(type(loss), "forward", lambda *_: torch.empty(2**60))
+    with pytest.raises(UserError, match=rf"out of memory with 2 rows of 4 \+ 6 tokens, vocabulary \d+ on cpu; {KNOBS[architecture]}"):
+        train(model, loss, encoder, rows, parameters(1), checkpoints=tmp_path, resume_from=None)

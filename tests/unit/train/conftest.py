@@ -1,0 +1,132 @@
+"""Trainings of seconds: `run` on a few words; `rows` and `draw_base` for one on some hundred triplets of the sample."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sentence_transformers import SparseEncoder
+from transformers import TrainerCallback, set_seed
+
+from stages import sample
+from stages.encoders import Options, get_encoder
+from stages.make_base.lexical import make_base
+from stages.runtime.files import remove
+from stages.train.arguments import Hyperparameters
+from stages.train.data import TrainingRows, open_rows
+from stages.train.selection import Validation
+from stages.train.trainer import Trained, train
+from tests.conftest import SENTENCES
+
+OPTIONS = Options(max_seq_length=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+PARAMETERS = {
+    "num_train_epochs": 1.0, "max_steps": 12, "gradient_accumulation_steps": 1, "learning_rate": 5e-3, "query_learning_rate": 1e-2,
+    "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "gradient_checkpointing": False, "logging_steps": 1,
+    "save_steps": 3, "save_total_limit": 1, "seed": 1, "device": "cpu", "bf16": False, "fp16": False,
+}  # fmt: skip
+Run = Callable[..., tuple[SparseEncoder, Trained]]
+
+
+@pytest.fixture
+def run(base: Path, tmp_path: Path) -> Run:
+    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, parameters by name."""
+    words = [word for sentence in SENTENCES for word in sentence.split()]
+    texts = [f"{words[i % len(words)]} {words[(7 * i + 3) % len(words)]}" for i in range(48)]
+    columns = {"anchor": texts, "positive": [f"{text} {words[i % 5]}" for i, text in enumerate(texts)]}
+    batch = pa.array([i // 4 for i in range(48)], pa.int32())
+    pq.write_table(pa.table({**columns, "source": ["a"] * 48, "batch": batch}), tmp_path / "train.parquet")
+
+    def run_once(
+        *,
+        base: Path = base,
+        options: Options = OPTIONS,
+        resume_from: Path | None = None,
+        validation: Validation | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        key: str = "key",
+        **changes: object,
+    ) -> tuple[SparseEncoder, Trained]:
+        folder = tmp_path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        for stale in [] if resume_from else folder.glob("checkpoint-*"):
+            remove(stale)  # it would count as newer
+        set_seed(1)
+        encoder = get_encoder("splade")
+        model = encoder.build(base, options, [])
+        rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
+        parameters = Hyperparameters(**(PARAMETERS | changes))  # type: ignore[arg-type]
+        loss = encoder.make_loss(model, options)
+        return model, train(
+            model, loss, encoder, rows, parameters,
+            checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=callbacks,
+        )  # fmt: skip
+
+    return run_once
+
+
+BATCH = 16
+
+
+@pytest.fixture(scope="session")
+def triplets(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """480 rows of anchor, positive, negative."""
+    folder = tmp_path_factory.mktemp("nli")
+    sample.write_dataset("nli", folder)
+    return pq.read_table(folder / "train.parquet", columns=["anchor", "positive", "negative"]).slice(0, 480)
+
+
+@pytest.fixture(scope="session")
+def rows(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> TrainingRows:
+    """The triplets as 30 batches."""
+    folder = tmp_path_factory.mktemp("mixed")
+    mixed = (
+        triplets.append_column("source", pa.array(["nli"] * len(triplets)))
+        .append_column("language", pa.array(["nb"] * len(triplets)))
+        .append_column("batch", pa.array([row // BATCH for row in range(len(triplets))], pa.int32()))
+    )
+    pq.write_table(mixed, folder / "train.parquet")
+    return open_rows(folder / "train.parquet", folder / "rows.arrow")
+
+
+@pytest.fixture(scope="session")
+def draw_base(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a small base from the triplets; ``bias`` moves its logits, so that it starts denser."""
+
+    def draw(bias: float = 0.0) -> Path:
+        from transformers import BertForMaskedLM
+
+        folder = tmp_path_factory.mktemp("base")
+        texts = [text for column in triplets.columns for text in column.to_pylist()]
+        make_base(
+            lambda: texts,
+            folder,
+            vocab_size=1000,
+            hidden_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_seq_length=32,
+            seed=1,
+        )
+        if bias:
+            model = BertForMaskedLM.from_pretrained(folder)
+            model.cls.predictions.decoder.bias.data += bias
+            model.save_pretrained(folder)
+        return folder
+
+    return draw
+
+
+@pytest.fixture
+def hyperparameters() -> Callable[..., Hyperparameters]:
+    """Those of a short training on CPU, some of them changed."""
+
+    def make(**changes: float) -> Hyperparameters:
+        values = {
+            "num_train_epochs": 1, "max_steps": None, "gradient_accumulation_steps": 1, "learning_rate": 1e-3, "query_learning_rate": 1e-2,
+            "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "gradient_checkpointing": False, "logging_steps": 5,
+            "save_steps": 1000, "save_total_limit": 1, "seed": 1, "device": "cpu", "bf16": False, "fp16": False,
+        }  # fmt: skip
+        return Hyperparameters(**values | changes)
+
+    return make

@@ -1,0 +1,110 @@
+"""Tiny models trained by one process and by two that know each other: `python -m tests.unit.train.team DATA`.
+
+Writes DATA/<run>-<kind>.json: the training curve and the weights that the first process ends with, and DATA/<run>-<kind>-<process>.json:
+what the regularisers have measured and how long CSR's latents have been dead, by each process. The processes
+are forks of this one, so that the libraries are imported once; torchrun itself is tried in test_launch.py.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import torch
+from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+from torch import nn
+from transformers import set_seed
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.fast.splade_head import attach
+from stages.train import sparsity
+from stages.train.arguments import Hyperparameters
+from stages.train.data import Share, open_rows
+from stages.train.distributed import Processes, gather_negatives, joined
+from stages.train.trainer import train
+
+RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
+    "alone": (1, False, 1),
+    "gathered": (2, True, 1),
+    "accumulated": (1, False, 2),
+    "apart": (2, False, 1),
+}
+KINDS = {  # name: architecture, options
+    "splade": ("splade", {}),
+    "inference-free-splade": ("inference-free-splade", {}),
+    "csr": ("csr", {"k": 8, "similarity_weight": 3.0}),
+    "steered": ("splade", {"regularizer": "df_flops", "target_active_dims": 30}),
+    "cached-splade": ("splade", {"mini_batch_size": 3}),
+    "cached-inference-free-splade": ("inference-free-splade", {"mini_batch_size": 3}),
+}
+
+
+def main(data: Path) -> None:
+    torch.set_num_threads(1)
+    sparsity.DENSE_LIMIT = 1.0  # a training of twelve steps does not make the tiny models sparse
+    for number, name in enumerate(RUNS):
+        context = multiprocessing.get_context("fork")
+        team = [context.Process(target=member, args=(data, name, index, number)) for index in range(RUNS[name][0])]
+        for process in team:
+            process.start()
+        for process in team:
+            process.join()
+            assert process.exitcode == 0, f"{name}: a process ended with {process.exitcode}"
+
+
+def member(data: Path, run: str, index: int, number: int) -> None:
+    count, gather, accumulation = RUNS[run]
+    if count > 1:
+        team = {"RANK": index, "LOCAL_RANK": index, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        os.environ.update({name: str(value) for name, value in team.items()})
+        os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(20_000 + os.getppid() % 10_000 + number))
+    with joined(count, "cpu") as processes:
+        for kind in KINDS:
+            if not kind.startswith("cached") or gather or count == 1:
+                curve_and_weights(data, run, kind, processes, gather, accumulation)
+
+
+def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gather: bool, accumulation: int) -> None:
+    architecture, options = KINDS[kind]
+    encoder = get_encoder(architecture)
+    set_seed(3)
+    model = SparseEncoder(str(data / architecture), device="cpu")
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, SparseAutoEncoder):
+            module.k_aux, module.dead_threshold = 16, 6  # of the 64 latents of the tiny model
+    attach(model)
+    loss = encoder.make_loss(model, Options(max_seq_length=32, document_regularizer_weight=0.1, query_regularizer_weight=0.1, **options))
+    if gather:
+        gather_negatives(loss)
+    saved: list[str] = []
+    save = model.save_pretrained
+    model.save_pretrained = lambda path, **options: (saved.append(path), save(path, **options))
+    folder = data / f"{run}-{kind}-checkpoints"
+    folder.mkdir(exist_ok=True)
+    rows = open_rows(data / "train.parquet", folder / f"rows-{processes.index}.arrow")
+    trained = train(
+        model, loss, encoder, rows, parameters(accumulation), checkpoints=folder, resume_from=None,
+        share=Share(processes.index, processes.count, of_each_batch=gather),
+    )  # fmt: skip
+    assert bool(saved) == processes.first, "the first process alone writes checkpoints"
+    if processes.first:
+        weights = {name: value.tolist() for name, value in model.state_dict().items()}
+        (data / f"{run}-{kind}.json").write_text(json.dumps({"log": trained.log, "weights": weights}))
+    state = sparsity.loss_state(loss) | {name: buffer for name, buffer in model.named_buffers() if "last_nonzero" in name}
+    (data / f"{run}-{kind}-{processes.index}.json").write_text(json.dumps({name: value.tolist() for name, value in state.items()}))
+
+
+def parameters(accumulation: int) -> Hyperparameters:
+    return Hyperparameters(
+        num_train_epochs=1, max_steps=None, gradient_accumulation_steps=accumulation, learning_rate=1e-2, query_learning_rate=1e-2,
+        warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=1000,
+        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False, split_padding=4,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

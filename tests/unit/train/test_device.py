@@ -1,0 +1,151 @@
+"""What a device trains with: chosen by itself, overruled by a knob, named in one line."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.encoders.fast.max_pooled_linear import in_blocks
+from stages.train import device as device_module
+from stages.train.device import choose_engine, cores
+from stages.train.run import _attach
+from tests.tiny_models import save
+
+
+@pytest.fixture(autouse=True)
+def same_threads_afterwards():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
+    threads = torch.get_num_threads()
+    engine = choose_engine("cpu", 1, bf16=False, fp16=False)
+    assert engine.arguments() == {
+        "bf16": False, "fp16": False, "tf32": None, "optim": "adamw_torch_fused", "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False, "torch_compile": False, "split_padding": 64,
+    }  # fmt: skip
+    assert torch.get_num_threads() == threads
+    assert (
+        str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused, groups of like lengths where they save 64 tokens"
+    )
+
+
+def test_what_a_device_cannot_is_named() -> None:
+    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True, dataloader_pin_memory=True, split_padding=0)
+    assert not engine.triton
+    assert "2 processes" in str(engine)
+    assert str(engine).endswith(
+        "float32, adamw_torch_fused; no bf16, which needs a GPU; no TF32, which needs an Ampere GPU or later; "
+        "no Triton head, which needs a CUDA GPU and the package triton; no pinned memory, which needs a CUDA GPU"
+    )
+
+
+def test_every_choice_can_be_overruled() -> None:
+    engine = choose_engine(
+        "cpu", 1, bf16=False, fp16=False, optim="adamw_torch", dataloader_num_workers=2, torch_compile=True, num_threads=1
+    )
+    assert str(engine) == "training on cpu (1 threads): float32, adamw_torch, 2 workers, torch.compile"
+
+
+@pytest.fixture
+def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch says where there is such a GPU; training itself is not tried."""
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA A100")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("stages.train.device.cores", lambda: 16)
+    monkeypatch.setattr("stages.train.device._triton_obstacle", lambda device, dtype: "")
+
+
+def test_cuda_gets_bf16_tf32_workers_pinned_memory_and_the_triton_head(ampere: None) -> None:
+    line = "training on cuda (NVIDIA A100): bf16, TF32, adamw_torch_fused, 4 workers, pinned memory, Triton head"
+    assert str(choose_engine("cuda", 1, bf16=True, fp16=False, split_padding=0)) == line
+
+
+@pytest.mark.parametrize("triton, line", [(None, "no Triton head, it broke"), (True, "no Triton head, it broke"), (False, "")])
+def test_cuda_does_without_the_triton_head_where_it_cannot_be_and_says_why(
+    ampere: None, monkeypatch: pytest.MonkeyPatch, triton: bool | None, line: str
+) -> None:
+    monkeypatch.setattr("stages.train.device._triton_obstacle", lambda device, dtype: f"it broke with {dtype}")
+    engine = choose_engine("cuda", 1, bf16=True, fp16=False, triton=triton)
+    assert not engine.triton
+    assert "; ".join(engine.fallbacks) == (f"{line} with torch.bfloat16" if line else "")
+
+
+@pytest.mark.parametrize("capability, package, reason", [((7, 5), True, "an Ampere GPU"), ((8, 0), False, "the package triton")])
+def test_the_triton_head_needs_its_package_and_an_ampere_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], package: bool, reason: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    monkeypatch.setattr("stages.train.device.find_spec", lambda name: object() if package else None)
+    assert reason in device_module._triton_obstacle.__wrapped__("cuda", torch.bfloat16)
+
+
+def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert choose_engine("cuda", 8, bf16=True, fp16=False).dataloader_num_workers == 2
+
+
+@pytest.mark.parametrize("error, kept", [(0.0, True), (1.0, False)])
+def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(
+    error: float, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kernel(*arguments: Any) -> torch.Tensor:
+        return in_blocks(*arguments) + error
+
+    monkeypatch.setitem(sys.modules, "stages.encoders.fast.triton_maxima", SimpleNamespace(triton_maxima=kernel))
+    model = SparseEncoder(str(save(tmp_path / "splade", "splade")), device="cpu")
+    [placement] = _attach(model, triton=True)
+    assert placement.fused and model[1].__dict__["forward"].maxima is (kernel if kept else None)
+    assert ("no Triton head (the probe failed" in capsys.readouterr().out) is not kept
+
+
+def test_cuda_without_any_of_it(ampere: None) -> None:
+    off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0, "triton": False}
+    engine = choose_engine("cuda", 1, bf16=False, fp16=True, **off)
+    assert str(engine) == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
+    assert engine.tf32 is False
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_mps_has_bf16_from_macos_14_on_and_shares_its_memory(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_macos_or_newer", lambda major, minor: there)
+    engine = choose_engine("mps", 1, bf16=True, fp16=False)
+    assert (engine.bf16, engine.dataloader_num_workers, engine.dataloader_pin_memory) == (there, 0, False)
+    assert ("no bf16, which needs macOS 14" in str(engine)) is not there
+
+
+def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
+    free = cores(tmp_path)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert cores(tmp_path) == free
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    assert cores(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert cores(tmp_path) == 1
+
+
+def test_the_older_kind_of_quota_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert cores(tmp_path) == cores(tmp_path / "none")
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("100000\n")
+    assert cores(tmp_path) == 1
+
+
+def test_threads_follow_the_quota_but_not_past_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.train.device.cores", lambda: 1)
+    torch.set_num_threads(2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    choose_engine("cpu", 1, bf16=False, fp16=False)
+    assert torch.get_num_threads() == 2
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    choose_engine("cpu", 1, bf16=False, fp16=False)
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,125 @@
+"""What params.yaml says reaches the model and the loss that train: the stage is stopped where the training would begin."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseDistillKLDivLoss, SparseMarginMSELoss
+
+import stages.train
+from stages.config.params import PARAMS, read_params
+from stages.encoders.regularizers import DfFlopsLoss, L1Loss
+from stages.resolve.__main__ import resolve
+from stages.train.checkpoints import WRITTEN
+from tests import ROOT
+from tests.conftest import SENTENCES
+
+Begin = Callable[..., tuple[Any, Any, Any]]
+
+
+class Begun(Exception):
+    """The training would begin here."""
+
+
+@pytest.fixture
+def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss and the hyperparameters."""
+
+    def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
+        values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
+        for dotted, value in ({"model.base_model": str(base), "model.max_seq_length": 32, "tracking.mlflow": False} | changes).items():
+            *path, last = dotted.split(".")
+            section = values
+            for key in path:
+                section = section[key]
+            section[last] = value
+        with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(values, file)
+        resolved = resolve(read_params(tmp_path / "params.yaml"))["train"]
+        columns = {"anchor": SENTENCES, "positive": SENTENCES, "negative": SENTENCES[::-1], "source": ["a"] * len(SENTENCES)}
+        columns |= {"scores": [[1.0, 0.0]] * len(SENTENCES), "batch": pa.array([0] * len(SENTENCES), pa.int32())}
+        for folder in ("data/mixed", "models", "resolved", "data/validation"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), tmp_path / "data/mixed/train.parquet")
+        (tmp_path / "models" / "base").symlink_to(base)
+        with (tmp_path / "resolved/train.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(resolved, file)
+        for code in stages.train.__main__.CODE:
+            (tmp_path / code).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / code).symlink_to(ROOT / code)
+        monkeypatch.chdir(tmp_path)
+        seen: list[Any] = []
+
+        def stop(model: Any, loss: Any, encoder: Any, rows: Any, parameters: Any, **rest: Any) -> None:
+            seen.extend((model, loss, parameters))
+            raise Begun
+
+        monkeypatch.setattr("stages.train.run.train", stop)
+        with pytest.raises(Begun):
+            stages.train.__main__.main()
+        model, loss, parameters = seen
+        return model, loss, parameters
+
+    return run
+
+
+def test_checkpoints_of_other_finished_trainings_go_and_a_training_that_goes_on_is_not_finished(begin: Begin, tmp_path: Path) -> None:
+    begin({})
+    [folder] = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
+    for name in ("finished", "interrupted"):
+        folder.with_name(name).mkdir()
+    (folder / WRITTEN).touch()
+    (folder.with_name("finished") / WRITTEN).touch()
+    with pytest.raises(Begun):
+        stages.train.__main__.main()
+    assert folder.exists() and not (folder / WRITTEN).exists()
+    assert folder.with_name("interrupted").exists() and not folder.with_name("finished").exists()
+
+
+def test_prompts(begin: Begin) -> None:
+    model, _, _ = begin({"model.prompts": {"query": "spørsmål: ", "document": None}})
+    assert model.prompts["query"] == "spørsmål: " and not model.prompts.get("document")
+
+
+def test_gradcache(begin: Begin) -> None:
+    _, loss, _ = begin({"training.mini_batch_size": 2})
+    assert isinstance(loss, CachedSpladeLoss) and loss.mini_batch_size == 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("margin_mse", SparseMarginMSELoss), ("kl", SparseDistillKLDivLoss)])
+def test_distillation(begin: Begin, name: str, kind: type) -> None:
+    _, loss, _ = begin({"loss.distillation": name, "mining.cross_encoder": "some/teacher"})
+    assert type(loss.loss) is kind
+
+
+@pytest.mark.parametrize(("name", "kind"), [("l1", L1Loss), ("df_flops", DfFlopsLoss)])
+def test_regulariser_its_weights_and_targets(begin: Begin, name: str, kind: type) -> None:
+    _, loss, _ = begin({
+        "loss.regularizer": name, "loss.target_active_dims": 200, "loss.query_target_active_dims": 20,
+        "loss.query_regularizer_weight": 0.25, "loss.document_regularizer_weight": 0.5,
+    })  # fmt: skip
+    assert type(loss.document_regularizer.regularizer) is kind and type(loss.query_regularizer.regularizer) is kind
+    assert (loss.document_regularizer.target, loss.query_regularizer.target) == (200, 20)
+    assert (loss.document_regularizer_weight, loss.query_regularizer_weight) == (0.5, 0.25)
+
+
+def test_optimisation(begin: Begin) -> None:
+    _, _, parameters = begin(
+        {"training.gradient_checkpointing": True, "training.learning_rate": 3e-4, "training.optim": "adafactor", "seed": 9}
+    )
+    assert (parameters.gradient_checkpointing, parameters.learning_rate, parameters.optim, parameters.seed) == (True, 3e-4, "adafactor", 9)
+
+
+def test_csr(begin: Begin) -> None:
+    model, loss, _ = begin({
+        "architecture": "csr", "model.k": 4, "model.hidden_dim": 128, "model.k_aux": 16, "model.whitening": 0.0,
+        "evaluation.active_dims": [8], "loss.auxiliary_weight": 0.5, "loss.contrastive_weight": 2.0, "loss.similarity_weight": 7.0,
+    })  # fmt: skip
+    [autoencoder] = [module for module in model if type(module).__name__ == "SparseAutoEncoder"]
+    assert (autoencoder.k, autoencoder.hidden_dim, autoencoder.k_aux) == (4, 128, 16)
+    assert "whitening" not in dict(model.named_children())
+    assert (loss.beta, loss.gamma, loss.reconstruction_loss.similarity_weight) == (0.5, 2.0, 7.0)

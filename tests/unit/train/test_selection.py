@@ -1,0 +1,207 @@
+"""The checkpoint with the highest score becomes the model, also after an interruption, and with a base that brings its own code."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+from transformers import TrainerCallback
+
+from stages.encoders import Options
+from stages.pretrained.norbert import prepare_base
+from stages.retrieval.scoring import evaluate
+from stages.retrieval.set_files import digest
+from stages.retrieval.sets import RetrievalSet
+from stages.runtime.errors import UserError
+from stages.train.selection import SCORES, Validation
+from tests.conftest import SENTENCES
+from tests.fakes.lookalikes.folders import write_folder
+from tests.unit.train.conftest import Run
+
+SET = RetrievalSet(
+    name="NanoSmall",
+    language="nb",
+    queries={f"q{i}": " ".join(text.split()[:2]) for i, text in enumerate(SENTENCES)},
+    corpus={f"d{i}": text for i, text in enumerate(SENTENCES)},
+    qrels={f"q{i}": {f"d{i}": 1.0} for i in range(len(SENTENCES))},
+    entry="sample",
+    nano=True,
+)
+METRIC = "eval_NanoBEIR_mean_dot_ndcg@10"
+
+
+class Scripted(Validation):
+    """Scores as the test says, by evaluation; the real evaluation runs all the same."""
+
+    script: tuple[float, ...] = ()
+    calls = 0
+
+    def score(self, model: SparseEncoder) -> dict[str, float]:
+        line = super().score(model)
+        self.calls += 1
+        return line | {METRIC: self.script[self.calls - 1]}
+
+
+def scripted(*script: float, calls: int = 0, eval_steps: int = 3, **options: Any) -> Scripted:
+    validation = Scripted([SET], eval_steps=eval_steps, batch_size=8, **options)
+    validation.script, validation.calls = script, calls
+    return validation
+
+
+class Dies(TrainerCallback):
+    """The process ends when ``step`` steps are done, as far as the trainer can tell."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def modules_cache(tmp_path: Path) -> Iterator[None]:
+    """Code that transformers copies from folders goes to a folder of this test's, and is forgotten after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+        patch.setattr(sys, "path", list(sys.path))
+        yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
+        del sys.modules[name]
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def saved(model: SparseEncoder, folder: Path) -> bytes:
+    model.save_pretrained(str(folder), create_model_card=False)
+    return weights(folder)
+
+
+def test_the_best_checkpoint_is_the_model_whatever_the_rotation(run: Run, tmp_path: Path) -> None:
+    kept: dict[int, bytes] = {}
+
+    class Keep(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            kept[state.global_step] = weights(tmp_path / "checkpoints" / f"checkpoint-{state.global_step}")
+
+    model, trained = run(validation=scripted(0.1, 0.9, 0.9, 0.2), callbacks=[Keep()], save_steps=12)
+    assert trained.best_step == 6
+    assert sorted(kept) == [3, 6, 9, 12] and kept[6] != kept[12]
+    assert saved(model, tmp_path / "final") == kept[6]
+    assert [entry["step"] for entry in trained.log if METRIC in entry] == [3, 6, 9, 12]
+    assert len(trained.log) == 12 and all("loss" in entry for entry in trained.log)
+
+
+def test_evaluating_does_not_touch_the_training(run: Run, tmp_path: Path) -> None:
+    plain, without = run()
+    watched, with_scores = run(validation=scripted(0.1, 0.2, 0.3, 0.4))
+    assert saved(plain, tmp_path / "plain") == saved(watched, tmp_path / "watched")
+    assert [entry["loss"] for entry in without.log] == [entry["loss"] for entry in with_scores.log]
+    assert (without.best_step, without.scores) == (None, {})
+
+
+def test_an_interrupted_training_keeps_the_best_so_far(run: Run, tmp_path: Path) -> None:
+    undisturbed, whole = run(validation=scripted(0.1, 0.9, 0.3, 0.4))
+    with pytest.raises(KeyboardInterrupt):
+        run(validation=scripted(0.1, 0.9, 0.3), callbacks=[Dies(10)])
+    last = tmp_path / "checkpoints" / "checkpoint-9"
+    model, trained = run(validation=scripted(0.1, 0.9, 0.3, 0.4, calls=3), resume_from=last)
+    assert trained == whole and trained.best_step == 6
+    assert saved(model, tmp_path / "a") == saved(undisturbed, tmp_path / "b")
+
+
+def test_patience_ends_the_training_and_counts_on_after_an_interruption(run: Run, tmp_path: Path) -> None:
+    options = {"patience": 2, "eval_steps": 2}
+    early, whole = run(validation=scripted(0.1, 0.9, 0.2, 0.3, **options))
+    assert whole.best_step == 4 and whole.log[-1]["step"] == 8
+    with pytest.raises(KeyboardInterrupt):
+        run(validation=scripted(0.1, 0.9, 0.2, **options), callbacks=[Dies(7)])
+    last = tmp_path / "checkpoints" / "checkpoint-6"
+    model, trained = run(validation=scripted(0.1, 0.9, 0.2, 0.3, calls=3, **options), resume_from=last)
+    assert trained == whole
+    assert saved(model, tmp_path / "a") == saved(early, tmp_path / "b")
+
+
+@pytest.mark.parametrize("patience", [2, None])
+def test_a_training_that_was_over_is_not_trained_further(run: Run, tmp_path: Path, patience: int | None) -> None:
+    script = (0.9, 0.1, 0.2, 0.3)
+    first, whole = run(validation=scripted(*script, patience=patience))
+    last = tmp_path / "checkpoints" / f"checkpoint-{int(whole.log[-1]['step'])}"
+    model, trained = run(validation=scripted(patience=patience), resume_from=last)  # an evaluation would run out of script
+    assert trained == whole
+    assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
+
+
+def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, tmp_path: Path) -> None:
+    first, whole = run(max_steps=9)  # within an epoch
+    model, trained = run(max_steps=9, resume_from=tmp_path / "checkpoints" / "checkpoint-9")
+    assert trained == whole
+    assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
+
+
+def test_the_scores_kept_are_those_of_the_saved_model(run: Run, tmp_path: Path) -> None:
+    model, trained = run(validation=scripted(0.1, 0.9, 0.3, 0.4))
+    saved(model, tmp_path / "final")
+    again = evaluate(SparseEncoder(str(tmp_path / "final")), SET, batch_size=8)
+    assert trained.scores == {digest(SET): again.metrics}
+    assert json.loads((tmp_path / "checkpoints" / "checkpoint-6" / SCORES).read_text()) == trained.scores
+
+
+@pytest.mark.parametrize("family", ["norbert4", "norbert3"])
+def test_the_best_weights_come_back_where_the_base_brings_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
+    write_folder(tmp_path / "base", family)
+    options = Options(max_seq_length=16, trust_remote_code=True, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+    base = prepare_base(tmp_path / "base", tmp_path / "work")
+    model, trained = run(base=base, options=options, validation=scripted(0.9, 0.1), max_steps=6, save_steps=6)
+    assert trained.best_step == 3
+    best = weights(tmp_path / "checkpoints" / "checkpoint-3")
+    assert best != weights(tmp_path / "checkpoints" / "checkpoint-6")
+    assert saved(model, tmp_path / "final") == best
+
+
+def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(validation=scripted(0.9, 0.1), callbacks=[Dies(7)])
+    (tmp_path / "checkpoints" / "checkpoint-3" / "trainer_state.json").unlink()
+    with pytest.raises(UserError, match="checkpoint-3, the best one so far, is gone"):
+        run(validation=scripted(calls=2), resume_from=tmp_path / "checkpoints" / "checkpoint-6")
+
+
+def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> None:
+    model, _ = run(max_steps=3)
+    validation = Validation([SET], eval_steps=3, batch_size=8)
+    validation.score(model)
+    expected = validation.scores
+    forward = model.forward
+
+    def autocast(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return forward(*args, **kwargs)
+
+    model.__dict__["forward"] = autocast
+    validation.score(model)
+    assert validation.scores == expected
+    assert model.__dict__["forward"] is autocast
+
+
+def test_the_metric_must_be_one_that_the_sets_give() -> None:
+    assert Validation([SET], eval_steps=1, batch_size=8).decisive == METRIC
+    assert Validation([SET], eval_steps=1, batch_size=8, metric="eval_NanoSmall_ndcg@10").decisive == "eval_NanoSmall_ndcg@10"
+    with pytest.raises(UserError, match=r"training\.metric_for_best_model: is accuracy, .*; use one of eval_NanoBEIR_mean_dot_ndcg@10, "):
+        Validation([SET], eval_steps=1, batch_size=8, metric="accuracy")
+
+
+@pytest.mark.parametrize(("entry", "languages", "warned"), [
+    ("sample", ["da", "nb"], False), ("sample", ["da"], True), ("dev", ["da"], False), ("sample", [], False),
+])  # fmt: skip
+def test_choosing_for_another_language_is_said_in_one_line(entry: str, languages: list[str], warned: bool) -> None:
+    warning = Validation([replace(SET, entry=entry)], eval_steps=1, batch_size=8).foreign(languages)
+    assert (warning is not None) is warned
+    assert not warning or ("\n" not in warning and "NanoSmall (nb)" in warning)

@@ -1,0 +1,141 @@
+"""The trainer with what a step can learn from beyond pairs: scores reach the loss, prompts stand before the texts, GradCache trains."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sentence_transformers import SparseEncoder
+
+from stages.encoders import Options, get_encoder
+from stages.encoders.fast.splade_head import attach
+from stages.mix.assembly import Source, mix
+from stages.runtime.errors import UserError
+from stages.train.arguments import Hyperparameters
+from stages.train.data import TrainingRows, open_rows
+from stages.train.trainer import train
+from tests.conftest import SENTENCES
+
+ARCHITECTURES = ("splade", "inference-free-splade", "csr")
+PROMPTS = {"query": "spørsmål: ", "document": "tekst: "}
+PARAMETERS = Hyperparameters(
+    num_train_epochs=1, max_steps=2, gradient_accumulation_steps=1, learning_rate=1e-3, query_learning_rate=1e-2, warmup_ratio=0.0,
+    weight_decay=0.0, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=100, save_total_limit=1, seed=1,
+    device="cpu", bf16=False, fp16=False,
+)  # fmt: skip
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> TrainingRows:
+    """Two batches of four rows: one with two negatives and scores a row, one with one."""
+    table: dict[str, Any] = {"anchor": [f"{text[:20]} {i}" for i, text in enumerate(SENTENCES)], "positive": SENTENCES}
+    table["negative"] = [f"{i} {text}" for i, text in enumerate(SENTENCES)]
+    table["negative_2"] = pa.array([f"{text} {i}" if i < 4 else None for i, text in enumerate(SENTENCES)], pa.string())
+    table["scores"] = [[4.0, 1.0, 0.5][: 3 if i < 4 else 2] for i in range(8)]
+    pq.write_table(pa.table(table | {"source": ["x"] * 8, "language": ["nb"] * 8}), tmp_path / "x.parquet")
+    mix([Source("x", tmp_path / "x.parquet")], tmp_path / "mixed", batch_size=4, seed=1, scored=True)
+    return open_rows(tmp_path / "mixed" / "train.parquet", tmp_path / "rows.arrow", scored=True)
+
+
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of the check for equal vectors are not among those that a test counts."""
+    monkeypatch.setattr("stages.train.sparsity.COMPARED", 1)
+
+
+def run(
+    architecture: str, base: Path, rows: TrainingRows, folder: Path, prompts: dict[str, str] | None = None, **knobs: Any
+) -> tuple[Any, Any]:
+    torch.manual_seed(1)
+    encoder, options = get_encoder(architecture), Options(max_seq_length=32, hidden_dim=128, k=8, k_aux=16, **knobs)
+    model = encoder.build(base, options, SENTENCES)
+    model.prompts.update(prompts or {})
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # each way of encoding a batch draws other masks
+    seen: list[str] = []
+    preprocess = model.preprocess
+
+    def noting(texts: list[str], prompt: str | None = None, **more: Any) -> Any:
+        seen.extend(f"{prompt}|{text}" for text in texts)
+        return preprocess(texts, prompt=prompt, **more)
+
+    model.__dict__["preprocess"] = noting
+    log = train(
+        model, encoder.make_loss(model, options), encoder, rows, PARAMETERS, checkpoints=folder / "checkpoints", resume_from=None
+    ).log
+    del model.__dict__["preprocess"]
+    return model, (log, seen[:-2])  # the last two are of `settle`
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("distillation", ["margin_mse", "kl"])
+def test_scores_reach_the_loss_and_no_text_column_is_made_of_them(
+    architecture: str, distillation: str, base: Path, rows: TrainingRows, tmp_path: Path
+) -> None:
+    _, (log, seen) = run(architecture, base, rows, tmp_path, distillation=distillation)
+    assert len(log) == 2 and all(entry["base_loss"] > 0 for entry in log)
+    assert len(seen) == 4 * 4 + 4 * 3  # anchor, positive and two negatives or one
+
+
+def test_gradcache_trains_as_the_whole_batch_does(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+    plain = TrainingRows(rows.texts.remove_columns("scores"), rows.starts, rows.sources)
+    logs = [
+        run("splade", base, plain, tmp_path / str(size), mini_batch_size=size, document_regularizer_weight=1e-2)[1][0] for size in (None, 3)
+    ]
+    for whole, cached in zip(*logs, strict=True):
+        for term in ("loss", "base_loss", "document_regularizer_loss"):
+            assert cached[term] == pytest.approx(whole[term], abs=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_prompts_are_the_same_in_training_in_the_saved_model_and_in_its_embeddings(
+    architecture: str, base: Path, rows: TrainingRows, tmp_path: Path
+) -> None:
+    plain = TrainingRows(rows.texts.remove_columns("scores"), rows.starts, rows.sources)
+    model, (_, seen) = run(architecture, base, plain, tmp_path, prompts=PROMPTS)
+    anchors = {*plain.texts["anchor"]}
+    assert {(prompt, text in anchors) for prompt, text in (each.split("|") for each in seen)} == {
+        (PROMPTS["query"], True),
+        (PROMPTS["document"], False),
+    }
+    model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    stock = SparseEncoder(str(tmp_path / "saved"))
+    assert stock.prompts == PROMPTS
+    for kind in PROMPTS:
+        encode = getattr(stock, f"encode_{kind}")
+        asked = encode(SENTENCES, convert_to_sparse_tensor=False)
+        assert torch.equal(asked, encode([PROMPTS[kind] + text for text in SENTENCES], prompt="", convert_to_sparse_tensor=False))
+        assert not torch.equal(asked, encode(SENTENCES, prompt="", convert_to_sparse_tensor=False))
+
+
+def test_without_prompts_nothing_stands_before_a_text(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+    plain = TrainingRows(rows.texts.remove_columns("scores"), rows.starts, rows.sources)
+    _, (_, seen) = run("splade", base, plain, tmp_path)
+    assert all(each.startswith("None|") for each in seen)
+
+
+def test_rows_without_scores_are_one_line_where_the_loss_needs_them(rows: TrainingRows, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed" / "train.parquet"
+    pq.write_table(pq.read_table(mixed).drop_columns("scores"), mixed)
+    with pytest.raises(UserError, match=re.escape(f"{mixed}: has rows without scores, which loss.distillation needs; ")):
+        open_rows(mixed, tmp_path / "again.arrow", scored=True)
+
+
+def test_gradient_checkpointing_trains_the_same_model(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+    weights = []
+    for name, checkpointing in (("kept", False), ("twice", True)):
+        torch.manual_seed(1)
+        encoder, options = get_encoder("splade"), Options(max_seq_length=32, document_regularizer_weight=1e-3, distillation="kl")
+        model = encoder.build(base, options, [])
+        attach(model)
+        parameters = replace(PARAMETERS, gradient_checkpointing=checkpointing)
+        train(model, encoder.make_loss(model, options), encoder, rows, parameters, checkpoints=tmp_path / name, resume_from=None)
+        assert model[0].model.is_gradient_checkpointing == checkpointing
+        weights.append(model.state_dict())
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-5, atol=1e-6)
