@@ -3,7 +3,6 @@
 A stage of its own, so that training depends on what is in the chosen sets and, where training.eval_steps is off, on none.
 """
 
-import hashlib
 from pathlib import Path
 
 from stages.config.params import read_resolved
@@ -11,7 +10,6 @@ from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write, mark_unused
 
 FORMATTED, EVALUATION, VALIDATION = Path("data/formatted"), Path("data/eval"), Path("data/validation")
-SCORING = ("retrieval.py", "scores.py")
 
 
 def main() -> None:
@@ -33,12 +31,6 @@ def main() -> None:
     with atomic_write(VALIDATION) as temporary:
         temporary.mkdir()
         write_sets(distinct(sets), temporary)
-        (temporary / "code.txt").write_text(f"{code_version()}\n", encoding="utf-8")
-
-
-def code_version() -> str:
-    """16 hexadecimal digits of what scores a checkpoint: where that changes, another one may win."""
-    return hashlib.sha256(b"".join((Path(__file__).parent / "evaluation" / name).read_bytes() for name in SCORING)).hexdigest()[:16]
 
 
 if __name__ == "__main__":
