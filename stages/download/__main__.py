@@ -119,8 +119,8 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str, repo_type: str) -> 
 def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
     """Write ``target`` in NanoBEIR's form: a split for each task of mteb's benchmark ``name``, each at the revision that mteb pins."""
     from stages.download.benchmark import lay_out, matching, part_patterns, set_name
-    from stages.evaluate.mteb_tasks import benchmark_tasks, required_datasets
     from stages.hub.wanted import CARD
+    from stages.retrieval.mteb import benchmark_tasks, required_datasets
 
     with ExitStack() as downloads:
         snapshots = {}
@@ -155,7 +155,7 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
         mark_unused(target)
         return
     from stages.download.mteb_sources import hub_tasks, local_tasks
-    from stages.evaluate.mteb_tasks import task_texts
+    from stages.retrieval.mteb import task_texts
     from stages.retrieval.texts import TEXTS, write_texts
 
     with ExitStack() as downloads:

@@ -14,12 +14,13 @@ import datasets
 import yaml
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
-from stages.download.mteb_sources import CONFIGS
-from stages.evaluate.mteb_tasks import get_task
 from stages.hub.manifest import header
 from stages.hub.wanted import CARD
+from stages.retrieval.mteb import get_task
 from stages.runtime.errors import UserError
 
+CONFIGS = ".huggingface.yaml"
+"""Where `datasets` looks for configs and features before it looks into the card, which so stays as it is."""
 INFOS = "dataset_infos.json"
 ABOUT = (CARD, CONFIGS, INFOS)
 """Files that tell what the others are."""

@@ -5,15 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stages.download.mteb_files import ABOUT, CONFIGS, Needed, needed
+from stages.retrieval.mteb import required_datasets
 from stages.runtime.errors import UserError
 
-if TYPE_CHECKING:
-    from stages.download.mteb_files import Needed
-
-CONFIGS = ".huggingface.yaml"
-"""Where `datasets` looks for configs and features before it looks into the card, which so stays as it is."""
 Snapshot = Callable[..., tuple[Path, dict[str, Any]]]
 """Brings the selected files of a Hub repository: `stages.download.__main__._snapshot`."""
 
@@ -24,7 +21,7 @@ class TaskFiles:
 
     files: Path
     about: Mapping[str, Any] | None = None
-    needed: "Needed | None" = None
+    needed: Needed | None = None
 
     def describe(self, folder: Path) -> None:
         """Tell `datasets` about the files, which lie in ``folder``."""
@@ -46,8 +43,6 @@ def hub_tasks(tasks: Sequence[str], downloads: ExitStack, snapshot: Snapshot, st
 
     The repositories' cards, which say what the other files are, go to ``store``/cards, where they do not clear these away.
     """
-    from stages.evaluate.mteb_tasks import required_datasets
-
     sharing: dict[tuple[str, str], list[str]] = {}  # tasks may share a data set
     for task, place in required_datasets(tasks).items():
         sharing.setdefault(place, []).append(task)
@@ -61,8 +56,6 @@ def hub_tasks(tasks: Sequence[str], downloads: ExitStack, snapshot: Snapshot, st
 def _repository(
     tasks: Sequence[str], repo: str, revision: str, downloads: ExitStack, snapshot: Snapshot, cards: Path
 ) -> dict[str, TaskFiles]:
-    from stages.download.mteb_files import ABOUT, Needed, needed
-
     key, origin = f"evaluation.mteb: {', '.join(tasks)}", {"repo": repo, "revision": revision, "kind": "mteb"}
     reads: dict[str, Needed] = {}
     card, _ = snapshot(downloads, origin, key, "dataset", lambda paths: {*ABOUT} & {*paths}, cards)

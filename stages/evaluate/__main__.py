@@ -56,8 +56,8 @@ def main() -> None:
     write_json(METRICS, evaluation)
 
     from stages.evaluate.account import account
+    from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.summary import table
-    from stages.runtime.pictures import draw_evaluation, draw_explanations
     from stages.tracking.experiment import open_tracker
 
     with atomic_write(PICTURE) as temporary:
@@ -104,7 +104,7 @@ def _evaluate(
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.set_files import digest
     from stages.retrieval.sets import RESERVED, distinct, load_sets
-    from stages.train.device import choose_device
+    from stages.runtime.device import choose_device
 
     known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
     known = known["sets"] if known.get("batch_size") == settings.batch_size else {}

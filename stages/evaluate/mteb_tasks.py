@@ -3,15 +3,10 @@
 Importing this module imports mteb, which takes seconds: import it only where ``evaluation.mteb`` names a task.
 """
 
-import difflib
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import repeat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import mteb
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from sentence_transformers import SparseEncoder
@@ -21,66 +16,10 @@ from stages.evaluate.mteb_encoder import RecordingEncoder
 from stages.evaluate.sparsifying import autoencoder_of, sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval import bm25
+from stages.retrieval.mteb import as_retrieval_set, load_task, own_cache
 from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
-from stages.retrieval.sets import RetrievalSet, retrieval_set
-from stages.retrieval.texts import Role
-from stages.runtime.errors import UserError
 
-UNKNOWN_LIMIT = 0.5  # share of the judged documents that the corpus may lack: mteb says nothing about them, and scores 0
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
-
-
-def get_task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
-    """A retrieval task of mteb; `UserError` for a name that mteb does not know, with close matches, and for another kind of task."""
-    try:
-        task = mteb.get_task(name, languages=languages)
-    except KeyError as error:
-        close = difflib.get_close_matches(name, [each.metadata.name for each in mteb.get_tasks()], n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see mteb.get_tasks() for the names"
-        raise UserError(f"evaluation.mteb: mteb has no task named {name!r}; {hint}") from error
-    except ValueError as error:
-        raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
-    if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
-        raise UserError(f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval")
-    return task
-
-
-def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Task name → (Hub data set id, revision) from mteb's own metadata, to be downloaded beforehand.
-
-    Raises `UserError` for a name that mteb does not know, with close matches, and for a task that is no text retrieval.
-    """
-    pinned = {name: get_task(name).metadata.dataset for name in task_names}
-    return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
-
-
-def benchmark_tasks(name: str) -> list[str]:
-    """The names of the tasks of one of mteb's benchmarks; `UserError` for a name that mteb does not know."""
-    try:
-        benchmark = mteb.get_benchmark(name)
-    except KeyError as error:
-        raise UserError(f"evaluation.sets: mteb has no benchmark named {name!r}; {error.args[0]}") from error
-    return [task.metadata.name for task in benchmark.tasks]
-
-
-def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
-    """Every text that the task asks and seeks in the splits that it scores, as the model is given it; a document also without its title.
-
-    ``folder`` is that of `evaluate_mteb`. A query counts whether it has a relevant document or not: mteb scores both.
-
-    Raises:
-        UserError: the files do not load, or hold what mteb cannot score: so a task that comes through here can be evaluated.
-    """
-    with _own_cache(show_progress=False):
-        task = _load(task_name, folder, None)
-        pairs: list[tuple[Role, str]] = []
-        for data in _scored(task, folder):
-            relevant = {document for grades in data["relevant_docs"].values() for document, grade in grades.items() if grade > 0}
-            pairs += [("queries", text) for text in data["queries"]["text"]]
-            for identifier, title, text in _documents(data):
-                role: Role = "documents" if identifier in relevant else "distractors"
-                pairs += [(role, each) for each in dict.fromkeys((f"{title} {text}".strip(), text)) if each.strip()]
-        return pairs
 
 
 def evaluate_mteb(
@@ -101,8 +40,8 @@ def evaluate_mteb(
     ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
     subset and split behind it where the task has several.
     """
-    with _own_cache(show_progress):
-        return _evaluate(model, _load(task_name, folder, languages), folder, batch_size, show_progress, active_dims)
+    with own_cache(show_progress):
+        return _evaluate(model, load_task(task_name, folder, languages), folder, batch_size, show_progress, active_dims)
 
 
 def _evaluate(
@@ -126,7 +65,7 @@ def _evaluate(
         data = task.dataset[subset][split]
         metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
         metrics |= encoder.activations[subset, split].metrics()
-        baseline = _retrieval_set(name, data, str(folder), task.ignore_identical_ids)
+        baseline = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
         # On the documents and queries mteb loaded, queries without a relevant document counted as 0
         answered = len(baseline.queries) / len(data["queries"])
         ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * answered
@@ -138,86 +77,3 @@ def _evaluate(
 
 
 ON_CPU: Any = {"save_to_cpu": True}  # passed on to `SparseEncoder.encode_*`, though mteb's type does not list it
-
-
-def _load(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsTaskRetrieval:
-    task = get_task(task_name, languages)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        raise UserError(f"{folder}: the data set of {task_name} is not there; run the download stage")
-    local = {**task.metadata.dataset, "path": str(folder.resolve())}
-    task.metadata = task.metadata.model_copy(update={"dataset": local})
-    try:
-        task.load_data()
-        task.convert_v1_dataset_format_to_v2(num_proc=None)
-    except MemoryError:
-        raise
-    except Exception as error:  # what others wrote, read by others' code: whatever goes wrong comes of other files, columns or sizes
-        raise _unusable(task_name, folder, f"{type(error).__name__}: {error}") from error
-    return task
-
-
-def _unusable(task_name: str, folder: Path, reason: str) -> UserError:
-    line = " ".join(reason.split()).rstrip(".")
-    return UserError(f"{folder}: does not load as the data set of {task_name}: {line}; fix its files, or leave it out of evaluation.mteb")
-
-
-def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
-    """The data of every subset and split that mteb scores; `UserError` for columns and values that it cannot score."""
-    name = task.metadata.name
-    for subset, splits in task.dataset.items():
-        for split in task.eval_splits:
-            if split not in splits:
-                raise _unusable(name, folder, f"{subset} has no split {split}, only {', '.join(splits) or 'none'}")
-            data: Any = splits[split]
-            for part, columns in (("queries", ("id", "text")), ("corpus", ("id", "text", "title"))):
-                rows = data[part]
-                if not len(rows):
-                    raise _unusable(name, folder, f"no row of {split} is left for the {part}")
-                for column in columns:
-                    if column not in rows.column_names and column != "title":
-                        raise _unusable(name, folder, f"{part} of {split} have no column {column}, only {', '.join(rows.column_names)}")
-                    given = rows[column] if column in rows.column_names else ()
-                    if wrong := sum(not isinstance(value, str) for value in given):
-                        raise _unusable(name, folder, f"{wrong} of {len(rows)} values in the column {column} of {part} are not strings")
-            grades = [(document, grade) for rows in data["relevant_docs"].values() for document, grade in rows.items()]
-            if wrong := sum(not isinstance(grade, int | float) for _, grade in grades):
-                raise _unusable(name, folder, f"{wrong} of {len(grades)} scores of {split} are not numbers")
-            ids = set(data["corpus"]["id"])
-            if (unknown := sum(document not in ids for document, _ in grades)) > UNKNOWN_LIMIT * len(grades):
-                raise _unusable(name, folder, f"{unknown} of {len(grades)} relevant documents of {split} are not in the corpus")
-            _retrieval_set(name, data, str(folder), task.ignore_identical_ids)  # raises where there is nothing to score
-            yield data
-
-
-@contextmanager
-def _own_cache(show_progress: bool) -> Iterator[None]:
-    """Let `datasets` keep its Arrow copies in a folder of this call's own, and be quiet unless progress is shown.
-
-    Its usual cache takes a folder whose README declares configs by path and config name alone: another version of the
-    data set checked out at the same path would silently be scored on the old rows.
-    """
-    usual, quiet = datasets.config.HF_DATASETS_CACHE, not show_progress and not datasets.are_progress_bars_disabled()
-    if quiet:
-        datasets.disable_progress_bars()
-    try:
-        with tempfile.TemporaryDirectory(prefix="mteb-") as folder:
-            datasets.config.HF_DATASETS_CACHE = Path(folder)
-            yield
-    finally:
-        datasets.config.HF_DATASETS_CACHE = usual
-        if quiet:
-            datasets.enable_progress_bars()
-
-
-def _retrieval_set(name: str, data: Any, where: str, ignore_identical_ids: bool) -> RetrievalSet:
-    corpus = {identifier: f"{title} {text}".strip() for identifier, title, text in _documents(data)}
-    queries = dict(zip(data["queries"]["id"], data["queries"]["text"], strict=True))
-    return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where, own=queries if ignore_identical_ids else ())
-
-
-def _documents(data: Any) -> Iterator[tuple[str, str, str]]:
-    """(id, title, text) of each document that mteb loaded; a title that is not there is empty."""
-    corpus = data["corpus"]
-    titles = corpus["title"] if "title" in corpus.column_names else repeat("", len(corpus))
-    for identifier, title, text in zip(corpus["id"], titles, corpus["text"], strict=True):
-        yield identifier, title or "", text

@@ -8,12 +8,11 @@ from typing import Any
 
 from stages.evaluate.examples import Example
 from stages.evaluate.warnings import warnings
-from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NDCG, QUERY_DIMS
+from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS
 from stages.runtime.errors import UserError
 
 BM25_NDCG = "bm25_ndcg@10"
 IGNORED = "qrels_with_unknown_ids"
-NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
 MEAN = "mean"
 
 

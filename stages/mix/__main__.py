@@ -8,12 +8,12 @@ from pathlib import Path
 
 from stages.config.params import read_resolved
 from stages.mix.assembly import Source, mix
+from stages.mix.pictures import draw_data
 from stages.mix.selection import EvaluationTexts
 from stages.retrieval.sets import RetrievalSet, load_sets
 from stages.retrieval.texts import TEXTS, read_texts
 from stages.runtime.errors import run_stage
 from stages.runtime.files import atomic_write, write_json
-from stages.runtime.pictures import draw_data
 
 FORMATTED, MINED, EVALUATION, MTEB = Path("data/formatted"), Path("data/mined"), Path("data/eval"), Path("data/mteb")
 MIXED = Path("data/mixed")

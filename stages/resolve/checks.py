@@ -8,9 +8,9 @@ from stages.config.own_paths import place
 from stages.config.schema import EvaluationSet, Location, ModelEntry, Params
 from stages.resolve.entry_checks import check_names, check_own_paths
 from stages.resolve.model_checks import check_model_files
+from stages.runtime.checkpoint import incomplete
 from stages.runtime.errors import UserError
 from stages.sample import DATASETS, EVALUATION_SETS
-from stages.train.checkpoints import incomplete
 
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
     "ltg/norbert3-xs",
@@ -209,7 +209,7 @@ def _check_resume(params: Params) -> Iterator[str]:
 
 def _check_device(params: Params) -> Iterator[str]:
     if params.training.device in ("cuda", "mps"):
-        from stages.train.device import choose_device  # takes seconds: it asks torch
+        from stages.runtime.device import choose_device  # takes seconds: it asks torch
 
         try:
             choose_device(params.training.device)

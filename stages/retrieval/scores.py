@@ -23,6 +23,8 @@ Run = dict[str, dict[str, float]]
 NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
 QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
 DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # of a CSR model: its dense base's score, the share of latents no document uses
+NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
+"""sentence-transformers' headline, over the sets in NanoBEIR's form."""
 CUT, RECALL_CUT = 10, 100
 
 

@@ -44,7 +44,7 @@ def main() -> None:
 
     settings = load_resolved("train", TrainSettings)
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read by torch's import: what MPS lacks runs on CPU, and torch names it
-    from stages.train.device import choose_device, cores, gpus
+    from stages.runtime.device import choose_device, cores, gpus
 
     device = choose_device(settings.training.device)
     if settings.training.launcher == "torchrun" and not is_worker():

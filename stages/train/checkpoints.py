@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from stages.config.own_paths import place
+from stages.runtime.checkpoint import incomplete, step_of
 from stages.runtime.errors import UserError
 from stages.runtime.files import remove
 
 CHECKPOINTS, FINGERPRINT = Path("checkpoints"), Path("models/fingerprint.txt")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
-STATE = "trainer_state.json"
 OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
 WRITTEN = "written"  # in a training's folder: its model is written, but dvc may not have recorded it yet
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -77,33 +76,12 @@ def last_complete(folder: Path) -> Path | None:
     return max((path for path in folder.glob("checkpoint-*") if not incomplete(path)), key=step_of, default=None)
 
 
-def step_of(checkpoint: Path) -> int:
-    """The N of checkpoint-N."""
-    return int(checkpoint.name.removeprefix("checkpoint-"))
-
-
 def find_step(step: int, folders: Sequence[Path]) -> Path:
     """checkpoint-``step`` in the first of ``folders`` that has it; `UserError` where none does."""
     for folder in folders:
         if not incomplete(folder / f"checkpoint-{step}"):
             return folder / f"checkpoint-{step}"
     raise UserError(f"{folders[0]}: checkpoint-{step}, the best one so far, is gone; set training.resume: false to start afresh")
-
-
-def incomplete(checkpoint: Path) -> str | None:
-    """What keeps a folder from being a checkpoint to go on from; None where nothing does.
-
-    Its trainer_state.json is written last, and is not valid JSON where a kill or a full disk cut it off.
-    """
-    if not re.fullmatch(r"checkpoint-\d+", checkpoint.name):
-        return "is not called checkpoint-N"
-    if not checkpoint.is_dir():
-        return "does not exist"
-    try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return f"was not written to its end (no complete {STATE})"
-    return None if isinstance(state, dict) and state.get("global_step") == step_of(checkpoint) else f"holds the {STATE} of another step"
 
 
 def remove_incomplete(folder: Path) -> None:

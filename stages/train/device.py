@@ -5,30 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from stages.runtime.errors import UserError
+from stages.runtime.device import cores
 
 WORKERS = 4  # that make batches for a GPU, at most
 SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # tokens as dear as one more pass: measured on CPU and an H100, unknown on MPS
-CGROUP = Path("/sys/fs/cgroup")
-
-
-def choose_device(wanted: str) -> str:
-    """The device for ``wanted`` (auto, cuda, mps or cpu): auto takes cuda, then mps, then cpu.
-
-    Raises:
-        UserError: the device asked for is not there.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(device for device, available in there.items() if available)
-    if not there[wanted]:
-        raise UserError(f"params.yaml: training.device: is {wanted}, which this machine does not have; use auto or cpu")
-    return wanted
 
 
 @dataclass(frozen=True)
@@ -150,22 +134,3 @@ def _has_bf16(device: str) -> bool:
     if device == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def gpus(device: str) -> int:
-    """GPUs of this machine; 0 where training is not on CUDA."""
-    return torch.cuda.device_count() if device == "cuda" else 0
-
-
-def cores(cgroup: Path = CGROUP) -> int:
-    """Processor cores that this process may use; a container's quota counts, which torch does not see."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        if (cgroup / "cpu.max").exists():
-            quota, period = (cgroup / "cpu.max").read_text().split()
-        else:
-            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-        allowed = int(quota) / int(period)
-    except (OSError, ValueError):  # no quota: no such file, or "max"
-        return here
-    return max(1, min(here, round(allowed))) if allowed > 0 else here

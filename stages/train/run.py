@@ -19,10 +19,10 @@ from stages.pretrained.norbert import lift_code, prepare_base
 from stages.pretrained.own_code import require_allowed_code
 from stages.retrieval.set_files import read_sets
 from stages.rows.parquet import read_tables
+from stages.runtime.device import choose_device
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
 from stages.runtime.oom import in_one_line
-from stages.runtime.pictures import draw_training_curve
 from stages.tracking.callbacks import TensorBoardCallback
 from stages.tracking.experiment import open_tracker
 from stages.train.arguments import Hyperparameters
@@ -30,8 +30,9 @@ from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_in_one_line, attention_of
 from stages.train.checkpoints import FINGERPRINT
 from stages.train.data import Share, open_rows
-from stages.train.device import Engine, choose_device, choose_engine
+from stages.train.device import Engine, choose_engine
 from stages.train.distributed import Processes, gather_negatives
+from stages.train.pictures import draw_training_curve
 from stages.train.selection import Validation
 from stages.train.trainer import Trained, train
 from stages.train.upload import UploadCallback

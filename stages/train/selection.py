@@ -14,8 +14,7 @@ from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from stages.encoders.fast.full_float32 import full_float32
-from stages.evaluate.summary import NANO_MEAN
-from stages.retrieval.scores import CORPUS_DIMS, NDCG, QUERY_DIMS
+from stages.retrieval.scores import CORPUS_DIMS, NANO_MEAN, NDCG, QUERY_DIMS
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.set_files import digest
 from stages.retrieval.sets import RetrievalSet

@@ -22,11 +22,12 @@ from transformers import TrainerCallback, TrainerState, set_seed
 from stages.encoders import Encoder
 from stages.encoders.fast.length_groups import length_groups
 from stages.pretrained.norbert import lift_code
+from stages.runtime.checkpoint import STATE
 from stages.runtime.oom import in_one_line
 from stages.train.arguments import Hyperparameters, prompts, routes, training_arguments
 from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_of, model_attention
-from stages.train.checkpoints import OWNER, STATE, find_step
+from stages.train.checkpoints import OWNER, find_step
 from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.train.distributed import share_activity
 from stages.train.selection import PREFIX, SelectionCallback, Validation, read_scores

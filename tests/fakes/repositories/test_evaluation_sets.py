@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stages.download import __main__ as download
-from stages.evaluate.mteb_tasks import required_datasets
+from stages.retrieval.mteb import required_datasets
 from stages.retrieval.sets import RetrievalSet, load_sets
 from stages.retrieval.texts import TEXTS, read_texts
 from tests.fakes.hub_server import LoopbackHub

@@ -341,15 +341,14 @@ def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: 
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """Stands in for the module that imports mteb, which takes ten seconds; its tests are in tests/evaluation."""
-    module = types.ModuleType("mteb_tasks")
-    vars(module)["task_texts"] = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]
-    monkeypatch.setitem(sys.modules, "stages.evaluate.mteb_tasks", module)
-    return module
+def task_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of a task are the number of its files; how mteb reads them is tested in unit/retrieval."""
+    texts = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]  # noqa: E731
+    monkeypatch.setattr("stages.retrieval.mteb.task_texts", texts)
 
 
-def test_mteb_tasks_come_from_a_local_folder(tasks: types.ModuleType, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("task_texts")
+def test_mteb_tasks_come_from_a_local_folder(tmp_path: Path) -> None:
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     (tmp_path / "tasks" / "NorQuadRetrieval" / "test.parquet").write_bytes(b"rows")
     fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
@@ -359,11 +358,11 @@ def test_mteb_tasks_come_from_a_local_folder(tasks: types.ModuleType, tmp_path: 
     assert read_texts(tmp_path / "mteb" / TEXTS, ["NorQuadRetrieval"])["queries"] == ["NorQuadRetrieval: 1 files"]
 
 
-def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(tasks: types.ModuleType, tmp_path: Path) -> None:
+def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(task: str, folder: Path) -> None:
         raise UserError(f"{folder}: does not load")
 
-    vars(tasks)["task_texts"] = broken
+    monkeypatch.setattr("stages.retrieval.mteb.task_texts", broken)
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     with pytest.raises(UserError, match="tasks/NorQuadRetrieval: does not load"):
         fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")

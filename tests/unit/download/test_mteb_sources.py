@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.download.__main__ import fetch_mteb
-from stages.evaluate.mteb_tasks import evaluate_mteb, required_datasets, task_texts
+from stages.evaluate.mteb_tasks import evaluate_mteb
 from stages.hub.snapshot import snapshot
+from stages.retrieval.mteb import required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, read_texts
 from stages.runtime.errors import UserError
 from tests.fakes.hub_server import LoopbackHub
@@ -138,7 +139,7 @@ def test_tasks_may_share_a_data_set_and_each_reads_its_own_split(hub: LoopbackHu
     files = search_set(["train", "test"]) | {"x.png": b"picture"}
     place = "mteb/shared", hub.add_repo("dataset", "mteb/shared", files)
     tasks = ["SwednRetrieval", "TwitterHjerneRetrieval"]
-    monkeypatch.setattr("stages.evaluate.mteb_tasks.required_datasets", lambda names: dict.fromkeys(names, place))
+    monkeypatch.setattr("stages.retrieval.mteb.required_datasets", lambda names: dict.fromkeys(names, place))
     hub.reset("corpus/test")
     fetch_mteb(tasks, None, tmp_path / "mteb")
     assert read_texts(tmp_path / "mteb" / TEXTS, tasks[:1])["queries"] == ["havtur test?"]

@@ -15,9 +15,10 @@ import pytest
 from sentence_transformers import SparseEncoder
 
 from stages.download.benchmark import lay_out, part_patterns
-from stages.evaluate.mteb_tasks import benchmark_tasks, evaluate_mteb, required_datasets, task_texts
+from stages.evaluate.mteb_tasks import evaluate_mteb
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.retrieval import bm25
+from stages.retrieval.mteb import benchmark_tasks, required_datasets, task_texts
 from stages.retrieval.scores import score
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet, load_nanobeir

@@ -9,13 +9,13 @@ from typing import Any
 import psutil
 import pytest
 
+from stages.runtime.checkpoint import incomplete
 from stages.runtime.errors import UserError
 from stages.train.checkpoints import (
     OWNER,
     WRITTEN,
     find_step,
     fingerprint,
-    incomplete,
     last_complete,
     remove_incomplete,
     sole_training,

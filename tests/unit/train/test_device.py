@@ -10,8 +10,9 @@ import torch
 from sentence_transformers import SparseEncoder
 
 from stages.encoders.fast.max_pooled_linear import in_blocks
+from stages.runtime.device import cores
 from stages.train import device as device_module
-from stages.train.device import choose_engine, cores
+from stages.train.device import choose_engine
 from stages.train.run import _attach
 from tests.tiny_models import save
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from stages.evaluate.examples import Example
+from stages.evaluate.pictures import draw_explanations
 from stages.evaluate.terms import Explanation, Representation, Term, matches
-from stages.runtime.pictures import draw_explanations
 
 
 def made_up(latent: bool = False, active: int = 20) -> Explanation:

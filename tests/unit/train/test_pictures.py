@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from stages.runtime.pictures import draw_training_curve
+from stages.train.pictures import draw_training_curve
 from stages.train.run import write_curve
 
 LOSS = [{"step": step, "epoch": step / 4, "loss": 1 / step, "base_loss": 1 / step, "document_regularizer_loss": 0.1} for step in (1, 2, 3)]
