@@ -109,14 +109,6 @@ class Model(Section):
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
 
-class ResolvedModel(Model):
-    """The model section as the train stage sees it: with what the base model's entry in ``models`` says."""
-
-    repo: str | None = None
-    revision: Revision | None = None
-    trust_remote_code: bool = False
-
-
 class Loss(Section):
     """The terms of the loss and their weights."""
 
@@ -174,24 +166,6 @@ class Training(Section):
     def rows_of_a_step(self) -> int:
         """Rows that one contrastive step sees: of a process, times the processes where their texts are gathered."""
         return self.per_device_train_batch_size * (self.num_processes if self.gather_negatives else 1)
-
-
-class Upload(Section):
-    """Where checkpoints go while training, where hub.strategy is checkpoint."""
-
-    model_id: str
-
-
-class ValidationSettings(Section):
-    """How the best checkpoint is chosen, where training.eval_steps is set; as the train stage sees it."""
-
-    eval_steps: Count
-    eval_sets: list[str]
-    metric_for_best_model: str | None
-    early_stopping_patience: Count | None
-    per_device_eval_batch_size: Count
-    languages: list[str]
-    """Of the training sets, as far as params.yaml says."""
 
 
 class Mix(Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.config.params import load_resolved
-from stages.config.schema import EvaluationKind, Language, Section
+from stages.config.settings import EvaluateSettings
 from stages.evaluate.untrained import untrained_model
 from stages.runtime.errors import run_stage
 from stages.runtime.files import atomic_write, remove, write_json
@@ -26,26 +26,6 @@ SETS, MTEB = Path("data/eval"), Path("data/mteb")
 DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
-
-
-class ScoredSet(Section):
-    """One evaluation set, as far as its kind needs to know."""
-
-    kind: EvaluationKind
-    split: str | None
-    language: Language | None
-    unknown_ids: float | None = None
-
-
-class EvaluateSettings(Section):
-    """resolved/evaluate.yaml."""
-
-    batch_size: int
-    trust_remote_code: bool
-    device: str
-    mteb: list[str]
-    active_dims: list[int]
-    sets: dict[str, ScoredSet]
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from stages.config.params import load_resolved
+from stages.config.settings import TrainSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
@@ -16,7 +17,7 @@ def untrained_model(device: str) -> "SparseEncoder":
 
     from stages.encoders import get_encoder
     from stages.pretrained.norbert import prepare_base
-    from stages.train.__main__ import BASE, MADE, TrainSettings
+    from stages.train.__main__ import BASE, MADE
     from stages.train.device import Engine
     from stages.train.run import build, options_of
 

@@ -10,36 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.config.params import load_resolved, read_resolved
-from stages.config.schema import Architecture, Hub, Section
+from stages.config.settings import Provenance, PushSettings
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import write_json
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
 RAW, BASE = Path("data/raw"), Path("models/base")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
-
-
-class Provenance(Section):
-    """Where a training set came from; ``license`` is that of params.yaml, which overrules the one that came with the files."""
-
-    repo: str | None
-    revision: str | None
-    sample: bool
-    license: str | None = None
-
-    def licence(self, folder: Path) -> str | None:
-        """The licence to go by, for a set that lies in ``folder``."""
-        from stages.hub.manifest import read_licence
-
-        return self.license.lower() if self.license else read_licence(folder)
-
-
-class PushSettings(Hub):
-    """resolved/push.yaml."""
-
-    architecture: Architecture
-    languages: list[str]
-    datasets: dict[str, Provenance]
 
 
 def main() -> None:
@@ -71,7 +48,7 @@ def refuse_non_commercial(datasets: Mapping[str, Provenance]) -> None:
     """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
     from stages.hub.manifest import forbids_commercial_use, read_licence
 
-    licences = {f"datasets.{name}": origin.licence(RAW / name) for name, origin in datasets.items()}
+    licences = {f"datasets.{name}": licence_of(origin, RAW / name) for name, origin in datasets.items()}
     licences["model.base_model"] = read_licence(BASE)
     if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
         names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
@@ -79,6 +56,13 @@ def refuse_non_commercial(datasets: Mapping[str, Provenance]) -> None:
             f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
             "set it to true to publish the model all the same, or train without them (enabled: false)"
         )
+
+
+def licence_of(origin: Provenance, folder: Path) -> str | None:
+    """The licence to go by, for a training set that lies in ``folder``."""
+    from stages.hub.manifest import read_licence
+
+    return origin.license.lower() if origin.license else read_licence(folder)
 
 
 def card(settings: PushSettings, model_id: str) -> str:
@@ -101,7 +85,7 @@ def card(settings: PushSettings, model_id: str) -> str:
                 name,
                 SAMPLE if origin.sample else origin.repo or LOCAL,
                 origin.revision,
-                license=origin.licence(RAW / name),
+                license=licence_of(origin, RAW / name),
                 rows=_rows(sources, name),
             )
             for name, origin in settings.datasets.items()

@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import model_validator
-
 from stages.config.params import load_resolved
-from stages.config.schema import Architecture, Loss, Profile, ResolvedModel, Section, Tracking, Training, Upload, ValidationSettings
+from stages.config.schema import Training
+from stages.config.settings import TrainSettings
 from stages.runtime.errors import run_stage
 from stages.runtime.files import remove
 from stages.train import checkpoints
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
 
 BASE, MADE = Path("models/base"), Path("models/made")
 CODE = tuple(Path("stages", room) for room in ("train", "encoders", "pretrained", "retrieval", "rows"))
-
-
-class TrainSettings(Section):
-    """resolved/train.yaml; what it has under ``running`` is of ``training``, apart so that dvc need not watch it."""
-
-    architecture: Architecture
-    profile: Profile
-    seed: int
-    model: ResolvedModel
-    loss: Loss
-    training: Training
-    tracking: Tracking
-    validation: ValidationSettings | None
-    upload: Upload | None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_training(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values.get("running", {})}
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ import csv
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sentence_transformers import SparseEncoder
 from transformers import set_seed
 
+from stages.config.settings import TrainSettings
 from stages.encoders import Encoder, Options, get_encoder
 from stages.encoders.fast.length_groups import left_whole
 from stages.encoders.fast.splade_head import Placement, attach
@@ -37,9 +38,6 @@ from stages.train.selection import Validation
 from stages.train.trainer import Trained, train
 from stages.train.upload import UploadCallback
 
-if TYPE_CHECKING:
-    from stages.train.__main__ import TrainSettings
-
 MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
 FINAL, SCORES = Path("models/final"), Path("models/scores.json")
 CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
@@ -50,7 +48,7 @@ ENGINE = {
 }  # fmt: skip
 
 
-def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
+def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
     """Train with checkpoints in ``folder``; the first process writes the model, its training curve and its scores.
 
     Args:
@@ -94,7 +92,7 @@ def run(settings: "TrainSettings", base: Path, folder: Path, resume_from: Path |
         _write(model, trained, validation, key)
 
 
-def engine_of(settings: "TrainSettings", device: str, processes: int) -> Engine:
+def engine_of(settings: TrainSettings, device: str, processes: int) -> Engine:
     """What the run trains with on ``device``."""
     knobs = settings.training.model_dump(include=ENGINE)
     if settings.model.attn_implementation == FLASH:  # it leaves padding out by itself
@@ -104,7 +102,7 @@ def engine_of(settings: "TrainSettings", device: str, processes: int) -> Engine:
     return choose_engine(device, processes, **knobs)
 
 
-def options_of(settings: "TrainSettings", device: str) -> Options:
+def options_of(settings: TrainSettings, device: str) -> Options:
     """What the encoder of these settings is built with."""
     model = settings.model
     return Options(
@@ -122,7 +120,7 @@ def options_of(settings: "TrainSettings", device: str) -> Options:
     )
 
 
-def _read_validation(settings: "TrainSettings") -> Validation | None:
+def _read_validation(settings: TrainSettings) -> Validation | None:
     """What chooses the best checkpoint, where that is asked for."""
     if not (wanted := settings.validation):
         return None
@@ -138,7 +136,7 @@ def _read_validation(settings: "TrainSettings") -> Validation | None:
     return validation
 
 
-def build(settings: "TrainSettings", encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
+def build(settings: TrainSettings, encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
     """The model to be trained, on its device and with our head; what it has to do without is printed."""
     task = task_of(base, "base", settings.architecture)
     use = Use("model.base_model", settings.model.base_model, task, options.trust_remote_code, options.max_seq_length)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from stages.commands.explain import main
+from stages.config.settings import EvaluateSettings
 from stages.encoders import Options, get_encoder
-from stages.evaluate.__main__ import EvaluateSettings, evaluate
+from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
 from stages.runtime.errors import UserError
 from tests import tiny_models

@@ -14,10 +14,11 @@ from safetensors.numpy import save_file
 from stages.config.own_paths import own_paths
 from stages.config.params import PARAMS, read_params
 from stages.config.schema import Params
+from stages.config.settings import TrainSettings
 from stages.resolve.__main__ import resolve
 from stages.resolve.checks import check
 from stages.runtime.errors import UserError
-from stages.train.__main__ import TrainSettings, decisive
+from stages.train.__main__ import decisive
 from tests import ROOT
 
 PROFILES = ("sample", "own", "nordic", "ecommerce")

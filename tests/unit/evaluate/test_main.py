@@ -10,13 +10,14 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 
+from stages.config.settings import EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.runtime.errors import UserError
 from tests import tiny_models
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> evaluate.EvaluateSettings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSettings:
     """Those of a checkout with a model and the set `mine`, one of whose 12 judgements is of a document that does not exist."""
     tiny_models.save(tmp_path / "models" / "final", "splade")
     (tmp_path / "models" / "scores.json").write_text("{}")
@@ -27,13 +28,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> evaluate.Evalua
     rows = "".join(f"q{i}\td\t1\n" for i in range(11))
     (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
     monkeypatch.chdir(tmp_path)
-    return evaluate.EvaluateSettings(
+    return EvaluateSettings(
         batch_size=2,
         trust_remote_code=False,
         device="cpu",
         mteb=[],
         active_dims=[],
-        sets={"mine": evaluate.ScoredSet(kind="beir", split=None, language=None)},
+        sets={"mine": ScoredSet(kind="beir", split=None, language=None)},
     )
 
 
@@ -43,7 +44,7 @@ def run_out(*_: object, **__: object) -> NoReturn:
 
 
 def test_a_set_is_scored_without_a_request_and_what_is_ignored_of_it_is_printed_and_counted(
-    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tried: list[Any] = []
 
@@ -73,7 +74,7 @@ def test_a_set_is_scored_without_a_request_and_what_is_ignored_of_it_is_printed_
     ],
 )
 def test_out_of_memory_names_the_set_and_what_to_turn(
-    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, place: str, line: str
+    settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, place: str, line: str
 ) -> None:
     monkeypatch.setattr(place, run_out)
     with pytest.raises(UserError, match=f"^evaluation: out of memory {line}"):
@@ -81,9 +82,7 @@ def test_out_of_memory_names_the_set_and_what_to_turn(
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
-def test_no_memory_for_an_array_is_told_alike(
-    settings: evaluate.EvaluateSettings, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_no_memory_for_an_array_is_told_alike(settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
@@ -93,7 +92,7 @@ def test_no_memory_for_an_array_is_told_alike(
 
 
 def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_number_changes(
-    settings: evaluate.EvaluateSettings, tmp_path: Path
+    settings: EvaluateSettings, tmp_path: Path
 ) -> None:
     asked: list[str] = []
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stages.config.settings import Provenance
 from stages.hub.manifest import citation, forbids_commercial_use, licence, manifest, read_licence, write_manifest
-from stages.push.__main__ import Provenance, refuse_non_commercial
+from stages.push.__main__ import licence_of, refuse_non_commercial
 from stages.runtime.errors import UserError
 from tests.unit.format.sources.conftest import read_all
 
@@ -94,4 +95,4 @@ def test_the_licence_of_params_yaml_overrules_the_manifests(tmp_path: Path) -> N
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
     write_manifest(tmp_path, manifest(tmp_path, kind="squad"))
     [given], [none] = trained("x", license="CC-BY-4.0").values(), trained("x").values()
-    assert (given.licence(tmp_path), none.licence(tmp_path), none.licence(tmp_path / "nowhere")) == ("cc-by-4.0", "mit", None)
+    assert (licence_of(given, tmp_path), licence_of(none, tmp_path), licence_of(none, tmp_path / "nowhere")) == ("cc-by-4.0", "mit", None)

@@ -1,0 +1,90 @@
+"""What resolved/train.yaml, resolved/evaluate.yaml and resolved/push.yaml hold: the settings of a stage, as `resolve` wrote them."""
+
+from typing import Any
+
+from pydantic import model_validator
+
+from stages.config.fields import Count
+from stages.config.schema import Architecture, EvaluationKind, Hub, Language, Loss, Model, Profile, Revision, Section, Tracking, Training
+
+
+class ResolvedModel(Model):
+    """The model section with what the base model's entry in ``models`` says."""
+
+    repo: str | None = None
+    revision: Revision | None = None
+    trust_remote_code: bool = False
+
+
+class ValidationSettings(Section):
+    """How the best checkpoint is chosen, if training.eval_steps is set."""
+
+    eval_steps: Count
+    eval_sets: list[str]
+    metric_for_best_model: str | None
+    early_stopping_patience: Count | None
+    per_device_eval_batch_size: Count
+    languages: list[str]
+    """Of the training sets, as far as params.yaml says."""
+
+
+class Upload(Section):
+    """Where checkpoints go during training, if hub.strategy is checkpoint."""
+
+    model_id: str
+
+
+class TrainSettings(Section):
+    """resolved/train.yaml; its section ``running`` belongs to ``training`` and is separate so that dvc need not watch it."""
+
+    architecture: Architecture
+    profile: Profile
+    seed: int
+    model: ResolvedModel
+    loss: Loss
+    training: Training
+    tracking: Tracking
+    validation: ValidationSettings | None
+    upload: Upload | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_training(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values.get("running", {})}
+
+
+class ScoredSet(Section):
+    """One evaluation set, as far as its kind needs to know."""
+
+    kind: EvaluationKind
+    split: str | None
+    language: Language | None
+    unknown_ids: float | None = None
+
+
+class EvaluateSettings(Section):
+    """resolved/evaluate.yaml."""
+
+    batch_size: int
+    trust_remote_code: bool
+    device: str
+    mteb: list[str]
+    active_dims: list[int]
+    sets: dict[str, ScoredSet]
+
+
+class Provenance(Section):
+    """Where a training set came from; ``license`` is that of params.yaml, which overrules the one that came with the files."""
+
+    repo: str | None
+    revision: str | None
+    sample: bool
+    license: str | None = None
+
+
+class PushSettings(Hub):
+    """resolved/push.yaml."""
+
+    architecture: Architecture
+    languages: list[str]
+    datasets: dict[str, Provenance]
