@@ -24,6 +24,7 @@ survive: .venv/complete
 lint: .venv/complete
 	ruff check
 	ruff format --check
+	lint-imports
 	mypy
 
 pin: .venv/complete

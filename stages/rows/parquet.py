@@ -92,3 +92,10 @@ class RowGroupWriter:
         finally:
             self._thread.shutdown()
             self._writer.close()
+
+
+def text(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    """A column of any string-like type as one string array; of a type that holds no strings, all its values as text."""
+    if isinstance(column, pa.ChunkedArray):
+        column = one_array(column)
+    return column if column.type == pa.string() else column.cast(pa.string())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from stages.hub.splits import Split
 from stages.retrieval.beir import UNKNOWN_IDS
 from stages.rows.dropping import Dropped, as_mask
-from stages.rows.parquet import SCORES, one_array
+from stages.rows.parquet import SCORES, one_array, text
 
 if TYPE_CHECKING:
     from stages.format.sources.folder import RawFolder
@@ -130,13 +130,6 @@ def chunk(
 def repeated(word: str | None, rows: int) -> Texts:
     """A column that holds one word, or null, in each of ``rows`` rows."""
     return pa.array([word], pa.string()).take(pa.array(np.zeros(rows, dtype=np.int64)))
-
-
-def text(column: pa.Array | pa.ChunkedArray) -> Texts:
-    """A column of any string-like type as one string array; of a type that holds no strings, all its values as text."""
-    if isinstance(column, pa.ChunkedArray):
-        column = one_array(column)
-    return column if column.type == pa.string() else column.cast(pa.string())
 
 
 def language_codes(words: Texts) -> Texts:

@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.format.sources.chunk import text
 from stages.format.sources.json_rows import MissingColumnError, json_rows, json_tables
-from stages.rows.parquet import READ_ROWS, one_array, read_batches
+from stages.rows.parquet import READ_ROWS, one_array, read_batches, text
 from stages.runtime.errors import UserError
 
 JSON = (".json", ".jsonl", ".ndjson")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -388,14 +387,14 @@ def nano_task(name: str, languages: Sequence[str]) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def nano_hub(hub: LoopbackHub, tasks: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
+def nano_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
     """The loopback Hub with two tasks of a benchmark, in Norwegian, Swedish and German."""
     repos = {f"Multilingual{name}Retrieval": f"mteb/Multilingual{name}Retrieval" for name in ("NanoNQ", "NanoQuora")}
     pinned = {task: (repo, hub.add_repo("dataset", repo, nano_task(task, ["no", "sv", "de"]))) for task, repo in repos.items()}
     for repo in repos.values():
         hub.add_repo("dataset", repo, {"README.md": b"a newer one, without data"})
-    vars(tasks)["benchmark_tasks"] = {"NanoBEIR-multilingual": list(repos)}.__getitem__
-    vars(tasks)["required_datasets"] = lambda names: {name: pinned[name] for name in names}
+    monkeypatch.setattr("stages.retrieval.mteb.benchmark_tasks", {"NanoBEIR-multilingual": list(repos)}.__getitem__)
+    monkeypatch.setattr("stages.retrieval.mteb.required_datasets", lambda names: {name: pinned[name] for name in names})
     hub.prepare(monkeypatch, tmp_path / "home")
     monkeypatch.setattr("stages.hub.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
     monkeypatch.chdir(tmp_path)

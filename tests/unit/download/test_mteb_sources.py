@@ -139,7 +139,7 @@ def test_tasks_may_share_a_data_set_and_each_reads_its_own_split(hub: LoopbackHu
     files = search_set(["train", "test"]) | {"x.png": b"picture"}
     place = "mteb/shared", hub.add_repo("dataset", "mteb/shared", files)
     tasks = ["SwednRetrieval", "TwitterHjerneRetrieval"]
-    monkeypatch.setattr("stages.retrieval.mteb.required_datasets", lambda names: dict.fromkeys(names, place))
+    monkeypatch.setattr("stages.download.mteb_sources.required_datasets", lambda names: dict.fromkeys(names, place))
     hub.reset("corpus/test")
     fetch_mteb(tasks, None, tmp_path / "mteb")
     assert read_texts(tmp_path / "mteb" / TEXTS, tasks[:1])["queries"] == ["havtur test?"]
