@@ -6,9 +6,10 @@ stays as it is and only the autoencoder learns. Vectors and codes have unit leng
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
@@ -16,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 from sentence_transformers.sparse_encoder.losses import CSRLoss
 from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+from sentence_transformers.util import all_gather_with_grad
 
 from stages.encoders import Encoder, Options, loading
 from stages.encoders.objective import ranking_loss
@@ -112,13 +114,18 @@ class ReconstructionLoss(CSRReconstructionLoss):
 
     With a ``similarity_weight`` also a term of its own, ``similarity_loss``: the mean of `similarity_loss` for the codes as they are and
     for their ``few`` largest latents alone, which else would be good only together with the others.
+    With ``gathers`` set, the outputs are those of all processes.
     """
+
+    gathers = False
 
     def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0, few: int = 1) -> None:
         super().__init__(model, beta)
         self.similarity_weight, self.few = similarity_weight, few
 
     def compute_loss_from_embeddings(self, outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        if self.gathers:
+            outputs = [Gathered(output) for output in outputs]
         terms: dict[str, torch.Tensor] = super().compute_loss_from_embeddings(outputs)
         vectors = torch.cat([output["sentence_embedding_backbone"] for output in outputs]).detach()
         variance = vectors.var(dim=0).mean()
@@ -128,6 +135,19 @@ class ReconstructionLoss(CSRReconstructionLoss):
             losses = [similarity_loss(each, vectors) for each in (codes, largest(codes, self.few))]
             terms["similarity_loss"] = self.similarity_weight * torch.stack(losses).mean()
         return terms
+
+
+class Gathered(dict[str, Any]):
+    """Those of a model's outputs that are asked for, as all processes together have them; the others differ in shape."""
+
+    def __init__(self, output: Mapping[str, torch.Tensor | None]) -> None:
+        super().__init__()
+        self._output = output
+
+    def __missing__(self, name: str) -> torch.Tensor | None:
+        value = self._output[name]
+        self[name] = None if value is None else all_gather_with_grad(value)
+        return self[name]
 
 
 def largest(codes: torch.Tensor, number: int) -> torch.Tensor:

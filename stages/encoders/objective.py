@@ -14,6 +14,8 @@ from sentence_transformers.util import pairwise_dot_score
 from torch import Tensor, nn
 
 from stages.encoders import Options
+from stages.encoders.fast.loss import OnePassSpladeLoss
+from stages.encoders.fast.model import FastEncoder
 
 
 def ranking_loss(model: SparseEncoder, options: Options, scale: float = 1.0) -> nn.Module:
@@ -40,5 +42,6 @@ def splade_loss(model: SparseEncoder, options: Options, **regularizers: Any) -> 
     texts of a column in the encoder at once; each is encoded twice.
     """
     if options.mini_batch_size is None:
-        return SpladeLoss(model, ranking_loss(model, options), **regularizers)
+        kind = OnePassSpladeLoss if isinstance(model, FastEncoder) and model.has_buckets() else SpladeLoss
+        return kind(model, ranking_loss(model, options), **regularizers)
     return CachedSpladeLoss(model, ranking_loss(model, options), **regularizers, mini_batch_size=options.mini_batch_size)

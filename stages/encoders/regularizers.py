@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.losses import FlopsLoss
+from sentence_transformers.util import all_gather_with_grad
 from torch import Tensor, nn
 
 RegularizerName = Literal["flops", "l1", "df_flops"]
@@ -72,7 +73,10 @@ class Regularizer(nn.Module):
         dimensions: of the embeddings; 0 before the first batch.
         without_dropout: number of active dimensions without dropout over that with dropout, as last calibrated.
         factor: what the loss is multiplied by; 1 unless steered.
+        gathers: whether the embeddings are those of all processes.
     """
+
+    gathers = False
 
     def __init__(self, regularizer: nn.Module, target: int | None = None) -> None:
         super().__init__()
@@ -92,6 +96,8 @@ class Regularizer(nn.Module):
 
     def compute_loss_from_embeddings(self, embeddings: Tensor) -> Tensor:
         """The regulariser's loss times ``factor``, for embeddings of shape (rows, dimensions)."""
+        if self.gathers:
+            embeddings = all_gather_with_grad(embeddings)
         if torch.is_grad_enabled():
             self._measure(embeddings.detach())
         loss: Tensor = self.regularizer.compute_loss_from_embeddings(embeddings)  # type: ignore[operator]

@@ -71,7 +71,7 @@ def _evaluate(
 ) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
     from sentence_transformers import SparseEncoder
 
-    from stages.encoders.fast.splade_head import attach
+    from stages.encoders.fast.model import make_fast
     from stages.evaluate.examples import candidates, choose
     from stages.evaluate.sparsifying import autoencoder_of, sparsifying_cost
     from stages.evaluate.summary import SetResult, summary
@@ -92,7 +92,7 @@ def _evaluate(
     device = choose_device(settings.device)
     # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
-    attach(model)
+    make_fast(model)
     results = []
     loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
     retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])

@@ -36,7 +36,7 @@ class HeadProbe:
 def require_sound(model: SparseEncoder, base: Path, limit: float = POSITIVE_LIMIT) -> list[HeadProbe]:
     """Raise UserError unless ``model``, as built on ``base`` and not yet trained, has all weights, is finite and can be sparse.
 
-    Call it before `splade_head.attach`, which hides the logits.
+    Call it before `fast.model.make_fast`, which hides the logits.
 
     Args:
         limit: share of positive logits above which a head counts as one that gives no zeros.

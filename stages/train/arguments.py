@@ -14,7 +14,7 @@ from stages.train.selection import Validation
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The optimisation, by the names of transformers' TrainingArguments, and how steps are made (`length_groups`, flash attention)."""
+    """The optimisation, by the names of transformers' TrainingArguments, and whether its steps have flash attention."""
 
     num_train_epochs: float
     max_steps: int | None
@@ -37,7 +37,6 @@ class Hyperparameters:
     dataloader_num_workers: int = 0
     dataloader_pin_memory: bool = False
     torch_compile: bool = False
-    split_padding: int = 0
     flash_attention: bool = False
 
 

@@ -24,7 +24,7 @@ class Engine:
         bf16, fp16, tf32, optim, dataloader_num_workers, dataloader_pin_memory, torch_compile: as in transformers' TrainingArguments;
             tf32 None where the device has no such thing.
         triton: the SPLADE head makes its maxima in a Triton kernel.
-        split_padding: tokens of padding that one more group of like lengths has to save (`length_groups`); 0: no groups.
+        split_padding: tokens of padding that one more length bucket has to save; 0: no buckets.
         fallbacks: what was asked for and could not be had.
     """
 
@@ -42,7 +42,7 @@ class Engine:
 
     def arguments(self) -> dict[str, Any]:
         """The attributes that `Hyperparameters` has too."""
-        return {name: value for name, value in vars(self).items() if name not in ("name", "triton", "fallbacks")}
+        return {name: value for name, value in vars(self).items() if name not in ("name", "triton", "split_padding", "fallbacks")}
 
     def __str__(self) -> str:
         parts = ["bf16" if self.bf16 else "fp16" if self.fp16 else "float32"]
@@ -52,7 +52,7 @@ class Engine:
         parts += ["pinned memory"] if self.dataloader_pin_memory else []
         parts += ["torch.compile"] if self.torch_compile else []
         parts += ["Triton head"] if self.triton else []
-        parts += [f"groups of like lengths where they save {self.split_padding} tokens"] if self.split_padding else []
+        parts += [f"length buckets that save {self.split_padding} tokens"] if self.split_padding else []
         return "; ".join([f"training on {self.name}: {', '.join(parts)}", *self.fallbacks])
 
 

@@ -7,7 +7,7 @@ of a regulariser of everybody's embeddings. Gathering passes gradients back to t
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,9 +22,10 @@ from accelerate.utils import broadcast_object_list
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseDistillKLDivLoss, SparseMarginMSELoss, SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
-from sentence_transformers.util import all_gather_with_grad
-from torch import Tensor, nn
+from torch import nn
 
+from stages.encoders.csr import ReconstructionLoss
+from stages.encoders.regularizers import Regularizer
 from stages.runtime.errors import UserError
 from stages.train.launch import is_worker
 
@@ -111,8 +112,6 @@ def _silence() -> Iterator[None]:
 def gather_negatives(loss: nn.Module) -> None:
     """Let every term of ``loss`` that compares or averages texts see those of all processes.
 
-    The losses stay what they are; what is put before them is unknown to their classes and their state.
-
     Raises:
         UserError: a loss that is not known here: some term might silently see one process's texts only.
     """
@@ -125,35 +124,12 @@ def gather_negatives(loss: nn.Module) -> None:
         raise UserError(f"params.yaml: training.gather_negatives: is not possible with {type(loss.loss).__name__}; set it to false")
     for name in ("document_regularizer", "query_regularizer", "reconstruction_loss"):
         if (term := getattr(loss, name, None)) is not None:
-            term.__dict__["compute_loss_from_embeddings"] = OfAllProcesses(term)
+            if not isinstance(term, Regularizer | ReconstructionLoss):
+                raise UserError(f"params.yaml: training.gather_negatives: is not possible with {type(term).__name__}; set it to false")
+            term.gathers = True
     for module in loss.modules():
         if isinstance(module, SparseAutoEncoder):
             module.register_forward_hook(lambda module, *_: share_activity(module) if module.training else None)
-
-
-@dataclass(frozen=True, eq=False)
-class OfAllProcesses:
-    """Stands for ``term.compute_loss_from_embeddings``; the embeddings are those of all processes, or CSR's outputs."""
-
-    term: nn.Module
-
-    def __call__(self, embeddings: Tensor | list[dict[str, Tensor | None]]) -> Any:
-        kind: Any = type(self.term)
-        everybodys = all_gather_with_grad(embeddings) if isinstance(embeddings, Tensor) else [Gathered(output) for output in embeddings]
-        return kind.compute_loss_from_embeddings(self.term, everybodys)
-
-
-class Gathered(dict[str, Any]):
-    """Those of a model's outputs that are asked for, as all processes together have them; the others differ in shape."""
-
-    def __init__(self, output: Mapping[str, Tensor | None]) -> None:
-        super().__init__()
-        self._output = output
-
-    def __missing__(self, name: str) -> Tensor | None:
-        value = self._output[name]
-        self[name] = None if value is None else all_gather_with_grad(value)
-        return self[name]
 
 
 def share_activity(model: nn.Module) -> None:

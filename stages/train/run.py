@@ -11,8 +11,8 @@ from transformers import set_seed
 
 from stages.config.settings import TrainSettings
 from stages.encoders import Encoder, Options, get_encoder
-from stages.encoders.fast.length_groups import left_whole
-from stages.encoders.fast.splade_head import Placement, attach
+from stages.encoders.fast.max_pooled_linear import Maxima
+from stages.encoders.fast.model import make_fast
 from stages.pretrained.base_check import require_sound
 from stages.pretrained.check import require_weights
 from stages.pretrained.files import Use, require_positions, task_of
@@ -152,27 +152,15 @@ def build(settings: TrainSettings, encoder: Encoder, options: Options, base: Pat
         model.prompts.update(options.prompts)
         require_sound(model, base)
         model.to(device)
-        for placement in _attach(model, engine.triton):
-            if not placement.fused:
-                print(f"{placement.name}: stock SPLADE head, slower and larger ({placement.reason})", flush=True)
-        for name, reason in left_whole(model).items() if engine.split_padding else ():
-            print(f"{name}: no groups of like lengths ({reason})", flush=True)
+        for note in make_fast(model, _kernel() if engine.triton else None, engine.split_padding):
+            print(note, flush=True)
     return model
 
 
-def _attach(model: SparseEncoder, triton: bool) -> list[Placement]:
-    """Fuse the SPLADE heads, with the Triton kernel if it gives what stock gives, else with torch's operations."""
-    if triton:
-        from stages.encoders.fast.triton_maxima import triton_maxima
+def _kernel() -> Maxima:
+    from stages.encoders.fast.triton_maxima import triton_maxima  # only Linux has Triton
 
-        with_kernel = attach(model, triton_maxima)
-        for placement, plain in zip(with_kernel, attach(model), strict=True):
-            if plain.fused and not placement.fused:
-                print(f"{placement.name}: no Triton head ({placement.reason})", flush=True)
-                triton = False
-        if triton:
-            return attach(model, triton_maxima)
-    return attach(model)
+    return triton_maxima
 
 
 def _texts(column: str) -> Iterator[str]:

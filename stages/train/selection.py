@@ -3,9 +3,9 @@
 All that decides is read from the trainer's log, which every checkpoint carries: a resumed training decides as one never interrupted.
 """
 
+import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,10 @@ class Validation:
 
         In float32, as the finished model is scored, also where training is in mixed precision.
         """
-        with _without_autocast(model):
-            results = [evaluate(model, each, batch_size=self.batch_size).metrics for each in self.sets]
+        plain = copy.copy(model)
+        plain.__dict__.pop("forward", None)  # accelerate's, which wraps the class's for mixed precision
+        with full_float32():
+            results = [evaluate(plain, each, batch_size=self.batch_size).metrics for each in self.sets]
         self.scores = {digest(each): metrics for each, metrics in zip(self.sets, results, strict=True)}
         line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
         line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
@@ -123,18 +125,6 @@ def read_scores(checkpoint: Path) -> dict[str, dict[str, float]]:
     """What `Validation.save_scores` wrote."""
     scores: dict[str, dict[str, float]] = json.loads((checkpoint / SCORES).read_text(encoding="utf-8"))
     return scores
-
-
-@contextmanager
-def _without_autocast(model: SparseEncoder) -> Iterator[None]:
-    """accelerate wraps ``forward`` of the instance for mixed precision; the class's own is float32, and TF32 is off for as long."""
-    wrapped = model.__dict__.pop("forward", None)
-    try:
-        with full_float32():
-            yield
-    finally:
-        if wrapped is not None:
-            model.__dict__["forward"] = wrapped
 
 
 def _mean(values: Sequence[float]) -> float:

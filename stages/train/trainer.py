@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, set_seed
 
 from stages.encoders import Encoder
-from stages.encoders.fast.length_groups import length_groups
 from stages.pretrained.norbert import lift_code
 from stages.runtime.checkpoint import STATE
 from stages.runtime.oom import in_one_line
@@ -219,7 +218,7 @@ def train(
         trainer.state = reached
     else:
         flash = attention_of(model, FLASH if parameters.flash_attention else None)
-        with in_one_line(trainer.attempt), flash, length_groups(model, parameters.split_padding):
+        with in_one_line(trainer.attempt), flash:
             if torch.distributed.is_initialized():
                 two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
                 with trainer.accelerator.autocast():

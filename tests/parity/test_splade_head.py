@@ -16,9 +16,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast
 
-from stages.encoders.fast.length_groups import length_groups
+from stages.encoders.fast.head import Head
 from stages.encoders.fast.max_pooled_linear import in_blocks
-from stages.encoders.fast.splade_head import attach, detach
+from stages.encoders.fast.model import FastEncoder, make_fast, stock
+from stages.encoders.fast.pooling import FastPooling
+from stages.encoders.fast.transformer import FastTransformer
 from tests.conftest import SENTENCES
 from tests.watching import watched
 
@@ -81,7 +83,7 @@ def without_dropout(model: SparseEncoder) -> SparseEncoder:
 
 
 def fused(model: SparseEncoder) -> SparseEncoder:
-    assert [placement.reason for placement in attach(model)] == [""]
+    assert not make_fast(model)
     return model
 
 
@@ -131,7 +133,8 @@ def test_each_family_embeds_and_trains_as_stock(family: str, activation: str, fo
 def test_each_family_trains_in_groups_of_like_lengths_as_in_one(family: str, folders: dict[str, Path]) -> None:
     model = fused(without_dropout(splade(folders[family])).double())
     whole = step(model, [QUERIES, POSITIVES])
-    with length_groups(model, 5), watched(model) as seen:
+    make_fast(model, split_padding=5)
+    with watched(model) as seen:
         assert_same_step(step(model, [QUERIES, POSITIVES]), whole, 1e-9)
     assert len(seen) > 2 and sum(rows for rows, _ in seen) == len(QUERIES) + len(POSITIVES)
 
@@ -176,8 +179,8 @@ def test_the_document_route_of_a_router_is_fused_and_the_query_route_left(folder
     )
     stock = step(model, [QUERIES, POSITIVES])
     embeddings = [embed(model.eval(), SENTENCES, method) for method in ("encode_query", "encode_document")]
-    [placement] = attach(model)
-    assert placement.fused and placement.name == "0.sub_modules.document.1"
+    fused(model)
+    assert isinstance(model[0].sub_modules["document"][1], FastPooling)
     assert_same_step(step(model.train(), [QUERIES, POSITIVES]), stock, 1e-5)
     for method, expected in zip(("encode_query", "encode_document"), embeddings, strict=True):
         torch.testing.assert_close(embed(model.eval(), SENTENCES, method), expected, rtol=1e-5, atol=1e-5)
@@ -275,10 +278,8 @@ def test_flash_attentions_unpadded_layout_is_pooled_as_in_stock() -> None:
 
 
 def fused_pooling(pooling: SpladePooling, decoder: nn.Linear) -> Any:
-    from stages.encoders.fast.masked_lm_head import LinearHead
-    from stages.encoders.fast.splade_head import FusedPooling
-
-    return FusedPooling(pooling, LinearHead(decoder))
+    fast, head = FastPooling("max", activation_function=pooling.activation_function), Head(decoder)
+    return lambda features: fast(features | {"head": head})
 
 
 def test_an_attached_model_saves_the_files_of_a_stock_one(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -297,15 +298,16 @@ def test_an_attached_model_saves_the_files_of_a_stock_one(folders: dict[str, Pat
     torch.testing.assert_close(reloaded, embeddings, rtol=1e-5, atol=1e-5)
 
 
-def test_detach_restores_the_stock_model_and_attaching_twice_is_as_once(folders: dict[str, Path]) -> None:
-    model = splade(folders["bert"]).train()
-    fused(fused(model))
+def test_a_stock_copy_has_the_weights_and_no_class_of_ours_and_the_model_stays_fast(folders: dict[str, Path]) -> None:
+    model = fused(fused(splade(folders["bert"]).train()))
     assert model.training and all(module.training for module in model.modules())
-    detach(model)
-    assert not any("forward" in module.__dict__ for module in model.modules())
     assert model[1].embedding_dimension is None
-    vocabulary = model[0].model.config.vocab_size
-    assert model[0](model.preprocess(["a"]))["token_embeddings"].shape[-1] == vocabulary
+    plain, expected = stock(model), embed(model, SENTENCES)
+    assert [type(module) for module in (plain, *plain)] == [SparseEncoder, Transformer, SpladePooling]
+    assert [type(module) for module in (model, *model)] == [FastEncoder, FastTransformer, FastPooling]
+    assert all(ours is own for ours, own in zip(plain.parameters(), model.parameters(), strict=True))
+    assert plain[0](plain.preprocess(["a"]))["token_embeddings"].shape[-1] == model[0].model.config.vocab_size
+    torch.testing.assert_close(embed(plain, SENTENCES), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_attaching_leaves_frozen_modules_and_the_random_state_alone(folders: dict[str, Path]) -> None:
@@ -345,9 +347,10 @@ def test_distributed_data_parallel_sees_every_parameter_used(folders: dict[str, 
 
 def test_sum_pooling_stays_stock_and_says_why(folders: dict[str, Path]) -> None:
     model = splade(folders["bert"], strategy="sum")
-    [placement] = attach(model)
-    assert not placement.fused and "'sum'" in placement.reason and placement.name == "1"
-    assert not any("forward" in module.__dict__ for module in model.modules())
+    expected = embed(model, SENTENCES)
+    [note] = make_fast(model)
+    assert note.startswith("1: stock SPLADE head") and "'sum'" in note
+    assert torch.equal(embed(model, SENTENCES), expected)
 
 
 class ScaledBert(BertForMaskedLM):
@@ -375,8 +378,8 @@ def test_a_head_that_is_more_than_its_linear_map_stays_stock(
     model = splade(folders["bert"]).train()
     model[0].model.__class__ = model_class
     stock = embed(model, SENTENCES)
-    [placement] = attach(model.train())
-    assert not placement.fused and reason in placement.reason
+    [note] = make_fast(model.train())
+    assert note.startswith("1: stock SPLADE head") and reason in note
     assert torch.equal(embed(model, SENTENCES), stock)
 
 
@@ -392,8 +395,8 @@ def test_the_probe_is_in_full_float32_and_leaves_the_precision_as_it_was(everywh
     backends.fp32_precision, matmul.fp32_precision = everywhere, own
     try:
         before = matmul.fp32_precision
-        [placement] = attach(model, maxima)
-        assert placement.fused and seen == ["ieee"] and matmul.fp32_precision == before
+        assert not make_fast(model, maxima)
+        assert seen == ["ieee"] and matmul.fp32_precision == before
         backends.fp32_precision = "ieee"  # by a trainer, after the probe
         assert matmul.fp32_precision == ("ieee" if own == "none" else own)
     finally:
@@ -403,22 +406,18 @@ def test_the_probe_is_in_full_float32_and_leaves_the_precision_as_it_was(everywh
 class ShiftedBert(BertForMaskedLM):
     """As NorBERT: a row is predicted from the one before it, the first is all zero, and some terms are never predicted."""
 
-    head_input_as_logits = False
     head_skips = 1
 
     def head_parameters(self) -> tuple[Tensor, Tensor]:
         decoder = self.cls.predictions.decoder
         bias = decoder.bias.clone()
         bias[:7] = float("-inf")
-        return decoder.weight * 1.5, bias
+        return decoder.weight, bias
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        hidden = self.cls.predictions.transform(self.bert(kwargs["input_ids"], kwargs["attention_mask"])[0])
-        output = hidden
-        if not self.head_input_as_logits:
-            output = nn.functional.linear(hidden, *self.head_parameters()).clamp(min=-1e4)
-        output = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], 1)
-        return {"logits": output}
+        logits = self.cls(self.bert(kwargs["input_ids"], kwargs["attention_mask"])[0] * 1.5)
+        logits = nn.functional.pad(logits[..., 7:], (7, 0))
+        return {"logits": nn.functional.pad(logits[:, :-1], (0, 0, 1, 0))}
 
 
 def test_a_model_that_provides_its_head_trains_as_stock(folders: dict[str, Path]) -> None:
@@ -429,5 +428,3 @@ def test_a_model_that_provides_its_head_trains_as_stock(folders: dict[str, Path]
     torch.testing.assert_close(embed(model, SENTENCES), stock[0], rtol=1e-5, atol=1e-5)
     assert (stock[0][:, :7] == 0).all() and (stock[0] > 0).any()
     assert_same_step(step(model.train(), [QUERIES, POSITIVES]), stock[1], 1e-5)
-    detach(model)
-    assert not model[0].model.head_input_as_logits

@@ -9,7 +9,7 @@ import copy
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from transformers import TrainerCallback
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.csr import SCALE, ReconstructionLoss
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.train.arguments import Hyperparameters
 from stages.train.data import open_rows
@@ -94,7 +94,7 @@ def rows(negatives: int) -> dict[str, list[str]]:
     return {"anchor": [text.split()[0] for text in texts], "positive": texts} | shifted
 
 
-def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]], folder: Path, split_padding: int = 0) -> Recorder:
+def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]], folder: Path) -> Recorder:
     """As the train stage does it, from the table that `mix` would write; where there is no negative its column holds nulls."""
     folder.mkdir()
     recorder, encoder, count = Recorder(), get_encoder(architecture), STEPS * BATCH
@@ -103,8 +103,7 @@ def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]],
     pq.write_table(table.select([*columns, *sorted(set(table.column_names) - set(columns))]), folder / "train.parquet")
     mixed = open_rows(folder / "train.parquet", folder / "rows.arrow")
     loss = recorder.watch(encoder.make_loss(model, OPTIONS))
-    parameters = replace(OFF, split_padding=split_padding)
-    train(model, loss, encoder, mixed, parameters, checkpoints=folder, resume_from=None, callbacks=[recorder])
+    train(model, loss, encoder, mixed, OFF, checkpoints=folder, resume_from=None, callbacks=[recorder])
     return recorder
 
 
@@ -160,8 +159,8 @@ def test_with_the_fused_head_and_groups_of_like_lengths_only_the_rounding_differ
     model = get_encoder(architecture).build(without_dropout, OPTIONS, SENTENCES).to("cpu", dtype)
     columns = rows(negatives=2)
     reference = stock(architecture, copy.deepcopy(model), columns, tmp_path / "stock")
-    assert all(placement.fused for placement in attach(model))
-    fused = ours(architecture, model, columns, tmp_path / "ours", split_padding=8)
+    assert not make_fast(model, split_padding=8)
+    fused = ours(architecture, model, columns, tmp_path / "ours")
     for step in range(STEPS):
         assert difference(fused.losses[step], reference.losses[step]) < tolerance
         assert difference(fused.gradients[step], reference.gradients[step]) < tolerance
@@ -181,7 +180,7 @@ def test_over_a_hundred_real_steps_the_loss_curves_of_both_heads_stay_together(w
     torch.manual_seed(1)
     stock_model = get_encoder("splade").build(without_dropout, OPTIONS, []).to("cpu")
     model = copy.deepcopy(stock_model)
-    assert all(placement.fused for placement in attach(model))
+    assert not make_fast(model)
     curves = []
     for each in (stock_model, model):
         loss = get_encoder("splade").make_loss(each, OPTIONS)

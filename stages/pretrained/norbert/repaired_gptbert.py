@@ -76,7 +76,6 @@ class RepairedGptBertForMaskedLM(Repaired, GptBertForMaskedLM):
 
     Attributes:
         head_skips: rows that are all zero at the beginning of a text.
-        head_input_as_logits: False; while True, `forward` returns the input of the last linear map in place of logits.
     """
 
     _tied_weights_keys = {"classifier.emb2vocab.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
@@ -94,22 +93,7 @@ class RepairedGptBertForMaskedLM(Repaired, GptBertForMaskedLM):
         head = self.classifier.emb2vocab
         return head.weight * (head.scale + 1.0), head.bias
 
-    @property
-    def head_input_as_logits(self) -> bool:
-        return "forward" in self.classifier.emb2vocab.__dict__
-
-    @head_input_as_logits.setter
-    def head_input_as_logits(self, on: bool) -> None:
-        if on:
-            self.classifier.emb2vocab.__dict__["forward"] = _identity
-        else:
-            self.classifier.emb2vocab.__dict__.pop("forward", None)
-
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
         """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
         hidden = self.get_contextualized_embeddings(input_ids, attention_mask)[0]
         return MaskedLMOutput(logits=F.pad(self.classifier(hidden[:, :-1]), (0, 0, 1, 0)))
-
-
-def _identity(hidden: Tensor) -> Tensor:
-    return hidden

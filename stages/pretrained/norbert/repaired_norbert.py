@@ -62,7 +62,6 @@ class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
 
     Attributes:
         head_skips: rows that are all zero at the beginning of a text: none.
-        head_input_as_logits: False; while True, `forward` returns the input of the last linear map in place of logits.
     """
 
     _tied_weights_keys = {"classifier.nonlinearity.5.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
@@ -80,24 +79,7 @@ class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
         head = self.get_output_embeddings()
         return head.weight, F.pad(head.bias[NEVER_PREDICTED:], (NEVER_PREDICTED, 0), value=float("-inf"))
 
-    @property
-    def head_input_as_logits(self) -> bool:
-        return "forward" in self.get_output_embeddings().__dict__
-
-    @head_input_as_logits.setter
-    def head_input_as_logits(self, on: bool) -> None:
-        if on:
-            self.get_output_embeddings().__dict__["forward"] = _identity
-        else:
-            self.get_output_embeddings().__dict__.pop("forward", None)
-
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
         """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
         logits = self.classifier(self.get_contextualized_embeddings(input_ids, attention_mask)[0])
-        if not self.head_input_as_logits:
-            logits = F.pad(logits[..., NEVER_PREDICTED:], (NEVER_PREDICTED, 0))
-        return MaskedLMOutput(logits=logits)
-
-
-def _identity(hidden: Tensor) -> Tensor:
-    return hidden
+        return MaskedLMOutput(logits=F.pad(logits[..., NEVER_PREDICTED:], (NEVER_PREDICTED, 0)))

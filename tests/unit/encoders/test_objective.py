@@ -10,7 +10,7 @@ from sentence_transformers import SparseEncoder
 
 from stages.encoders import Options, get_encoder
 from stages.encoders.csr import SCALE
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
 
 SIZES = {"max_seq_length": 32, "hidden_dim": 128, "k": 8, "k_aux": 16}
@@ -24,7 +24,7 @@ def step(architecture: str, base: Path, columns: int = 3, scores: torch.Tensor |
     torch.manual_seed(3)
     encoder, options = get_encoder(architecture), Options(**SIZES, **WEIGHTS, **knobs)
     model = encoder.build(base, options, SENTENCES).train()
-    attach(model)
+    make_fast(model)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # each way of encoding a batch draws other masks

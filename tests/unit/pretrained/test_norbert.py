@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.fast.length_groups import length_groups
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from stages.pretrained.base_check import require_sound, require_zeros
 from stages.pretrained.check import check_model, require_weights
 from stages.pretrained.files import Use
@@ -148,7 +147,7 @@ def test_one_weight_for_embeddings_and_head_may_stand_in_the_file_under_either_n
     torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
     tied = model[0].model.get_output_embeddings().weight is model[0].model.embedding.word_embedding.weight
     assert tied is (family == "norbert3" or held != "both")
-    attach(model)
+    make_fast(model)
     one_step(model)
     torch.optim.SGD(model.parameters(), lr=0.05).step()
     model.save_pretrained(str(tmp_path / "final"), create_model_card=False)
@@ -200,13 +199,14 @@ def test_the_fused_head_finds_the_last_linear_map(family: str, tmp_path: Path) -
     write_folder(tmp_path / "base", family)
     model = splade(tmp_path / "base", tmp_path / "work")
     stock, gradients = embed(model), one_step(model)
-    assert [(placement.fused, placement.reason) for placement in attach(model)] == [(True, "")]
+    assert not make_fast(model)
     torch.testing.assert_close(embed(model), stock, rtol=1e-5, atol=1e-5)
     whole = max(gradient.norm() for gradient in gradients.values())
     for saving in (0, 2):
-        with length_groups(model, saving), watched(model) as seen:
+        make_fast(model, split_padding=saving)
+        with watched(model) as seen:
             ours = one_step(model)
-        assert len(seen) > 2 if saving else len(seen) == 2  # queries, documents
+        assert len(seen) > 1 if saving else len(seen) == 2  # queries, documents
         for name, gradient in gradients.items():
             assert (ours[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6 * whole, name
 
@@ -218,7 +218,7 @@ def test_a_training_with_checkpoints_goes_on_where_it_stopped(family: str, tmp_p
     def train(steps: int, resume: bool) -> SparseEncoder:
         torch.manual_seed(0)
         model = splade(tmp_path / "base", tmp_path / "work")
-        attach(model)
+        make_fast(model)
         rows = Dataset.from_dict({"anchor": SENTENCES, "positive": SENTENCES[::-1]})
         arguments = SparseEncoderTrainingArguments(
             output_dir=str(tmp_path / f"checkpoints-{family}-{steps}"),
@@ -255,7 +255,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ten
         write_folder(root / f"base-{name}", family, tied=tied)
         base = prepare_base(root / f"base-{name}", root / f"work-{name}")
         model = get_encoder(architecture).build(base, OPTIONS, SENTENCES)
-        attach(model)
+        make_fast(model)
         if architecture == "splade":
             one_step(model)
             torch.optim.SGD(model.parameters(), lr=0.05).step()

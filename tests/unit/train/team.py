@@ -18,7 +18,7 @@ from torch import nn
 from transformers import set_seed
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from stages.train import sparsity
 from stages.train.arguments import Hyperparameters
 from stages.train.data import Share, open_rows
@@ -76,7 +76,7 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
             module.p = 0.0
         if isinstance(module, SparseAutoEncoder):
             module.k_aux, module.dead_threshold = 16, 6  # of the 64 latents of the tiny model
-    attach(model)
+    make_fast(model, split_padding=4)
     loss = encoder.make_loss(model, Options(max_seq_length=32, document_regularizer_weight=0.1, query_regularizer_weight=0.1, **options))
     if gather:
         gather_negatives(loss)
@@ -102,7 +102,7 @@ def parameters(accumulation: int) -> Hyperparameters:
     return Hyperparameters(
         num_train_epochs=1, max_steps=None, gradient_accumulation_steps=accumulation, learning_rate=1e-2, query_learning_rate=1e-2,
         warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=1000,
-        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False, split_padding=4,
+        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False,
     )  # fmt: skip
 
 

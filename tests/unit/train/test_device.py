@@ -1,8 +1,6 @@
 """What a device trains with: chosen by itself, overruled by a knob, named in one line."""
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +8,10 @@ import torch
 from sentence_transformers import SparseEncoder
 
 from stages.encoders.fast.max_pooled_linear import in_blocks
+from stages.encoders.fast.model import make_fast
 from stages.runtime.device import cores
 from stages.train import device as device_module
 from stages.train.device import choose_engine
-from stages.train.run import _attach
 from tests.tiny_models import save
 
 
@@ -29,12 +27,11 @@ def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
     engine = choose_engine("cpu", 1, bf16=False, fp16=False)
     assert engine.arguments() == {
         "bf16": False, "fp16": False, "tf32": None, "optim": "adamw_torch_fused", "dataloader_num_workers": 0,
-        "dataloader_pin_memory": False, "torch_compile": False, "split_padding": 64,
+        "dataloader_pin_memory": False, "torch_compile": False,
     }  # fmt: skip
+    assert engine.split_padding == 64
     assert torch.get_num_threads() == threads
-    assert (
-        str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused, groups of like lengths where they save 64 tokens"
-    )
+    assert str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused, length buckets that save 64 tokens"
 
 
 def test_what_a_device_cannot_is_named() -> None:
@@ -94,17 +91,14 @@ def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: p
 
 
 @pytest.mark.parametrize("error, kept", [(0.0, True), (1.0, False)])
-def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(
-    error: float, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(error: float, kept: bool, tmp_path: Path) -> None:
     def kernel(*arguments: Any) -> torch.Tensor:
         return in_blocks(*arguments) + error
 
-    monkeypatch.setitem(sys.modules, "stages.encoders.fast.triton_maxima", SimpleNamespace(triton_maxima=kernel))
     model = SparseEncoder(str(save(tmp_path / "splade", "splade")), device="cpu")
-    [placement] = _attach(model, triton=True)
-    assert placement.fused and model[1].__dict__["forward"].maxima is (kernel if kept else None)
-    assert ("no Triton head (the probe failed" in capsys.readouterr().out) is not kept
+    notes = make_fast(model, kernel)
+    assert model[0].head and model[1].maxima is (kernel if kept else None)
+    assert [note.startswith("1: no Triton head (the probe failed") for note in notes] == ([] if kept else [True])
 
 
 def test_cuda_without_any_of_it(ampere: None) -> None:

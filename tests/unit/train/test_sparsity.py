@@ -11,7 +11,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from stages.runtime.errors import UserError
 from stages.train.arguments import Hyperparameters
 from stages.train.data import TrainingRows
@@ -30,7 +30,7 @@ def run(
     torch.manual_seed(1)
     settings = Options(max_seq_length=32, **{"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3} | options)
     model = encoder.build(base, settings, [])
-    attach(model)
+    make_fast(model)
     loss = encoder.make_loss(model, settings)
     return model, train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=None).log, loss
 
@@ -127,7 +127,7 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
         Options(max_seq_length=32, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3, **options),
     )
     model = encoder.build(base, settings, [])
-    attach(model)
+    make_fast(model)
     fresh = encoder.make_loss(model, settings)
     resumed = train(model, fresh, encoder, rows, parameters, checkpoints=tmp_path, resume_from=tmp_path / "checkpoint-20")
     assert resumed.log == log

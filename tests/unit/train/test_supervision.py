@@ -12,8 +12,8 @@ import torch
 from sentence_transformers import SparseEncoder
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.fast.splade_head import attach
-from stages.mix.assembly import Source, mix
+from stages.encoders.fast.model import make_fast
+from stages.mix import Source, mix
 from stages.runtime.errors import UserError
 from stages.train.arguments import Hyperparameters
 from stages.train.data import TrainingRows, open_rows
@@ -132,7 +132,7 @@ def test_gradient_checkpointing_trains_the_same_model(base: Path, rows: Training
         torch.manual_seed(1)
         encoder, options = get_encoder("splade"), Options(max_seq_length=32, document_regularizer_weight=1e-3, distillation="kl")
         model = encoder.build(base, options, [])
-        attach(model)
+        make_fast(model)
         parameters = replace(PARAMETERS, gradient_checkpointing=checkpointing)
         train(model, encoder.make_loss(model, options), encoder, rows, parameters, checkpoints=tmp_path / name, resume_from=None)
         assert model[0].model.is_gradient_checkpointing == checkpointing

@@ -11,8 +11,7 @@ from sentence_transformers.base.modules import Router, Transformer
 from torch import nn
 
 from stages.encoders import Options, get_encoder
-from stages.encoders.fast.length_groups import left_whole, length_groups
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
 from tests.watching import watched
 
@@ -34,7 +33,6 @@ def model(architecture: str, base: Path) -> SparseEncoder:
     for module in made.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    attach(made)
     return made.train()
 
 
@@ -64,7 +62,8 @@ def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor])
 def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncoder) -> None:
     with watched(model) as whole:
         expected = step(architecture, model)
-    with length_groups(model, 8), watched(model) as parts:
+    make_fast(model, split_padding=8)
+    with watched(model) as parts:
         found = step(architecture, model)
     assert sum(rows for rows, _ in parts) == sum(rows for rows, _ in whole)
     assert sum(rows * width for rows, width in parts) < 0.75 * sum(rows * width for rows, width in whole)
@@ -74,17 +73,13 @@ def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncod
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
 def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, model: SparseEncoder) -> None:
     words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
-    lookups: list[torch.Tensor] = []
-    original = torch.nn.functional.embedding
-
-    def embedding(ids: torch.Tensor, weight: torch.Tensor, *others: Any, **options: Any) -> torch.Tensor:
-        lookups.extend([ids] if weight is words.weight else [])
-        return original(ids, weight, *others, **options)
-
-    with pytest.MonkeyPatch.context() as patch, length_groups(model, 8):
-        patch.setattr("torch.nn.functional.embedding", embedding)
-        step(architecture, model)
-    assert len(lookups) == 1
+    make_fast(model, split_padding=8)
+    loss = get_encoder(architecture).make_loss(model, OPTIONS)
+    nodes = [loss([model.preprocess(texts) for texts in COLUMNS], None)["base_loss"].grad_fn]
+    for node in nodes:
+        nodes += [each for each, _ in node.next_functions if each and each not in nodes]
+    lookups = [node for node in nodes if node.name() == "EmbeddingBackward0" and node.next_functions[0][0].variable is words.weight]
+    assert len(lookups) == 1  # each would have a gradient as large as the word embeddings
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
@@ -92,9 +87,11 @@ def test_queries_join_the_documents_unless_they_have_another_prompt(architecture
     texts = sum(map(len, COLUMNS))
     for prompts, passes in (({}, [texts]), ({"query": "spørsmål: ", "document": "tekst: "}, [len(QUERIES), texts - len(QUERIES)])):
         model.prompts = prompts
+        make_fast(model)
         with watched(model) as whole:
             expected = step(architecture, model)
-        with length_groups(model, 100_000), watched(model) as seen:
+        make_fast(model, split_padding=100_000)
+        with watched(model) as seen:
             found = step(architecture, model)
         assert [rows for rows, _ in whole] == [len(QUERIES), texts - len(QUERIES)]
         assert [rows for rows, _ in seen] == passes
@@ -104,20 +101,20 @@ def test_queries_join_the_documents_unless_they_have_another_prompt(architecture
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"], indirect=True)
 def test_so_it_is_by_gradcache_and_with_gradient_checkpointing(architecture: str, model: SparseEncoder) -> None:
     expected = step(architecture, model)
-    with length_groups(model, 8):
-        assert_same(step(architecture, model, mini_batch_size=3), expected)
-        next(module for module in model.modules() if isinstance(module, Transformer)).model.gradient_checkpointing_enable()
-        assert_same(step(architecture, model), expected)
+    make_fast(model, split_padding=8)
+    assert_same(step(architecture, model, mini_batch_size=3), expected)
+    next(module for module in model.modules() if isinstance(module, Transformer)).model.gradient_checkpointing_enable()
+    assert_same(step(architecture, model), expected)
 
 
 def test_a_copy_of_a_grouped_model_uses_its_own_weights(architecture: str, model: SparseEncoder) -> None:
-    with length_groups(model, 8):
-        other = copy.deepcopy(model)
-        expected = step(architecture, model)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.zero_()
-        assert_same(step(architecture, other), expected)
+    make_fast(model, split_padding=8)
+    other = copy.deepcopy(model)
+    expected = step(architecture, model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert_same(step(architecture, other), expected)
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
@@ -125,29 +122,27 @@ def test_texts_stay_together_where_splitting_does_not_pay_and_outside_training(m
     features = model.preprocess(DOCUMENTS)
     whole = [tuple(features["input_ids"].shape)]
     for saving, training in ((0, True), (100_000, True), (1, False)):
-        with length_groups(model.train(training), saving), watched(model) as seen:
+        make_fast(model, split_padding=saving)
+        with watched(model.train(training)) as seen:
             model(dict(features))
         assert seen == whole
-    with watched(model.train()) as seen:
-        model(dict(features))
-    assert seen == whole
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_together(base: Path, architecture: str) -> None:
-    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES).to("cpu").train()
-    with length_groups(model, 1), watched(model) as seen:
+def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_together(model: SparseEncoder) -> None:
+    model[1].pooling_strategy = "sum"
+    note = "0: no length buckets (it has the stock SPLADE head, whose logits are too large to put together)"
+    assert make_fast(model, split_padding=1)[1:] == [note]
+    with watched(model) as seen:
         model(model.preprocess(DOCUMENTS))
     assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
-    assert left_whole(model) == {"0": "it has the stock SPLADE head, whose logits are too large to put together"}
-    attach(model)
-    assert not left_whole(model)
 
 
 @pytest.mark.parametrize("architecture", ["csr"], indirect=True)
 def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: SparseEncoder) -> None:
     next(module for module in model.modules() if isinstance(module, Transformer)).config.output_hidden_states = True
-    with length_groups(model, 1), watched(model) as seen:
+    make_fast(model, split_padding=1)
+    with watched(model) as seen:
         found = model(model.preprocess(DOCUMENTS))
     assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
     assert len(found["all_layer_embeddings"]) == 2
@@ -156,7 +151,8 @@ def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: Spa
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
 def test_padding_on_the_left_is_left_alone(model: SparseEncoder) -> None:
     features = {key: value.flip(1) if key != "token_type_ids" else value for key, value in tensors(model.preprocess(DOCUMENTS)).items()}
-    with length_groups(model, 1), watched(model) as seen:
+    make_fast(model, split_padding=1)
+    with watched(model) as seen:
         model(features)
     assert [rows for rows, _ in seen] == [len(DOCUMENTS)]
 

@@ -8,9 +8,9 @@ from unittest.mock import patch
 import torch
 from sentence_transformers import SparseEncoder
 
-from stages.encoders.fast import triton_maxima as module
+from stages.encoders import triton_maxima as module
 from stages.encoders.fast.max_pooled_linear import in_blocks, max_pooled_linear
-from stages.encoders.fast.splade_head import attach
+from stages.encoders.fast.model import make_fast
 from stages.encoders.fast.triton_maxima import obstacle, triton_maxima
 from tests.tiny_models import save
 from tests.unit.encoders.fast.test_max_pooled_linear import SHAPES, tensors, whole
@@ -66,8 +66,7 @@ def attached() -> None:
     with TemporaryDirectory() as folder:
         model = SparseEncoder(str(save(Path(folder) / "splade", "splade")), device="cpu")
         stock = model.encode(texts, convert_to_sparse_tensor=False)
-        [placement] = attach(model, triton_maxima)
-        assert placement.fused, placement.reason
+        assert not make_fast(model, triton_maxima)
         torch.testing.assert_close(model.encode(texts, convert_to_sparse_tensor=False), stock, rtol=1e-5, atol=1e-5)
 
 

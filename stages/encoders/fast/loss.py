@@ -1,0 +1,29 @@
+"""SPLADE's loss with queries and documents in one pass, unless they take another route or have another prompt.
+
+sentence-transformers has the queries apart lest they be padded, which length buckets spare them; but a pass has gradients of its own,
+as large as the word embeddings and as the head, and they are most of the memory where the vocabulary is large.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.sparse_encoder.losses import SpladeLoss
+from torch import Tensor
+
+
+class OnePassSpladeLoss(SpladeLoss):
+    """SpladeLoss with both regularisers, whose `forward` has its call of `embed_columns` fixed."""
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> dict[str, Tensor]:
+        columns = list(sentence_features)
+        kinds = [(column.get("task"), column.get("prompt_length")) for column in columns]
+        embeddings = embed_columns(self.model, columns, separate_first=any(kind != kinds[0] for kind in kinds))
+        terms: tuple[Any, ...] = (self.loss, self.document_regularizer, self.query_regularizer)
+        loss, of_documents, of_queries = (term.compute_loss_from_embeddings for term in terms)
+        return {
+            "base_loss": loss(embeddings, labels),
+            "document_regularizer_loss": of_documents(torch.cat(embeddings[1:])) * self.document_regularizer_weight,
+            "query_regularizer_loss": of_queries(embeddings[0]) * self.query_regularizer_weight,
+        }
