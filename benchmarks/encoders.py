@@ -61,21 +61,27 @@ def prepare(folder: Path, work: Path, length: int, passage_words: int | None) ->
 def remembering(model: Any, vectors: dict[bytes, torch.Tensor]) -> Iterator[None]:
     """While it lasts, a dense base of transformer and pooling computes only vectors of tokens that are not in ``vectors`` yet."""
     transformer, pooling = model[0], model[1]
+    of_transformer, of_pooling = type(transformer), type(pooling)
 
-    def forward(features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        masks = features["attention_mask"].bool()
-        keys = [ids[mask].numpy().tobytes() for ids, mask in zip(features["input_ids"], masks, strict=True)]
-        if not all(key in vectors for key in keys):
-            with torch.no_grad():
-                pooled = type(pooling).forward(pooling, type(transformer).forward(transformer, dict(features), **kwargs))
-            vectors.update(zip(keys, pooled["sentence_embedding"], strict=True))
-        return features | {"sentence_embedding": torch.stack([vectors[key] for key in keys])}
+    class Remembering(of_transformer):  # type: ignore[valid-type,misc]
+        def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            masks = features["attention_mask"].bool()
+            keys = [ids[mask].numpy().tobytes() for ids, mask in zip(features["input_ids"], masks, strict=True)]
+            if not all(key in vectors for key in keys):
+                with torch.no_grad():
+                    pooled = of_pooling.forward(pooling, super().forward(dict(features), **kwargs))
+                vectors.update(zip(keys, pooled["sentence_embedding"], strict=True))
+            return features | {"sentence_embedding": torch.stack([vectors[key] for key in keys])}
 
-    transformer.__dict__["forward"], pooling.__dict__["forward"] = forward, lambda features: features
+    class Pooled(of_pooling):  # type: ignore[valid-type,misc]
+        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+            return features
+
+    transformer.__class__, pooling.__class__ = Remembering, Pooled
     try:
         yield
     finally:
-        del transformer.__dict__["forward"], pooling.__dict__["forward"]
+        transformer.__class__, pooling.__class__ = of_transformer, of_pooling
 
 
 def run(
@@ -86,7 +92,7 @@ def run(
     from transformers import set_seed
 
     from stages.encoders import Options, get_encoder
-    from stages.encoders.fast.splade_head import attach
+    from stages.encoders.fast.model import make_fast
     from stages.evaluate.sparsifying import sparsifying_cost
     from stages.retrieval.scoring import evaluate
     from stages.train.arguments import Hyperparameters
@@ -103,7 +109,7 @@ def run(
     documents, queries = (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)
     base = (settings.dense_base or work / "dense") if architecture == "csr" else work / "lexical"
     model = encoder.build(base, options, documents, queries)
-    attach(model)
+    make_fast(model)
     loss = encoder.make_loss(model, options)
     if name == "naive":
         loss.query_regularizer_weight = 5e-5

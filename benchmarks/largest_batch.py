@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from splade_head import add_ways, hardware, ways
-from training_step import build, groups_of, prepare
+from training_step import build, prepare
 
 DEFAULT = ["12x768x50000x256", "12x768x250000x256"]
 
@@ -39,7 +39,7 @@ def largest_for(kind: str, model: Any, size: str, options: argparse.Namespace) -
     def step(batch: int) -> None:
         ids = torch.randint(1, vocabulary, (2, batch, length), device=options.device)
         columns = [{"input_ids": each, "attention_mask": torch.ones_like(each)} for each in ids]
-        with torch.autocast(options.device, torch.bfloat16, enabled=options.autocast), groups_of(kind, model, options):
+        with torch.autocast(options.device, torch.bfloat16, enabled=options.autocast):
             total = torch.stack(list(loss(columns, None).values())).sum()
         total.backward()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Padding: stock sentence-transformers, our head, and our head with a step's texts in groups of like lengths (`length_groups`).
+"""Padding: stock sentence-transformers, our head, and our head with a step's texts in length buckets.
 
     python benchmarks/padding.py --saving 64 --steps 12
 
@@ -33,7 +33,7 @@ ROWS, BATCH, PIECES, CAP = 8192, 16, 1.4, 256  # word pieces a word, tokens a te
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is made: with ``kind``'s head (`training_step.prepare`), and `length_groups` of that saving."""
+    """How a step is made: with ``kind``'s head (`training_step.prepare`), and length buckets of that saving."""
 
     name: str
     kind: str
@@ -74,20 +74,19 @@ def padding(batches: list[np.ndarray], saving: int) -> tuple[float, float]:
 
 def seconds(ways: list[Way], batches: list[np.ndarray], options: argparse.Namespace) -> list[float]:
     """Mean time of a step of each way, in turns."""
-    from stages.encoders.fast.length_groups import length_groups
-
     layers, hidden, vocabulary = map(int, options.size.split("x"))
-    made = {kind: prepare(kind, build(layers, hidden, vocabulary, CAP), options) for kind in ("stock", "ours")}
+    made = []
+    for way in ways:
+        options.split_padding = way.saving
+        made.append(prepare(way.kind, build(layers, hidden, vocabulary, CAP), options))
     generator = torch.Generator().manual_seed(1)
     spent: list[list[float]] = [[] for _ in ways]
     passes = 2 if options.device == "cuda" else 1  # the first meets shapes that CUDA's libraries have not seen
     for batch in batches * passes:
-        for way, times in zip(ways, spent, strict=True):
-            model, loss, optimizer = made[way.kind]
+        for (_, loss, optimizer), times in zip(made, spent, strict=True):
             texts = [tokens(batch[:, column], vocabulary, generator) for column in range(batch.shape[1])]
             columns = [{key: value.to(options.device) for key, value in column.items()} for column in texts]
-            with length_groups(model, way.saving):
-                times.append(timed(partial(step, loss, optimizer, columns, options), options.device)["seconds"])
+            times.append(timed(partial(step, loss, optimizer, columns, options), options.device)["seconds"])
     return [float(np.mean(times[-len(batches) :] if passes > 1 else times[1:])) for times in spent]
 
 

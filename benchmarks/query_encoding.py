@@ -27,7 +27,7 @@ NAMES = {
 
 def main() -> None:
     from stages.encoders import Options, get_encoder
-    from stages.encoders.fast.splade_head import attach
+    from stages.encoders.fast.model import make_fast
     from stages.make_base.lexical import make_base
 
     generator = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def main() -> None:
             "ours": splade.build(base, options, []),
             "free": free.build(base, options, queries),
         }
-    attach(models["ours"])
+    make_fast(models["ours"])
     fastest = dict.fromkeys(models, float("inf"))
     for _ in range(ROUNDS):
         for name, model in models.items():

@@ -28,8 +28,8 @@ def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> d
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from stages.encoders.fast.masked_lm_head import LinearHead
-    from stages.encoders.fast.splade_head import FusedPooling
+    from stages.encoders.fast.head import Head
+    from stages.encoders.fast.pooling import FastPooling
 
     device = options.device
     batch, length, hidden, vocabulary = map(int, size.split("x"))
@@ -42,15 +42,13 @@ def measure(kind: str, size: str, bias: float, options: argparse.Namespace) -> d
     torch.nn.init.normal_(decoder.weight, std=hidden**-0.5)
     torch.nn.init.constant_(decoder.bias, bias)
     weights = torch.rand(batch, vocabulary, device=device)
-    pooling = SpladePooling("max").train()
+    pooling = (FastPooling if kind == "ours" else SpladePooling)("max").train()
+    pooling.maxima = maxima(options.triton)
 
     def step(states: torch.Tensor, mask: torch.Tensor, decoder: torch.nn.Linear) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=options.autocast):
-            if kind == "ours":
-                head, logits = FusedPooling(pooling, LinearHead(decoder), maxima(options.triton)), states
-            else:
-                head, logits = pooling, decoder(states)
-            embeddings: torch.Tensor = head({"token_embeddings": logits, "attention_mask": mask})["sentence_embedding"]
+            given = {"token_embeddings": states, "head": Head(decoder)} if kind == "ours" else {"token_embeddings": decoder(states)}
+            embeddings: torch.Tensor = pooling(given | {"attention_mask": mask})["sentence_embedding"]
         (embeddings * weights[: len(embeddings), : decoder.out_features]).sum().backward()
         states.grad = decoder.weight.grad = decoder.bias.grad = None
         return embeddings.detach()

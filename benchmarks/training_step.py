@@ -3,7 +3,7 @@
     python benchmarks/training_step.py --size 12x768x50000x16x256 --steps 3
 
 Random BERT models in float32 with dropout, SpladeLoss over two columns whose lengths are uniform from a quarter to full;
-the same batches for both. Ours takes the texts in groups of like lengths (`length_groups`). Each is a process of its own; the
+the same batches for both. Ours takes the texts in length buckets. Each is a process of its own; the
 time is that of the fastest step after the first (on CUDA, the median). Random weights make every term active, the worst case
 for ours. Memory is the peak resident set of the process (on CUDA: of torch's allocated memory), model and optimiser included.
 The loss curves are those of the smallest size in float32, without dropout, whose masks would differ, and with few terms active:
@@ -13,7 +13,6 @@ with all of them the loss is so large that stock on one thread and stock on two 
 import argparse
 import json
 import sys
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
@@ -45,7 +44,7 @@ def take_steps(kind: str, model: Any, size: str, options: argparse.Namespace) ->
     losses: list[float] = []
 
     def step(columns: list[dict[str, torch.Tensor]]) -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=options.autocast), groups_of(kind, model, options):
+        with torch.autocast(device, torch.bfloat16, enabled=options.autocast):
             terms = loss(columns, None)
             total = torch.stack(list(terms.values())).sum()
         total.backward()
@@ -61,37 +60,33 @@ def take_steps(kind: str, model: Any, size: str, options: argparse.Namespace) ->
 
 
 def prepare(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
-    """The model on its device, with our head if ``kind`` is ours; SPLADE's loss; AdamW."""
-    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
-
+    """The model on its device, of our modules if ``kind`` is ours; SPLADE's loss; AdamW."""
     model.to(options.device).train()
     if options.gradient_checkpointing:
         model[0].model.activation_checkpointing_enable()
     else:
         model[0].model.activation_checkpointing_disable()
-    put_head(kind, model, options)
-    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
+    model, loss = made(kind, model, options)
     return model, loss, torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)  # the default of transformers
 
 
-def put_head(kind: str, model: Any, options: argparse.Namespace) -> None:
-    """Our head if ``kind`` is ours, else the stock one."""
+def made(kind: str, model: Any, options: argparse.Namespace) -> tuple[Any, Any]:
+    """The model and its loss: of our modules and in length buckets if ``kind`` is ours, else a stock copy that shares the weights."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from stages.encoders.fast.splade_head import attach, detach
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
 
-    detach(model)
-    if kind == "ours":
-        [placement] = attach(model, maxima(options.triton))
-        assert placement.fused, placement.reason
-
-
-def groups_of(kind: str, model: Any, options: argparse.Namespace) -> AbstractContextManager[None]:
-    """Ours takes texts in groups of like lengths."""
-    from stages.encoders.fast.length_groups import length_groups
+    from stages.encoders.fast.loss import OnePassSpladeLoss
+    from stages.encoders.fast.model import make_fast, stock
     from stages.train.device import SPLIT_PADDING
 
     saving = SPLIT_PADDING[options.device] if options.split_padding is None else options.split_padding
-    return length_groups(model, saving if kind == "ours" else 0)
+    if kind == "ours":
+        notes = make_fast(model, maxima(options.triton), saving)
+        assert not notes, notes
+    else:
+        model = stock(model)
+    loss = OnePassSpladeLoss if kind == "ours" and saving else SpladeLoss
+    return model, loss(model, SparseMultipleNegativesRankingLoss(model), 1e-4, 1e-4)
 
 
 def build(layers: int, hidden: int, vocabulary: int, length: int, dropout: float = 0.1, bias: float = 0.0) -> Any:

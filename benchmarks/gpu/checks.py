@@ -111,8 +111,8 @@ def head_values(device: str, smoke: bool) -> Iterator[Row]:
     """
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-    from stages.encoders.fast.masked_lm_head import LinearHead
-    from stages.encoders.fast.splade_head import FusedPooling
+    from stages.encoders.fast.head import Head
+    from stages.encoders.fast.pooling import FastPooling
 
     batch, length, hidden, vocabulary = (12, 40, 32, 3001) if smoke else (12, 256, 768, 20_011)
     torch.manual_seed(3)
@@ -131,8 +131,9 @@ def head_values(device: str, smoke: bool) -> Iterator[Row]:
             if kind == "stock":
                 embeddings = pooling({"token_embeddings": decoder(states), "attention_mask": mask})["sentence_embedding"]
             else:
-                fused = FusedPooling(pooling, LinearHead(decoder), torch_or_triton(triton))
-                embeddings = fused({"token_embeddings": states, "attention_mask": mask})["sentence_embedding"]
+                fast = FastPooling("max", activation_function=activation)
+                fast.maxima = torch_or_triton(triton)
+                embeddings = fast({"token_embeddings": states, "attention_mask": mask, "head": Head(decoder)})["sentence_embedding"]
         gradients = torch.autograd.grad((embeddings * gradient).sum(), (states, decoder.weight, decoder.bias))
         return [embeddings.detach(), *gradients]
 
@@ -204,7 +205,7 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
     import pyarrow.parquet as pq
 
     from stages.encoders import Options, get_encoder
-    from stages.encoders.fast.splade_head import attach
+    from stages.encoders.fast.model import make_fast
     from stages.make_base.dense import make_dense
     from stages.make_base.lexical import make_base
     from stages.mix.assembly import Source, mix
@@ -246,8 +247,8 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
         base = work / ("dense" if architecture == "csr" else "lexical")
         model = encoder.build(base, options, (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)).to(device)
         if fused:
-            refused = [placement.reason for placement in attach(model, torch_or_triton(engine.triton)) if not placement.fused]
-            assert not refused, refused
+            notes = make_fast(model, torch_or_triton(engine.triton), engine.split_padding)
+            assert not notes, notes
         parameters = Hyperparameters(
             num_train_epochs=1, max_steps=None, gradient_accumulation_steps=1, learning_rate=3e-4, query_learning_rate=1e-3,
             warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1,

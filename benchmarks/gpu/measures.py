@@ -21,7 +21,7 @@ import padding as padding_benchmark
 import splade_head
 import torch
 from largest_batch import largest_for
-from training_step import build, column, groups_of, prepare, put_head, take_steps
+from training_step import build, column, made, prepare, take_steps
 
 Row = dict[str, Any]
 KINDS = {"stock": ("stock", False), "ours": ("ours", False), "ours, Triton": ("ours", True)}
@@ -135,9 +135,8 @@ class Steps:
     def way(self, kind: str, triton: bool, saving: int | None) -> Iterator[None]:
         """While it lasts, steps are made so."""
         options = settings(self.device, triton=triton, split_padding=saving, **self.changes)
-        put_head(kind, self.model, options)
-        with groups_of(kind, self.model, options):
-            yield
+        _, self.loss = made(kind, self.model, options)
+        yield
 
     def times(self, batches: list[Any]) -> list[float]:
         """Seconds of a step on each of the batches, which are lists of columns."""

@@ -66,6 +66,7 @@ def stock(model: SparseEncoder) -> SparseEncoder:
         if module not in copies:
             copies[module] = twin = copy.copy(module)
             twin.__class__ = STOCK.get(type(module), type(module))
+            twin.__dict__.pop("forward", None)  # accelerate's, for mixed precision
             if not isinstance(module, Transformer):
                 twin._modules = {name: child and copied(child) for name, child in module._modules.items()}
         return copies[module]
