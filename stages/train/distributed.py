@@ -7,7 +7,7 @@ of a regulariser of everybody's embeddings. Gathering passes gradients back to t
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,10 +19,12 @@ import torch.distributed.nn  # sentence-transformers uses it without importing i
 import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from sentence_transformers import SparseEncoder
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseDistillKLDivLoss, SparseMarginMSELoss, SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import nn
+from transformers import TrainerCallback, set_seed
 
 from stages.encoders.csr import ReconstructionLoss
 from stages.encoders.regularizers import Regularizer
@@ -137,3 +139,24 @@ def share_activity(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, SparseAutoEncoder) and torch.distributed.is_initialized():
             torch.distributed.all_reduce(module.stats_last_nonzero, torch.distributed.ReduceOp.MIN)
+
+
+def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
+    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
+
+    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
+    """
+    model.eval()
+    for column in columns:
+        model(column)["sentence_embedding"].sum().backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
+    model.zero_grad()
+    model.train()
+
+
+class OwnDropout(TrainerCallback):
+    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        set_seed(args.seed + args.process_index)

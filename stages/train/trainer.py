@@ -17,7 +17,7 @@ from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SpladeLoss
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState, set_seed
+from transformers import TrainerCallback, TrainerState
 
 from stages.encoders import Encoder
 from stages.pretrained.norbert import lift_code
@@ -28,7 +28,7 @@ from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_of, model_attention
 from stages.train.checkpoints import OWNER, find_step
 from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
-from stages.train.distributed import share_activity
+from stages.train.distributed import OwnDropout, freeze_unused, share_activity
 from stages.train.selection import PREFIX, SelectionCallback, Validation, read_scores
 from stages.train.sparsity import SparsityCallback, load_loss_state, loss_state
 
@@ -139,27 +139,6 @@ def is_frozen(model: SparseEncoder) -> bool:
     """Whether no transformer of ``model`` is trained, as in csr."""
     transformers = [module for module in model.modules() if isinstance(module, Transformer)]
     return not any(parameter.requires_grad for module in transformers for parameter in module.parameters())
-
-
-def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
-    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
-
-    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
-    """
-    model.eval()
-    for column in columns:
-        model(column)["sentence_embedding"].sum().backward()
-    for parameter in model.parameters():
-        parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
-    model.zero_grad()
-    model.train()
-
-
-class OwnDropout(TrainerCallback):
-    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        set_seed(args.seed + args.process_index)
 
 
 def train(
