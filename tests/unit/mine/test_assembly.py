@@ -14,7 +14,7 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-import stages.mine
+from stages.mine import __main__ as stage
 from stages.mine import assembly
 from stages.mine.assembly import mine
 from stages.mine.negatives import Rules
@@ -187,23 +187,23 @@ def test_the_stage_does_what_its_settings_say(
 ) -> None:
     formatted(ROWS)
     for name, folder in {"FORMATTED": tmp_path / "formatted", "MINED": tmp_path / "mined"}.items():
-        monkeypatch.setattr(stages.mine, name, folder)
-    monkeypatch.setattr(stages.mine, "MINER", models / "sparse")
-    monkeypatch.setattr(stages.mine, "CROSS_ENCODER", models / "cross-encoder")
-    monkeypatch.setattr(stages.mine, "read_resolved", lambda stage: {"x": settings})
-    stages.mine.__main__.main(["x"])
+        monkeypatch.setattr(stage, name, folder)
+    monkeypatch.setattr(stage, "MINER", models / "sparse")
+    monkeypatch.setattr(stage, "CROSS_ENCODER", models / "cross-encoder")
+    monkeypatch.setattr(stage, "read_resolved", lambda stage: {"x": settings})
+    stage.main(["x"])
     assert sorted(path.name for path in (tmp_path / "mined" / "x").iterdir()) == found
 
 
 def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.mix import __main__ as stage
+    from stages.mix import __main__ as mix
 
-    monkeypatch.setattr(stage, "FORMATTED", tmp_path / "formatted")
-    monkeypatch.setattr(stage, "MINED", tmp_path / "mined")
+    monkeypatch.setattr(mix, "FORMATTED", tmp_path / "formatted")
+    monkeypatch.setattr(mix, "MINED", tmp_path / "mined")
     mark_unused(tmp_path / "mined" / "x")
-    assert stage.source("x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
+    assert mix.source("x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
     (tmp_path / "mined" / "x" / "train.parquet").touch()
-    taken = stage.source("x", 5)
+    taken = mix.source("x", 5)
     assert (taken.path, taken.mined, taken.max_rows) == (tmp_path / "mined" / "x" / "train.parquet", True, 5)
 
 

@@ -10,10 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseDistillKLDivLoss, SparseMarginMSELoss
 
-import stages.train
 from stages.config.params import PARAMS, read_params
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
 from stages.resolve.__main__ import resolve
+from stages.train import __main__ as stage
 from stages.train.checkpoints import WRITTEN
 from tests import ROOT
 from tests.conftest import SENTENCES
@@ -48,7 +48,7 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
         (tmp_path / "models" / "base").symlink_to(base)
         with (tmp_path / "resolved/train.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(resolved, file)
-        for code in stages.train.__main__.CODE:
+        for code in stage.CODE:
             (tmp_path / code).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / code).symlink_to(ROOT / code)
         monkeypatch.chdir(tmp_path)
@@ -60,7 +60,7 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
 
         monkeypatch.setattr("stages.train.run.train", stop)
         with pytest.raises(Begun):
-            stages.train.__main__.main()
+            stage.main()
         model, loss, parameters = seen
         return model, loss, parameters
 
@@ -75,7 +75,7 @@ def test_checkpoints_of_other_finished_trainings_go_and_a_training_that_goes_on_
     (folder / WRITTEN).touch()
     (folder.with_name("finished") / WRITTEN).touch()
     with pytest.raises(Begun):
-        stages.train.__main__.main()
+        stage.main()
     assert folder.exists() and not (folder / WRITTEN).exists()
     assert folder.with_name("interrupted").exists() and not folder.with_name("finished").exists()
 
