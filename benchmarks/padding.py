@@ -61,7 +61,7 @@ def mixed_lengths(folder: Path) -> list[np.ndarray]:
 
 def padding(batches: list[np.ndarray], saving: int) -> tuple[float, float]:
     """Share of padding among the tokens that a model gets, and tokens a batch; without groups, queries are padded apart."""
-    from stages.encoders.fast.like_lengths import split
+    from stages.encoders.fast.length_buckets import split
 
     real = sum(int(batch.sum()) for batch in batches)
     if saving:

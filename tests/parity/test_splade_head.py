@@ -130,7 +130,7 @@ def test_each_family_embeds_and_trains_as_stock(family: str, activation: str, fo
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_trains_in_groups_of_like_lengths_as_in_one(family: str, folders: dict[str, Path]) -> None:
+def test_each_family_trains_in_length_buckets_as_in_one_pass(family: str, folders: dict[str, Path]) -> None:
     model = fused(without_dropout(splade(folders[family])).double())
     whole = step(model, [QUERIES, POSITIVES])
     make_fast(model, split_padding=5)
@@ -282,19 +282,19 @@ def fused_pooling(pooling: SpladePooling, decoder: nn.Linear) -> Any:
     return lambda features: fast(features | {"head": head})
 
 
-def test_an_attached_model_saves_the_files_of_a_stock_one(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_fast_model_saves_the_files_of_a_stock_one(folders: dict[str, Path], tmp_path: Path) -> None:
     model = splade(folders["bert"])
     embed(model, SENTENCES[:1])
     model.save_pretrained(str(tmp_path / "stock"), create_model_card=False)
     keys = list(model.state_dict())
     embeddings = embed(fused(model), SENTENCES)
     assert list(model.state_dict()) == keys
-    model.save_pretrained(str(tmp_path / "attached"), create_model_card=False)
+    model.save_pretrained(str(tmp_path / "fast"), create_model_card=False)
     files = sorted(str(path.relative_to(tmp_path / "stock")) for path in (tmp_path / "stock").rglob("*") if path.is_file())
     assert "model.safetensors" in files and "modules.json" in files
-    assert files == sorted(str(p.relative_to(tmp_path / "attached")) for p in (tmp_path / "attached").rglob("*") if p.is_file())
-    assert filecmp.cmpfiles(tmp_path / "stock", tmp_path / "attached", files, shallow=False)[1:] == ([], [])
-    reloaded = embed(SparseEncoder(str(tmp_path / "attached"), device="cpu"), SENTENCES)
+    assert files == sorted(str(p.relative_to(tmp_path / "fast")) for p in (tmp_path / "fast").rglob("*") if p.is_file())
+    assert filecmp.cmpfiles(tmp_path / "stock", tmp_path / "fast", files, shallow=False)[1:] == ([], [])
+    reloaded = embed(SparseEncoder(str(tmp_path / "fast"), device="cpu"), SENTENCES)
     torch.testing.assert_close(reloaded, embeddings, rtol=1e-5, atol=1e-5)
 
 
@@ -310,7 +310,7 @@ def test_a_stock_copy_has_the_weights_and_no_class_of_ours_and_the_model_stays_f
     torch.testing.assert_close(embed(plain, SENTENCES), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_attaching_leaves_frozen_modules_and_the_random_state_alone(folders: dict[str, Path]) -> None:
+def test_making_it_fast_leaves_frozen_modules_and_the_random_state_alone(folders: dict[str, Path]) -> None:
     model = splade(folders["bert"]).train()
     model[0].model.bert.encoder.layer[0].eval()
     modes = [module.training for module in model.modules()]
@@ -320,7 +320,7 @@ def test_attaching_leaves_frozen_modules_and_the_random_state_alone(folders: dic
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_deep_copy_of_an_attached_model_uses_its_own_weights(folders: dict[str, Path]) -> None:
+def test_a_deep_copy_of_a_fast_model_uses_its_own_weights(folders: dict[str, Path]) -> None:
     model = fused(splade(folders["bert"]))
     expected = embed(model, SENTENCES)
     twin = copy.deepcopy(model)

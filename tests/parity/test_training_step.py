@@ -153,7 +153,7 @@ def test_a_step_is_that_of_the_stock_trainer(
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-15)])
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])
-def test_with_the_fused_head_and_groups_of_like_lengths_only_the_rounding_differs(
+def test_with_the_fused_head_and_length_buckets_only_the_rounding_differs(
     architecture: str, dtype: torch.dtype, tolerance: float, without_dropout: Path, tmp_path: Path
 ) -> None:
     model = get_encoder(architecture).build(without_dropout, OPTIONS, SENTENCES).to("cpu", dtype)

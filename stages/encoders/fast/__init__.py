@@ -1,8 +1,8 @@
-"""What makes a step cheap and leaves no trace in the model: sentence-transformers' modules, by subclasses of ours.
+"""What makes a step cheap and leaves no trace in the model: subclasses of sentence-transformers' modules.
 
-`model.make_fast` gives a model these classes; `model.FastEncoder` saves it as the stock one that it computes like.
+`model.make_fast` gives a model these classes; a `model.FastEncoder` saves itself as a stock model.
 
-- `transformer.FastTransformer`: its texts go through in length buckets, and it hands on the input of the SPLADE head (`head`).
+- `transformer.FastTransformer`: encodes in length buckets, and passes on the input of the SPLADE head (`head`) instead of logits.
 - `pooling.FastPooling`: applies the head and takes each text's maxima in one operation (`max_pooled_linear`, `triton_maxima`).
-- `loss.OnePassSpladeLoss`: queries and documents in one pass, which length buckets make worthwhile.
+- `loss.OnePassSpladeLoss`: encodes queries and documents in one pass, which pays with length buckets.
 """

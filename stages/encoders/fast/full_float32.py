@@ -1,4 +1,4 @@
-"""Matrix products of float32 in full, also where a training on CUDA has TF32 on."""
+"""Full float32 matrix products, also if training on CUDA uses TF32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """SPLADE's loss with queries and documents in one pass, unless they take another route or have another prompt.
 
-sentence-transformers has the queries apart lest they be padded, which length buckets spare them; but a pass has gradients of its own,
-as large as the word embeddings and as the head, and they are most of the memory where the vocabulary is large.
+sentence-transformers encodes queries apart so that they are not padded to the documents' length; length buckets spare them that. Each
+pass has gradients of its own, as large as the word embeddings and the head: most of the memory if the vocabulary is large.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class OnePassSpladeLoss(SpladeLoss):
-    """SpladeLoss with both regularisers, whose `forward` has its call of `embed_columns` fixed."""
+    """SpladeLoss with both regularisers; stock's ``forward``, with another ``separate_first`` for `embed_columns`."""
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> dict[str, Tensor]:
         columns = list(sentence_features)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from stages.encoders.fast.like_lengths import split
+from stages.encoders.fast.length_buckets import split
 
 BLOCK = {"cpu": 1 << 23, "cuda": 1 << 27, "mps": 1 << 25}  # logits alive at a time; on CPU 2^22 to 2^26 take the same time, an H100
 # took 2.5 ms with 2^25, 2.0 with 2^27 and 1.8 with 2^29 (24% of its tensor cores' peak)
@@ -122,7 +122,7 @@ def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
 
 
 def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Texts of like lengths, and the rows of their tokens, shape (texts, longest), the last one repeated; empty texts are left out."""
+    """Texts of similar length, and the rows of their tokens, shape (texts, longest), the last one repeated; empty texts are left out."""
     starts = torch.tensor([0, *lengths]).cumsum(0)
     filled = [text for text, length in enumerate(lengths) if length]
     parts = []

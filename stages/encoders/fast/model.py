@@ -1,6 +1,6 @@
-"""A SparseEncoder of fast modules: made of a stock one, tried on a few texts, and saved as a stock one.
+"""A SparseEncoder of fast modules: made from a stock one, compared with it on a few texts, and saved as a stock one.
 
-A module that cannot be fast, or gives other values than sentence-transformers' own, stays as it was.
+A module that cannot be fast, or whose values differ from those of sentence-transformers' own class, stays as it was.
 torch.nn.DataParallel is not supported.
 """
 
@@ -118,7 +118,10 @@ def _followers(model: SparseEncoder) -> dict[Transformer, list[nn.Module | None]
 
 
 def _fuse(transformer: FastTransformer, followers: Sequence[nn.Module | None], maxima: Maxima | None) -> str:
-    """Give ``transformer`` its head, and the poolings after it ``maxima``, or if those differ from stock's torch's own, and say why.
+    """Give ``transformer`` its head, and the poolings after it ``maxima``; None if that gives other values than stock.
+
+    Returns:
+        how the values of ``maxima`` differ; empty if they do not.
 
     Raises:
         Unsuitable: it stays stock.
@@ -156,7 +159,7 @@ def _require_like_stock(transformer: FastTransformer, head: Head, pooling: Splad
         key: value.to(transformer.model.device) if isinstance(value, Tensor) else value
         for key, value in transformer.preprocess(list(PROBE)).items()
     }
-    pooling = copy.copy(pooling).eval()  # it notes its dimension
+    pooling = copy.copy(pooling).eval()  # forward sets its embedding_dimension
     modes = [(module, module.training) for module in transformer.modules()]
     transformer.eval()
     try:

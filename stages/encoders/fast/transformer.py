@@ -1,8 +1,8 @@
 """A Transformer that spends little on padding, and hands on the input of its SPLADE head instead of logits.
 
 In training a batch goes through in length buckets, split wherever that saves enough padding; the batch stays as it is, and so do
-its loss and gradients, but for rounding and for which values dropout drops. (Batches of like lengths, tried before, had more padding
-left and cost nDCG: long and short texts were seldom contrasted.)
+its loss and gradients, but for rounding and for which values dropout drops. (Batches of similar length, tried before, left more
+padding and cost nDCG: long and short texts were seldom contrasted.)
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from stages.encoders.fast.head import Head
-from stages.encoders.fast.like_lengths import split
+from stages.encoders.fast.length_buckets import split
 
 
 class FastTransformer(Transformer):
-    """A Transformer that a stock one becomes by `model.make_fast`.
+    """What `model.make_fast` makes of a Transformer.
 
     Attributes:
-        head: where it is given, ``features["token_embeddings"]`` are its input, (batch, length, hidden), and it is ``features["head"]``.
+        head: if set, ``features["token_embeddings"]`` is its input, (batch, length, hidden), and it stands in ``features["head"]``.
         split_padding: tokens of padding that one more bucket has to save; 0: one pass.
     """
 

@@ -62,7 +62,7 @@ def test_a_text_without_tokens_has_no_maximum_and_no_gradient(maxima: Maxima) ->
     assert max_pooled_linear(tokens[:0], weight, [0, 0], maxima).shape == (2, 5)
 
 
-def test_a_stack_has_texts_of_like_lengths_and_no_more_tokens_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_has_texts_of_similar_length_and_no_more_tokens_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STACK", 400)
     monkeypatch.setattr(module, "SAVING", 50)
     lengths = torch.randint(0, 200, (64,), generator=torch.Generator().manual_seed(1)).tolist()

@@ -1,4 +1,4 @@
-"""Texts that go through the transformer in groups of like lengths give the loss and gradients of the whole batch, with less padding."""
+"""Texts that go through the transformer in length buckets give the loss and gradients of the whole batch, with less padding."""
 
 import copy
 from pathlib import Path

@@ -61,7 +61,7 @@ def tf32() -> None:
     torch.testing.assert_close(triton_maxima(tokens, weight, [9, 64], None), in_blocks(tokens, weight, [9, 64], None), rtol=1e-2, atol=1e-2)
 
 
-def attached() -> None:
+def fast_model() -> None:
     texts = ["en bok om Oslo", "Hvor er det?", "ord " * 40]
     with TemporaryDirectory() as folder:
         model = SparseEncoder(str(save(Path(folder) / "splade", "splade")), device="cpu")

@@ -1,10 +1,10 @@
-"""Groups are split where that saves padding, and enough of it."""
+"""Buckets are split where that saves padding, and enough of it."""
 
 import random
 
 import pytest
 
-from stages.encoders.fast.like_lengths import split
+from stages.encoders.fast.length_buckets import split
 
 
 def test_a_group_is_split_where_that_saves_most_padding_and_enough_of_it() -> None:
