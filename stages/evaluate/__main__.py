@@ -10,8 +10,7 @@ from stages.config.params import load_resolved
 from stages.config.settings import EvaluateSettings
 from stages.evaluate.untrained import untrained_model
 from stages.runtime.errors import run_stage
-from stages.runtime.files import atomic_write, remove, write_json
-from stages.train.checkpoints import CHECKPOINTS, trained, written
+from stages.runtime.files import atomic_write, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 Untrained = Callable[[str], "SparseEncoder"]
 """Device → model."""
 
-FINAL, SCORES = Path("models/final"), Path("models/scores.json")
+FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
@@ -30,15 +29,13 @@ EXPLANATIONS = Path("metrics/explain.png")
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
-    for own in written(CHECKPOINTS) & {trained()}:
-        remove(CHECKPOINTS / own)  # dvc, which started this stage, has the model in safety
     evaluation, explanations = evaluate(settings, untrained_model)
     write_json(METRICS, evaluation)
 
     from stages.evaluate.account import account
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.summary import table
-    from stages.tracking.experiment import open_tracker
+    from stages.tracking.run import open_tracker
 
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(evaluation, temporary)
@@ -46,7 +43,7 @@ def main() -> None:
         draw_explanations(explanations, temporary)
     used = account(*(json.loads(path.read_text(encoding="utf-8")) for path in (DATA, MIX)))
     print(f"\n{used}\n\n{table(evaluation)}\n", flush=True)
-    with open_tracker(trained()) as tracker:
+    with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
         tracker.metrics(evaluation)
 
 
@@ -82,12 +79,9 @@ def _evaluate(
     from stages.retrieval.bm25 import retrieve
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
-    from stages.retrieval.set_files import digest
     from stages.retrieval.sets import RESERVED, distinct, load_sets
     from stages.runtime.device import choose_device
 
-    known = json.loads(SCORES.read_text(encoding="utf-8"))  # where training chose this very model by some of the same sets
-    known = known["sets"] if known.get("batch_size") == settings.batch_size else {}
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
     # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
@@ -100,17 +94,14 @@ def _evaluate(
     for each in retrieval_sets:
         print(each.account(), flush=True)
         attempt.at(f"scoring {each.name}")
-        metrics, found = known.get(digest(each)), None
-        if metrics is None:
-            result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
-            metrics, found = result.metrics, result.run
+        result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
         cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
         bm25 = score(retrieve(each), each.qrels)[NDCG]
         if each is smallest and untrained:
             attempt.at(f"scoring {each.name} with the untrained model")
             before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, show_progress=True)
             cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
-        results.append(SetResult(each.name, each.nano, metrics | cost, bm25, candidates(each, found), each.unknown_ids))
+        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25, candidates(each, result.run), each.unknown_ids))
     if settings.mteb:
         from stages.evaluate.mteb_tasks import evaluate_mteb
 

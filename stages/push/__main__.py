@@ -68,12 +68,12 @@ def licence_of(origin: Provenance, folder: Path) -> str | None:
 def card(settings: PushSettings, model_id: str) -> str:
     """The model card, from the effective values and the scores of this run."""
     from stages.push.card import LOCAL, SAMPLE, TrainingSet, model_card
-    from stages.tracking.experiment import commit
+    from stages.tracking.git import git_state
 
     trained = read_resolved("train")
     model = trained["model"]
     sources = json.loads(MIX.read_text(encoding="utf-8"))["sources"]
-    state = commit()
+    state = git_state()
     return model_card(
         model_id=model_id,
         architecture=settings.architecture,

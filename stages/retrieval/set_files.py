@@ -1,6 +1,5 @@
 """Retrieval sets of any kind in one plain form on disk, from the stage that prepares them to the one that uses them."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,12 +42,6 @@ def read_sets(folder: Path) -> list[RetrievalSet]:
         RetrievalSet(**each, queries=texts["queries"][each["name"]], corpus=texts["corpus"][each["name"]], qrels=qrels[each["name"]])
         for each in about
     ]
-
-
-def digest(retrieval_set: RetrievalSet) -> str:
-    """16 hexadecimal digits of a set's texts and judgements in their order: equal for sets that give one model equal scores."""
-    content = json.dumps([retrieval_set.queries, retrieval_set.corpus, retrieval_set.qrels, sorted(retrieval_set.own)])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _write(rows: Sequence[tuple[object, ...]], schema: pa.Schema, path: Path) -> None:

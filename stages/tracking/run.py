@@ -1,192 +1,132 @@
-"""The training process's end of tracking: a `Tracker` that hands everything to the worker and never waits for it."""
+"""The pipeline's end of tracking: a `Tracker` appends JSON lines to a file for another process (`worker`) and never waits for it.
+
+In our process MLflow would draw from Python's random generator, wait for a server that is gone, and take three to four seconds to start.
+"""
 
 import json
 import os
-import select
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
 
-from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from stages.runtime.credentials import is_address, without_credentials
-from stages.tracking import worker
-from stages.tracking.values import flatten, numbers
+from stages.config.own_paths import root
+from stages.config.params import read_resolved
+from stages.tracking.git import git_state
+from stages.tracking.worker import say
 
-if TYPE_CHECKING:
-    from transformers import TrainerCallback
-
-FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
-CLOSE_SECONDS = 60.0  # how long `close` waits at most; the worker gives a silent server up after 10 to 20 seconds
-REASON = 300  # characters of what MLflow says that are passed on
-KILLED_CLOSE_SECONDS = 3.0  # somebody who pressed Ctrl-C wants the terminal back; the worker may finish alone
+CLOSE_SECONDS = {"FINISHED": 60.0, "FAILED": 60.0, "KILLED": 3.0}  # after Ctrl-C the user wants the terminal back
 
 
-def store_uri(folder: Path) -> str:
-    """MLFLOW_TRACKING_URI where the user set it, else a SQLite database in ``folder``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+class Tracker(TrainerCallback):
+    """One run in one store: logs what it is given, and what a trainer logs. No method raises, and all but `close` return at once.
 
-
-def open_run(*, mlflow: bool, experiment: str, run_key: str, name: str | None, tags: Mapping[str, str], folder: Path) -> "Tracker":
-    """Begin to track the run known by ``run_key``: the one that bears this key in the experiment, or else a new one.
-
-    ``run_key`` identifies the training (a fingerprint), so that a resumed training and the later evaluation write into
-    the same run. ``folder`` holds the local store, `mlflow.db` with its artifacts beside it, unless MLFLOW_TRACKING_URI
-    names another. Nothing is tracked without ``mlflow``, nor in any but the first of several training processes (RANK).
-    Never raises, returns at once.
-    """
-    tracker = Tracker(store_uri(folder))
-    if mlflow and os.environ.get("RANK", "0") == "0":
-        tracker.start(experiment=experiment, run_key=run_key, name=name, tags=dict(tags), folder=str(folder.resolve()))
-    return tracker
-
-
-class Tracker:
-    """One run as MLflow sees it. Every method returns at once (`close` after a bounded wait), and none raises.
-
-    As a context manager it closes the run with the status that fits: FINISHED, KILLED after Ctrl-C, FAILED after any
-    other exception.
+    ``uri`` is MLflow's store, or tensorboard:FOLDER for event files. With None, and in all but the first of several training processes
+    (RANK), nothing is tracked. ``about`` is what else `worker.open_mlflow` needs.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str | None, **about: Any) -> None:
+        self._uri = str(uri)
+        self._lines: IO[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
-        self._unsent = bytearray()
-        self._said = False
-
-    def start(self, **run: Any) -> None:
-        """Start the worker; ``run`` is what it has to know about the run."""
-        address = self._uri.partition("?")[0]
-        if "@" in address and not is_address(address, (address.partition("://")[0],)):
-            self._say("the address cannot be read; percent-encode special characters in its user and password")
+        if uri is None or os.environ.get("RANK", "0") != "0":
             return
-        with self._harmless():
+        with self._harmless(), NamedTemporaryFile() as named, Path(named.name).open("rb") as reader:
+            self._lines = Path(named.name).open("ab", buffering=0)  # noqa: SIM115
+            self._write({"uri": uri, **about})
+            command = [sys.executable, "-m", "stages.tracking.worker", str(os.getpid())]
             # A session of its own: Ctrl-C ends the training, and the worker can still say so to MLflow.
-            self._worker = subprocess.Popen(
-                [sys.executable, "-P", str(worker.__file__)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,
-            )
-            for pipe in (self._worker.stdin, self._worker.stdout):
-                assert pipe is not None
-                os.set_blocking(pipe.fileno(), False)
-            self._send({"open": {"uri": self._uri, **run}})
+            self._worker = subprocess.Popen(command, stdin=reader, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested mappings get dotted names."""
         with self._harmless():
-            self._send({"params": {name: str(value) for name, value in flatten(values).items()}})
+            self._write({"params": {name: str(value) for name, value in flatten(values).items()}})
 
-    def metrics(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Log the numbers among ``values``: nested mappings get dotted names, `ndcg@10` becomes `ndcg_at_10`."""
         with self._harmless():
-            self._send({"metrics": numbers(values), "step": step or 0, "time": time.time_ns() // 1_000_000})
+            self._write({"metrics": numbers(values), "step": step, "time": time.time_ns() // 1_000_000})
 
-    def callback(self) -> "TrainerCallback":
-        """A callback that hands on what the trainer logs (losses, learning rate, evaluation scores) with its step."""
-        from stages.tracking.callbacks import LogCallback
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        self.metrics(logs or {}, state.global_step)
 
-        return LogCallback(self.metrics)
-
-    def close(self, status: str = FINISHED) -> None:
-        """Deliver what is left and end the run with ``status``; a second call does nothing."""
+    def close(self, status: str = "FINISHED") -> None:
+        """Deliver what is left and end the run with ``status``, FINISHED, FAILED or KILLED, in `CLOSE_SECONDS` at most."""
         with self._harmless():
             if self._worker is not None:
-                self._send({"close": status})
-                if not self._finished(KILLED_CLOSE_SECONDS if status == KILLED else CLOSE_SECONDS):
-                    if status == KILLED:
-                        self._worker = None
-                    else:
-                        self._say(f"no answer within {CLOSE_SECONDS:.0f} s")
-        self._end_worker()
+                self._write({"close": status})
+                with suppress(subprocess.TimeoutExpired):
+                    self._worker.wait(CLOSE_SECONDS[status])
+                if (code := self._worker.poll()) or (code is None and status != "KILLED"):
+                    raise TimeoutError(f"no answer within {CLOSE_SECONDS[status]:.0f} s" if code is None else "the process ended early")
+            self._worker = self._lines = None
 
     def __enter__(self) -> "Tracker":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            self.close(KILLED)
-        else:
-            self.close(FINISHED if error is None or (isinstance(error, SystemExit) and not error.code) else FAILED)
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        failed = error and getattr(error, "code", 1)  # sys.exit(0) is no failure
+        self.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED" if failed else "FINISHED")
 
-    def _send(self, message: dict[str, Any]) -> None:
-        if self._worker is not None:
-            self._unsent += json.dumps(message).encode() + b"\n"
-            self._pump()
-            self._listen()
-
-    def _pump(self) -> None:
-        """Write as much as the pipe takes; the rest waits here for the next call."""
-        assert self._worker is not None and self._worker.stdin is not None
-        try:
-            while self._unsent:
-                del self._unsent[: os.write(self._worker.stdin.fileno(), bytes(self._unsent))]
-        except BlockingIOError:
-            pass
-        except BrokenPipeError:
-            self._lost()
-
-    def _listen(self) -> None:
-        """Pass on what the worker has to say: nothing, or one line."""
-        if self._worker is not None and self._worker.stdout is not None and (line := self._worker.stdout.read()):
-            self._say(line.decode(errors="replace").strip())
-
-    def _finished(self, seconds: float) -> bool:
-        """Whether the worker has read everything and ended, waiting for it at most ``seconds``."""
-        deadline = time.monotonic() + seconds
-        while self._unsent and self._worker is not None and (left := deadline - time.monotonic()) > 0:
-            assert self._worker.stdin is not None
-            select.select([], [self._worker.stdin], [], left)
-            self._pump()
-        if self._worker is not None:
-            try:
-                status = self._worker.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                return False
-            self._listen()
-            if status:
-                self._lost()
-        return True
-
-    def _lost(self) -> None:
-        """The worker ended before its time; it says why, unless it could not."""
-        self._listen()
-        self._say("the tracking process ended early")
-        self._end_worker()
-
-    def _end_worker(self) -> None:
-        process, self._worker = self._worker, None
-        self._unsent.clear()
-        if process is not None:
-            with suppress(OSError, subprocess.SubprocessError):
-                process.kill()
-                process.wait(1)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-
-    def _say(self, reason: str) -> None:
-        if not self._said:
-            self._said = True
-            place, reason = without_credentials(self._uri), without_credentials(reason)[:REASON]
-            line = f"tracking: MLflow at {place}: {reason}; the run goes on without it"
-            with suppress(OSError, ValueError):  # stderr may be closed
-                tqdm.write(" ".join(line.split()), file=sys.stderr)  # not into the middle of a progress bar
+    def _write(self, message: dict[str, Any]) -> None:
+        if self._lines is not None:
+            self._lines.write(json.dumps(message).encode() + b"\n")
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:
-        """Stop tracking, and say so, when anything at all goes wrong inside."""
         try:
             yield
-        except Exception as error:
-            # As broad as can be: a watcher may not fail what it watches, not even by a bug of its own.
-            self._say(f"{type(error).__name__}: {error}")
-            self._end_worker()
+        except Exception as error:  # a watcher must not fail what it watches, not even by a bug of its own
+            say(self._uri, error)
+            if self._worker is not None:
+                self._worker.kill()
+            self._worker = self._lines = None
+
+
+def store_uri(folder: Path) -> str:
+    """MLFLOW_TRACKING_URI if set, else a SQLite database in ``folder``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+
+
+def open_tracker(fingerprint: str) -> Tracker:
+    """The MLflow run of the training known by ``fingerprint``, with its parameters; training and evaluation write into the same one."""
+    trained = {key: values for key, values in read_resolved("train").items() if key not in ("upload", "running")}
+    tracking, name = trained.pop("tracking"), os.environ.get("DVC_EXP_NAME")
+    tags = {"architecture": trained["architecture"], "profile": trained["profile"], **git_state()} | (
+        {"dvc_experiment": name} if name else {}
+    )
+    uri = store_uri(root()) if tracking["mlflow"] else None
+    tracker = Tracker(uri, experiment=tracking["experiment"], run_key=fingerprint, name=name, tags=tags, folder=str(root().resolve()))
+    tracker.params(trained)
+    return tracker
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one. Names are joined by dots; `@` becomes `_at_`, and `_` what MLflow may refuse.
+
+    >>> flatten({"loss": {"weight": 0.1}, "mean": {"ndcg@10": 0.7}})
+    {'loss.weight': 0.1, 'mean.ndcg_at_10': 0.7}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = re.sub(r"[^\w\-. :]", "_", f"{prefix}{key}".replace("@", "_at_"), flags=re.ASCII)[:250]
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among nested ``values`` (NumPy's and one-element tensors too), flattened."""
+    found = {}
+    for name, value in flatten(values).items():
+        if not isinstance(value, bool | str):
+            with suppress(TypeError, ValueError, RuntimeError):  # None, a list, a tensor of several elements
+                found[name] = float(value)
+    return found

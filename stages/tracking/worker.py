@@ -1,203 +1,123 @@
-"""The process that talks to MLflow, started by `run.Tracker`: JSON lines in, at most one line out, when MLflow fails.
+"""The process that talks to MLflow or TensorBoard, started by `run.Tracker`: it reads JSON lines from stdin, a growing file.
 
-What cannot be delivered is kept and tried again, so a server that comes back gets the whole curve. It ends when it is
-told to, or when its stdin ends because the training process died: then the run is KILLED. Nothing of the project is
-imported here: it runs as a script.
+What cannot be delivered is tried again: a server that comes back gets the whole curve. If the training process dies, the run is KILLED.
 """
 
 import fcntl
 import json
 import os
-import select
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-RUN_KEY = "run_key"  # the tag by which a run is found again
-RETRY_SECONDS = 10.0
-METRICS_A_REQUEST, PARAMS_A_REQUEST = 1000, 100  # MLflow's limits
-PARAM_LENGTH = 6000
+from tqdm import tqdm
 
-# MLflow's own defaults wait two minutes for an answer and try eight times; here the backlog is what tries again.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
+from stages.runtime.credentials import is_address, without_credentials
+
+POLL_SECONDS, RETRY_SECONDS = 0.2, 5.0
+Messages = list[dict[str, Any]]
+Log = Callable[[Messages, str], None]  # delivers messages and a final status, or ""; may raise anything, may be repeated
 
 
-class Deleted(Exception):
-    """MLflow keeps the name of a deleted experiment, and takes no run for it until it is restored."""
+def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags: dict[str, str], folder: str) -> Log:
+    """Find the run with the tag ``run_key``, or create it; ``folder`` gets the lock under which a local store is created."""
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
 
-
-class MlflowRun:
-    """The run in the store: found by its key or created, then fed in batches. Raises whatever MLflow raises."""
-
-    def __init__(self, spec: dict[str, Any]) -> None:
-        from mlflow.tracking import MlflowClient
-
-        local = not spec["uri"].startswith(("http://", "https://"))
-        # Two processes that create a database at once crash in its migrations.
-        with _locked(Path(spec["folder"])) if local else nullcontext():
-            self._client = MlflowClient(tracking_uri=spec["uri"])
-            experiment = self._experiment(spec, beside=local and not os.environ.get("MLFLOW_TRACKING_URI"))
-            run = self._find(experiment, spec[RUN_KEY]) or self._client.create_run(
-                experiment, run_name=spec["name"] or spec[RUN_KEY][:12], tags={RUN_KEY: spec[RUN_KEY]}
-            )
-        self._id = run.info.run_id
-        self._params: dict[str, str] = dict(run.data.params)
-        self._client.update_run(self._id, status="RUNNING")
-        self.log_tags(spec["tags"])
-
-    def _experiment(self, spec: dict[str, Any], beside: bool) -> str:
-        from mlflow.exceptions import MlflowException
-
-        artifacts = (Path(spec["folder"]) / "artifacts").as_uri() if beside else None
-        if not (found := self._client.get_experiment_by_name(spec["experiment"])):
-            try:
-                return str(self._client.create_experiment(spec["experiment"], artifact_location=artifacts))
-            except MlflowException:
-                # Another process may have made it just now.
-                if not (found := self._client.get_experiment_by_name(spec["experiment"])):
-                    raise
+    scheme, _, address = uri.partition("?")[0].partition("://")
+    if "@" in address and not is_address(f"{scheme}://{address}", (scheme,)):
+        raise ValueError("the address cannot be read; percent-encode special characters in its user and password")
+    with ExitStack() as stack:
+        if scheme not in ("http", "https"):  # two processes that create a database at once crash in its migrations
+            fcntl.flock(stack.enter_context(Path(folder, "mlflow.lock").open("w")), fcntl.LOCK_EX)
+        client: Any = MlflowClient(tracking_uri=uri)
+        if not (found := client.get_experiment_by_name(experiment)):
+            with suppress(MlflowException):  # another process has just created it
+                client.create_experiment(experiment)
+            found = client.get_experiment_by_name(experiment)
         if found.lifecycle_stage == "deleted":
-            raise Deleted(
-                f"the experiment {spec['experiment']!r} was deleted; `mlflow experiments restore --experiment-id {found.experiment_id}` "
-                "restores it, or name another in tracking.experiment"
-            )
-        return str(found.experiment_id)
+            restore = f"`mlflow experiments restore --experiment-id {found.experiment_id}` restores it"
+            raise ValueError(f"the experiment {experiment!r} was deleted; {restore}, or name another in tracking.experiment")
+        runs = client.search_runs([found.experiment_id], f"tags.run_key = '{run_key}'", max_results=1)
+        run = runs[0] if runs else client.create_run(found.experiment_id, run_name=name or run_key[:12], tags={"run_key": run_key})
+    run_id, known = run.info.run_id, dict(run.data.params)
+    client.update_run(run_id, status="RUNNING")
+    client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
-    def _find(self, experiment: str, run_key: str) -> Any:
-        query = f"tags.{RUN_KEY} = '{run_key}'"
-        found = self._client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time DESC"])
-        return found[0] if found else None
+    def log(messages: Messages, status: str) -> None:
+        points = [Metric(name, value, each["time"], each["step"]) for each in messages for name, value in each.get("metrics", {}).items()]
+        client.log_batch(run_id, metrics=points)
+        params = dict(param for each in messages for param in each.get("params", {}).items())
+        client.log_batch(run_id, params=[Param(*param) for param in params.items() if param[0] not in known])
+        known.update(params | known)  # MLflow keeps the first value of a parameter; another one becomes a tag of the same name
+        client.log_batch(run_id, tags=[RunTag(*param) for param in params.items() if known[param[0]] != param[1]])
+        if status:
+            client.set_terminated(run_id, status)
 
-    def log_tags(self, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        entries = [RunTag(name, str(value)) for name, value in tags.items()]
-        for batch in _batches(entries, PARAMS_A_REQUEST):
-            self._client.log_batch(self._id, tags=batch)
-
-    def log_params(self, params: dict[str, str]) -> None:
-        """MLflow keeps a parameter's first value for ever; a later, other value becomes a tag of the same name."""
-        from mlflow.entities import Param
-
-        params = {name: value[:PARAM_LENGTH] for name, value in params.items()}
-        entries = [Param(name, value) for name, value in params.items() if name not in self._params]
-        for batch in _batches(entries, PARAMS_A_REQUEST):
-            self._client.log_batch(self._id, params=batch)
-            self._params.update((entry.key, entry.value) for entry in batch)
-        self.log_tags({name: value for name, value in params.items() if self._params[name] != value})
-
-    def log_metrics(self, points: list[tuple[str, float, int, int]]) -> None:
-        """Log points (name, value, milliseconds since 1970, step). The store keeps one of equal points, so a second
-        attempt does no harm."""
-        from mlflow.entities import Metric
-
-        for batch in _batches([Metric(*point) for point in points], METRICS_A_REQUEST):
-            self._client.log_batch(self._id, metrics=batch)
-
-    def end(self, status: str) -> None:
-        self._client.set_terminated(self._id, status)
+    return log
 
 
-class Backlog:
-    """What the training process sent and MLflow has not got yet."""
+def open_tensorboard(folder: str) -> Log:
+    """Event files. transformers' own callback writes local paths too, with the training arguments and the model's configuration."""
+    from torch.utils.tensorboard import SummaryWriter
 
-    def __init__(self) -> None:
-        self.spec: dict[str, Any] | None = None
-        self.params: dict[str, str] = {}
-        self.points: list[tuple[str, float, int, int]] = []
-        self.status: str | None = None
+    writer: Any = None
 
-    def add(self, line: bytes) -> None:
-        message = json.loads(line)
-        self.spec = message.get("open", self.spec)
-        self.params |= message.get("params", {})
-        self.points += [(name, value, message["time"], message["step"]) for name, value in message.get("metrics", {}).items()]
-        self.status = message.get("close", self.status)
+    def log(messages: Messages, status: str) -> None:
+        nonlocal writer
+        for each in messages:
+            for name, value in each.get("metrics", {}).items():
+                writer = writer or SummaryWriter(folder, purge_step=each["step"])  # hide what a killed training logged after its checkpoint
+                writer.add_scalar(name, value, each["step"], each["time"] / 1000)
+        if writer:
+            writer.flush()
 
-    def deliver(self, run: MlflowRun) -> None:
-        run.log_metrics(self.points)
-        self.points = []
-        run.log_params(self.params)
-        self.params = {}
-        if self.status:
-            run.end(self.status)
+    return log
 
 
-def serve(inbox: int, outbox: int) -> None:
-    """Deliver what comes in on ``inbox`` until it ends; write one line to ``outbox`` the first time that fails."""
-    backlog, run, buffer, down, said = Backlog(), None, b"", False, False
-    next_try = 0.0
-    while True:
-        if select.select([inbox], [], [], max(0.0, next_try - time.monotonic()) if down else None)[0]:
-            chunk = os.read(inbox, 1 << 20)
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            for line in lines:
-                backlog.add(line)
-            if not chunk:
-                backlog.status = backlog.status or "KILLED"
-        if down and not backlog.status and time.monotonic() < next_try:
-            continue
+def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
+    """Deliver what the process ``parent`` writes until it closes the run or is gone; the first failure is one line on the terminal."""
+    waiting: Messages = []
+    log, rest, status, said = None, b"", "", False
+    while not status:
+        gone = os.getppid() != parent  # before reading: what it wrote last is read too
+        *lines, rest = (rest + sys.stdin.buffer.read()).split(b"\n")
+        waiting += map(json.loads, lines)
+        status = next((each["close"] for each in waiting if "close" in each), "KILLED" if gone else "")
         try:
-            if backlog.spec is not None:
-                run = run or MlflowRun(backlog.spec)
-                backlog.deliver(run)
-            down = False
-        except Exception as error:
-            # Whatever MLflow, its store or the network throws: the training goes on all the same.
-            down, next_try = True, time.monotonic() + RETRY_SECONDS
+            if log is None:
+                folder = spec["uri"].removeprefix("tensorboard:")
+                log = open_mlflow(**spec) if folder == spec["uri"] else open_tensorboard(folder)
+            log(waiting, status)
+            waiting, pause = [], POLL_SECONDS
+        except Exception as error:  # whatever MLflow, its store or the network raises
+            pause = RETRY_SECONDS
             if not said:
-                said = True
-                os.write(outbox, _reason(error).encode())
-        if backlog.status:
-            return
+                say(spec["uri"], error, terminal)
+            said = True
+        time.sleep(0 if status else pause)
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause in one line, which the reader cleans of credentials: MLflow wraps a refused connection in four errors."""
-    seen = {id(error)}
-    while True:
-        nested = error.args[0] if error.args else None
-        context = None if error.__suppress_context__ else error.__context__
-        inner = error.__cause__ or context or getattr(error, "reason", None) or nested
-        if not isinstance(inner, BaseException) or id(inner) in seen:
-            break
+def say(uri: str, error: BaseException, file: IO[str] | None = None) -> None:
+    """One line on the terminal: the innermost cause (MLflow wraps a refused connection in four errors), without credentials."""
+    while inner := error.__cause__ or error.__context__:
         error = inner
-        seen.add(id(error))
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(entries), size):
-        yield entries[start : start + size]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "mlflow.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def main() -> None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.nice(5)  # the training comes first
-    answers = os.dup(1)
-    os.dup2(2, 1)  # our stderr is /dev/null: so is what MLflow, alembic and git print
-    serve(sys.stdin.fileno(), answers)
-    os._exit(0)  # everything is delivered; MLflow's own clean-up would only keep `close` waiting
+    reason = without_credentials(f"{type(error).__name__}: {error}")[:300]
+    line = f"tracking: {without_credentials(uri)}: {reason}; the run goes on without it"
+    with suppress(OSError, ValueError):  # stderr may be closed
+        tqdm.write(" ".join(line.split()), file=file or sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    # MLflow itself waits two minutes for an answer and tries eight times
+    for setting in ("MLFLOW_HTTP_REQUEST_TIMEOUT=10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES=0", "MLFLOW_DISABLE_TELEMETRY=true"):
+        os.environ.setdefault(*setting.split("="))
+    os.nice(5)  # the training comes first
+    messages = os.fdopen(os.dup(2), "w", buffering=1)
+    os.dup2(1, 2)  # stdout is /dev/null: so is what MLflow, alembic and git print
+    serve(int(sys.argv[1]), json.loads(sys.stdin.buffer.readline()), messages)
+    os._exit(0)  # everything is delivered; MLflow's own clean-up would only keep `Tracker.close` waiting

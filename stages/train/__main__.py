@@ -66,7 +66,7 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
         processes.from_first((base, folder, resume_from, key))
         (folder / checkpoints.WRITTEN).unlink(missing_ok=True)
         run(settings, base, folder, resume_from, key, processes)
-        (folder / checkpoints.WRITTEN).touch()  # not removed: dvc has not recorded the model yet, and would train anew if it cannot
+        (folder / checkpoints.WRITTEN).touch()  # the next training removes it: dvc has not recorded the model yet
 
 
 def decisive(settings: TrainSettings) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from stages.runtime.checkpoint import incomplete, step_of
 from stages.runtime.errors import UserError
 from stages.runtime.files import remove
 
-CHECKPOINTS, FINGERPRINT = Path("checkpoints"), Path("models/fingerprint.txt")
+CHECKPOINTS = Path("checkpoints")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 OWNER = "fingerprint.txt"  # in a checkpoint: whose it is
-WRITTEN = "written"  # in a training's folder: its model is written, but dvc may not have recorded it yet
+WRITTEN = "written"  # in a training's folder: its model is written, but dvc may not have recorded it yet; the next training clears it away
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ROOM_SAID = (  # by safetensors and torch, whose errors are no OSError
     "os error 28", "os error 122", "os error 27", "No space left on device", "PytorchStreamWriter failed writing", "unexpected pos",
@@ -40,11 +40,6 @@ def fingerprint(settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def trained() -> str:
-    """The fingerprint of the training that made the model in models/; empty where there is no model."""
-    return FINGERPRINT.read_text(encoding="utf-8").strip() if FINGERPRINT.exists() else ""
 
 
 @contextmanager

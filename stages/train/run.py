@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SparseEncoder
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from stages.config.settings import TrainSettings
 from stages.encoders import Encoder, Options, get_encoder
@@ -22,14 +22,12 @@ from stages.retrieval.set_files import read_sets
 from stages.rows.parquet import read_tables
 from stages.runtime.device import choose_device
 from stages.runtime.errors import UserError
-from stages.runtime.files import atomic_write, write_json
+from stages.runtime.files import atomic_write
 from stages.runtime.oom import in_one_line
-from stages.tracking.callbacks import TensorBoardCallback
-from stages.tracking.experiment import open_tracker
+from stages.tracking.run import Tracker, open_tracker
 from stages.train.arguments import Hyperparameters
 from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_in_one_line, attention_of
-from stages.train.checkpoints import FINGERPRINT
 from stages.train.data import Share, open_rows
 from stages.train.device import Engine, choose_engine
 from stages.train.distributed import Processes, gather_negatives
@@ -39,7 +37,7 @@ from stages.train.trainer import Trained, train
 from stages.train.upload import UploadCallback
 
 MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
-FINAL, SCORES = Path("models/final"), Path("models/scores.json")
+FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
 RUNS = Path("runs")  # TensorBoard's event files
 ENGINE = {
@@ -49,7 +47,7 @@ ENGINE = {
 
 
 def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
-    """Train with checkpoints in ``folder``; the first process writes the model, its training curve and its scores.
+    """Train with checkpoints in ``folder``; the first process writes the model and its training curve.
 
     Args:
         base: folder of the model to start from.
@@ -77,10 +75,8 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
     if gather:
         gather_negatives(loss)
     share = Share(processes.index, processes.count, of_each_batch=gather)
-    with open_tracker(key) as tracker:
-        watchers = [tracker.callback()]
-        if settings.tracking.tensorboard:
-            watchers.append(TensorBoardCallback(RUNS / key))
+    with open_tracker(key) as mlflow, Tracker(f"tensorboard:{RUNS / key}" if settings.tracking.tensorboard else None) as tensorboard:
+        watchers: list[TrainerCallback] = [mlflow, tensorboard]
         if settings.upload:
             watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
         trained = train(
@@ -172,7 +168,6 @@ def _write(model: SparseEncoder, trained: Trained, validation: Validation | None
     if validation and trained.best_step:
         score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
         print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)
-    write_json(SCORES, {"batch_size": validation.batch_size, "sets": trained.scores} if validation else {})
     with atomic_write(CURVE) as temporary:
         write_curve(trained.log, temporary)
     with atomic_write(PICTURE) as temporary:

@@ -4,10 +4,8 @@ All that decides is read from the trainer's log, which every checkpoint carries:
 """
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from sentence_transformers import SparseEncoder
@@ -16,11 +14,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from stages.encoders.fast.full_float32 import full_float32
 from stages.retrieval.scores import CORPUS_DIMS, NANO_MEAN, NDCG, QUERY_DIMS
 from stages.retrieval.scoring import evaluate
-from stages.retrieval.set_files import digest
 from stages.retrieval.sets import RetrievalSet
 from stages.runtime.errors import UserError
 
-SCORES = "validation.json"  # in a checkpoint: every metric of every set
 PREFIX = "eval_"
 MEAN = f"{PREFIX}mean_{NDCG}"
 
@@ -45,8 +41,6 @@ class Validation:
     batch_size: int
     metric: str | None = None
     patience: int | None = None
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Of the last evaluation: `set_files.digest` of a set → its metrics."""
 
     def __post_init__(self) -> None:
         names = self.metric_names()
@@ -72,16 +66,11 @@ class Validation:
         plain.__dict__.pop("forward", None)  # accelerate's, which wraps the class's for mixed precision
         with full_float32():
             results = [evaluate(plain, each, batch_size=self.batch_size).metrics for each in self.sets]
-        self.scores = {digest(each): metrics for each, metrics in zip(self.sets, results, strict=True)}
         line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
         line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
         if nano := [metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True) if each.nano]:
             line[f"{PREFIX}{NANO_MEAN}"] = _mean(nano)
         return line
-
-    def save_scores(self, checkpoint: Path) -> None:
-        """Put the scores of the last evaluation into the checkpoint of the same step."""
-        (checkpoint / SCORES).write_text(json.dumps(self.scores), encoding="utf-8")
 
     def best_step(self, history: History) -> int | None:
         """The step of the highest score so far, the first of equals; None before the first evaluation."""
@@ -119,12 +108,6 @@ class SelectionCallback(TrainerCallback):
         if self._validation.exhausted(state.log_history):
             control.should_training_stop = True
         return control
-
-
-def read_scores(checkpoint: Path) -> dict[str, dict[str, float]]:
-    """What `Validation.save_scores` wrote."""
-    scores: dict[str, dict[str, float]] = json.loads((checkpoint / SCORES).read_text(encoding="utf-8"))
-    return scores
 
 
 def _mean(values: Sequence[float]) -> float:

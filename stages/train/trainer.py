@@ -29,7 +29,7 @@ from stages.train.attention import FLASH, attention_of, model_attention
 from stages.train.checkpoints import OWNER, find_step
 from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.train.distributed import OwnDropout, freeze_unused, share_activity
-from stages.train.selection import PREFIX, SelectionCallback, Validation, read_scores
+from stages.train.selection import PREFIX, SelectionCallback, Validation
 from stages.train.sparsity import SparsityCallback, load_loss_state, loss_state
 
 LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
@@ -42,12 +42,10 @@ class Trained:
     Attributes:
         log: one mapping a logged step, with ``step``, the loss and its terms and, where there was an evaluation, its scores.
         best_step: the step whose weights the model has, where they were chosen; None where they are simply the last.
-        scores: of that step, by set (`evaluation.set_files.digest`); empty where nothing was evaluated.
     """
 
     log: list[dict[str, float]]
     best_step: int | None
-    scores: dict[str, dict[str, float]]
 
 
 class Trainer(SparseEncoderTrainer):
@@ -105,8 +103,6 @@ class Trainer(SparseEncoderTrainer):
         if state := loss_state(self._loss):
             save_file(state, folder / LOSS_STATE)
         (folder / OWNER).write_text(f"{self._key}\n", encoding="utf-8")
-        if self._validation:
-            self._validation.save_scores(folder)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
@@ -206,11 +202,9 @@ def train(
     settle(model)
     history = trainer.state.log_history
     best = validation.best_step(history) if validation else None
-    if best is None or share.index:
-        return Trained(_by_step(history), best, {})
-    chosen = find_step(best, places)
-    trainer.load(chosen)
-    return Trained(_by_step(history), best, read_scores(chosen))
+    if best is not None and not share.index:
+        trainer.load(find_step(best, places))
+    return Trained(_by_step(history), best)
 
 
 def settle(model: SparseEncoder) -> None:

@@ -153,9 +153,8 @@ def survive(kills: int, seed: int) -> bool:
             workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")
             workspace.run("git", "clean", "-fdxq", "data", "models", "metrics", "checkpoints")
             remove(folder / ".dvc" / "cache")
-        left = [path.name for path in (folder / "checkpoints").iterdir() if path.name != "lock"]
-        print(f"{done} kills; at most {watch.most} trainer at work at a time; checkpoints left: {left or 'none'}", flush=True)
-        return fine and watch.most == 1 and not left
+        print(f"{done} kills; at most {watch.most} trainer at work at a time", flush=True)
+        return fine and watch.most == 1
 
 
 if __name__ == "__main__":

@@ -39,9 +39,9 @@ def test_two_processes_train_one_model_and_an_interrupted_training_goes_on(works
     workspace.edit_params({"training": {"launcher": "torchrun", "num_processes": 2, "gather_negatives": True, "device": "cpu"}})
     workspace.run("dvc", "repro")
     undisturbed = digests(workspace)
-    assert [path.name for path in (workspace.folder / "checkpoints").iterdir()] == ["lock"]
     workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc has to train once more
     remove(workspace.folder / ".dvc" / "cache" / "runs")
+    remove(workspace.folder / "checkpoints")
     kill_at_checkpoint(workspace, 4)
     output = workspace.run("dvc", "repro")
     assert output.count("going on from") == 1

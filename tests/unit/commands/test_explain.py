@@ -90,8 +90,6 @@ def test_a_model_with_code_of_its_own_is_one_line_without_permission(
         assert "\n" not in str(raised.value)
         assert any("dimensions are active" in line for line in printed(capsys, QUERY, "--model", str(tmp_path / architecture), TRUST))
     monkeypatch.setattr("stages.evaluate.__main__.FINAL", tmp_path / "splade")
-    monkeypatch.setattr("stages.evaluate.__main__.SCORES", tmp_path / "scores.json")
-    (tmp_path / "scores.json").write_text("{}")
     settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
     with pytest.raises(UserError, match=r"needs Python code of its own.*set trust_remote_code to true in its entry of `models`"):
         evaluate(settings)

@@ -20,7 +20,6 @@ from tests import tiny_models
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSettings:
     """Those of a checkout with a model and the set `mine`, one of whose 12 judgements is of a document that does not exist."""
     tiny_models.save(tmp_path / "models" / "final", "splade")
-    (tmp_path / "models" / "scores.json").write_text("{}")
     folder = tmp_path / "data" / "eval" / "mine"
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "title": "", "text": "en bok"}) + "\n")

@@ -13,7 +13,7 @@ from stages.hub.repository import require_addresses
 from stages.runtime import credentials
 from stages.runtime.credentials import without_credentials
 from stages.runtime.errors import UserError
-from stages.tracking import open_run
+from stages.tracking.run import Tracker, store_uri
 from tests import ROOT
 from tests.unit.hub.test_publish import MODEL, write
 
@@ -133,7 +133,7 @@ def test_a_tracking_address_that_cannot_be_read_is_said_without_its_password(
     uri: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with open_run(mlflow=True, experiment="x", run_key="x", name=None, tags={}, folder=tmp_path):
+    with Tracker(store_uri(tmp_path), experiment="x", run_key="x", name=None, tags={}, folder=str(tmp_path)):
         pass
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert "percent-encode" in line and not [secret for secret in ("kari", "hun", "ter2") if secret in line]

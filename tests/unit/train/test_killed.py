@@ -45,7 +45,7 @@ def stage(run: Run, folder: Path) -> None:
         validation = Wavering([SET], eval_steps=3, batch_size=8)
         model, trained = run(validation=validation, save_steps=2, resume_from=starting_point(checkpoints, True, "key"))
         model.save_pretrained(str(folder / "final"), create_model_card=False)
-        (folder / "final" / "log.json").write_text(json.dumps([trained.log, trained.best_step, trained.scores], sort_keys=True))
+        (folder / "final" / "log.json").write_text(json.dumps([trained.log, trained.best_step], sort_keys=True))
 
 
 def start(run: Run, folder: Path) -> multiprocessing.process.BaseProcess:

@@ -1,6 +1,5 @@
 """The checkpoint with the highest score becomes the model, also after an interruption, and with a base that brings its own code."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +13,9 @@ from transformers import TrainerCallback
 
 from stages.encoders import Options
 from stages.pretrained.norbert import prepare_base
-from stages.retrieval.scoring import evaluate
-from stages.retrieval.set_files import digest
 from stages.retrieval.sets import RetrievalSet
 from stages.runtime.errors import UserError
-from stages.train.selection import SCORES, Validation
+from stages.train.selection import Validation
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
 from tests.unit.train.conftest import Run
@@ -104,7 +101,7 @@ def test_evaluating_does_not_touch_the_training(run: Run, tmp_path: Path) -> Non
     watched, with_scores = run(validation=scripted(0.1, 0.2, 0.3, 0.4))
     assert saved(plain, tmp_path / "plain") == saved(watched, tmp_path / "watched")
     assert [entry["loss"] for entry in without.log] == [entry["loss"] for entry in with_scores.log]
-    assert (without.best_step, without.scores) == (None, {})
+    assert without.best_step is None
 
 
 def test_an_interrupted_training_keeps_the_best_so_far(run: Run, tmp_path: Path) -> None:
@@ -146,14 +143,6 @@ def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, t
     assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
 
 
-def test_the_scores_kept_are_those_of_the_saved_model(run: Run, tmp_path: Path) -> None:
-    model, trained = run(validation=scripted(0.1, 0.9, 0.3, 0.4))
-    saved(model, tmp_path / "final")
-    again = evaluate(SparseEncoder(str(tmp_path / "final")), SET, batch_size=8)
-    assert trained.scores == {digest(SET): again.metrics}
-    assert json.loads((tmp_path / "checkpoints" / "checkpoint-6" / SCORES).read_text()) == trained.scores
-
-
 @pytest.mark.parametrize("family", ["norbert4", "norbert3"])
 def test_the_best_weights_come_back_where_the_base_brings_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
     write_folder(tmp_path / "base", family)
@@ -177,8 +166,7 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_pa
 def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> None:
     model, _ = run(max_steps=3)
     validation = Validation([SET], eval_steps=3, batch_size=8)
-    validation.score(model)
-    expected = validation.scores
+    expected = validation.score(model)
     forward = model.forward
 
     def autocast(*args: Any, **kwargs: Any) -> Any:
@@ -186,8 +174,7 @@ def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> No
             return forward(*args, **kwargs)
 
     model.__dict__["forward"] = autocast
-    validation.score(model)
-    assert validation.scores == expected
+    assert validation.score(model) == expected
     assert model.__dict__["forward"] is autocast
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.retrieval.set_files import digest, read_sets, write_sets
+from stages.retrieval.set_files import read_sets, write_sets
 from stages.retrieval.sets import RetrievalSet
 from stages.validation import dev
 from stages.validation.dev import dev_set
@@ -69,6 +69,3 @@ def test_sets_come_back_from_their_files_as_they_were(tmp_path: Path) -> None:
     found = read_sets(tmp_path)
     assert found == sets
     assert list(found[0].queries) == ["q2", "q1"]
-    assert [digest(each) for each in found] == [digest(each) for each in sets]
-    assert digest(sets[2]) != digest(RetrievalSet(**{**vars(sets[2]), "own": frozenset()}))
-    assert digest(sets[0]) != digest(RetrievalSet(**{**vars(sets[0]), "qrels": {"q2": {"d": 2.0}, "q1": {"gone": 0.7}}}))
