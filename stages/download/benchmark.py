@@ -6,15 +6,45 @@ the repository's card, and nowhere else: `datasets` knows no other way.
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stages.hub.manifest import header
+from stages.download.files import DOWNLOADS, bring
+from stages.hub.manifest import header, write_manifest
+from stages.hub.wanted import CARD
 from stages.runtime.errors import UserError
+from stages.runtime.files import atomic_write
 
 PARTS = ("corpus", "queries", "qrels")
 SPLIT = "test"
+
+
+def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
+    """Write ``target`` in NanoBEIR's form: a split for each task of mteb's benchmark ``name``, each at the revision that mteb pins."""
+    from stages.retrieval.mteb import benchmark_tasks, required_datasets
+
+    with ExitStack() as downloads:
+        snapshots = {}
+        for task, (repo, revision) in required_datasets(benchmark_tasks(name)).items():
+            origin = {"repo": repo, "revision": revision, "kind": "nanobeir"}
+            with ExitStack() as first:  # in a place of its own: it must not clear away what is there of the files
+                card, _ = bring(first, origin, key, "dataset", lambda paths: {CARD} & set(paths), DOWNLOADS / "cards")
+                text = (card / CARD).read_text(encoding="utf-8", errors="replace") if (card / CARD).exists() else ""
+            patterns = part_patterns(text, subset, repo, key)
+
+            def needed(paths: Sequence[str], patterns: dict[str, list[str]] = patterns, repo: str = repo) -> set[str]:
+                if lacking := [part for part, some in patterns.items() if not matching(paths, some)]:
+                    raise UserError(f"{key}: {repo} lacks the files that its card names for {subset}-{lacking[0]}; set enabled: false")
+                return {CARD}.union(*(matching(paths, some) for some in patterns.values()))
+
+            snapshots[task] = (*bring(downloads, origin, key, "dataset", needed), patterns)
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            write_manifest(folder, {task: about for task, (_, about, _) in snapshots.items()})
+            for task, (files, _, patterns) in snapshots.items():
+                lay_out(files, patterns, set_name(task), folder)
 
 
 def part_patterns(card: str, subset: str, repo: str, key: str) -> dict[str, list[str]]:

@@ -1,18 +1,24 @@
 """Where the data of MTEB tasks comes from: a local folder, or the Hub, of which only the files come that mteb reads."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.download.mteb_files import ABOUT, CONFIGS, Needed, needed
-from stages.retrieval.mteb import required_datasets
+from stages.config.own_paths import place
+from stages.download.files import DOWNLOADS, bring, copy
+from stages.hub.manifest import manifest, write_manifest
 from stages.runtime.errors import UserError
+from stages.runtime.files import atomic_write, mark_unused
 
-Snapshot = Callable[..., tuple[Path, dict[str, Any]]]
-"""Brings the selected files of a Hub repository: `stages.download.__main__._snapshot`."""
+if TYPE_CHECKING:
+    from stages.download.mteb_files import Needed
+    from stages.retrieval.texts import Role
+
+CONFIGS = ".huggingface.yaml"
+"""Where `datasets` looks for configs and features before it looks into the card, which so stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,41 @@ class TaskFiles:
             shutil.copy(self.files / CONFIGS, folder)
 
 
+def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
+    """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` where given, else from the Hub at the revision mteb pins.
+
+    The manifest stands in ``target``, by task: within a task's folder `datasets` would read it as rows. So do the tasks' texts
+    (`stages.retrieval.texts`), for which each task is loaded as mteb will load it: one that does not load stops here, not after the
+    training run, and what was downloaded stays in `DOWNLOADS` for the next try.
+    """
+    if not tasks:
+        mark_unused(target)
+        return
+    from stages.retrieval.mteb import task_texts
+    from stages.retrieval.texts import TEXTS, write_texts
+
+    with ExitStack() as downloads:
+        sources = local_tasks(tasks, place(path)) if path else hub_tasks(tasks, downloads)
+
+        def texts(task: str) -> "Iterator[tuple[Role, str]]":
+            sources[task].describe(sources[task].files)
+            yield from task_texts(task, sources[task].files)
+
+        with atomic_write(target) as folder:
+            folder.mkdir()
+            write_texts(folder / TEXTS, {task: texts(task) for task in tasks})
+            placed: dict[Path, Path] = {}
+            for task, source in sources.items():
+                if path:
+                    copy(source.files, folder / task, "evaluation.mteb_path")
+                elif source.files in placed:
+                    shutil.copytree(placed[source.files], folder / task)
+                else:
+                    placed[source.files] = Path(shutil.move(source.files, folder / task))
+                source.describe(folder / task)
+            write_manifest(folder, {task: source.about or manifest(folder / task, kind="mteb") for task, source in sources.items()})
+
+
 def local_tasks(tasks: Sequence[str], path: Path) -> dict[str, TaskFiles]:
     """The folders ``path``/<task>; `UserError` if one does not exist."""
     if missing := [task for task in tasks if not (path / task).exists()]:
@@ -38,34 +79,29 @@ def local_tasks(tasks: Sequence[str], path: Path) -> dict[str, TaskFiles]:
     return {task: TaskFiles(path / task) for task in tasks}
 
 
-def hub_tasks(tasks: Sequence[str], downloads: ExitStack, snapshot: Snapshot, store: Path) -> dict[str, TaskFiles]:
-    """The files that mteb reads of each task's repository, at the revision that mteb pins; they stay until ``downloads`` closes.
+def hub_tasks(tasks: Sequence[str], downloads: ExitStack) -> dict[str, TaskFiles]:
+    """The files that mteb reads of each task's repository, at the revision that mteb pins; they stay until ``downloads`` closes."""
+    from stages.download.mteb_files import ABOUT, Needed, needed
+    from stages.retrieval.mteb import required_datasets
 
-    The repositories' cards, which say what the other files are, go to ``store``/cards, where they do not clear these away.
-    """
     sharing: dict[tuple[str, str], list[str]] = {}  # tasks may share a data set
-    for task, place in required_datasets(tasks).items():
-        sharing.setdefault(place, []).append(task)
-    downloads.callback(_remove_empty, store)
+    for task, pinned in required_datasets(tasks).items():
+        sharing.setdefault(pinned, []).append(task)
+    downloads.callback(_remove_empty, DOWNLOADS)
     found: dict[str, TaskFiles] = {}
     for (repo, revision), some in sharing.items():
-        found |= _repository(some, repo, revision, downloads, snapshot, store / "cards")
+        key, origin = f"evaluation.mteb: {', '.join(some)}", {"repo": repo, "revision": revision, "kind": "mteb"}
+        # The card says what the other files are. It has a folder of its own, in which it does not clear these away.
+        card, _ = bring(downloads, origin, key, "dataset", lambda paths: {*ABOUT} & {*paths}, DOWNLOADS / "cards")
+        reads: dict[str, Needed] = {}
+
+        def select(paths: Sequence[str]) -> set[str]:
+            reads.update({task: needed(task, paths, card, f"{key}: {repo}") for task in some})  # noqa: B023
+            return set().union(*(each.paths for each in reads.values()))  # noqa: B023
+
+        files, about = bring(downloads, origin, key, "dataset", select)
+        found |= {task: TaskFiles(files, about, reads[task]) for task in some}
     return {task: found[task] for task in tasks}
-
-
-def _repository(
-    tasks: Sequence[str], repo: str, revision: str, downloads: ExitStack, snapshot: Snapshot, cards: Path
-) -> dict[str, TaskFiles]:
-    key, origin = f"evaluation.mteb: {', '.join(tasks)}", {"repo": repo, "revision": revision, "kind": "mteb"}
-    reads: dict[str, Needed] = {}
-    card, _ = snapshot(downloads, origin, key, "dataset", lambda paths: {*ABOUT} & {*paths}, cards)
-
-    def select(paths: Sequence[str]) -> set[str]:
-        reads.update({task: needed(task, paths, card, f"{key}: {repo}") for task in tasks})
-        return set().union(*(each.paths for each in reads.values()))
-
-    files, about = snapshot(downloads, origin, key, "dataset", select)
-    return {task: TaskFiles(files, about, reads[task]) for task in tasks}
 
 
 def _remove_empty(folder: Path) -> None:

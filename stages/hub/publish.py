@@ -1,8 +1,7 @@
 """Publishing a trained model to the Hugging Face Hub: its files and its card, nothing else, as one commit.
 
-What belongs to a model is an allow-list: the files that sentence-transformers and transformers load, at the root and in
-the folders that modules.json and router_config.json name. Whatever else lies there (optimizer state, logs, data,
-another README) stays at home.
+What belongs to a model is an allow-list: the files that sentence-transformers and transformers load, at the root and in folders that are
+named as modules are. Whatever else is there (optimizer state, logs, data, another README) is not uploaded.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -48,9 +47,8 @@ Files = Mapping[str, Path | bytes]
 
 @dataclass(frozen=True)
 class Published:
-    """Where a model was published: the repository, the commit's 40 digits and the page."""
+    """Where a model was published: the commit's 40 digits and the page."""
 
-    repo_id: str
     commit: str
     url: str
 
@@ -62,12 +60,7 @@ def model_files(folder: Path) -> dict[str, Path]:
     """
     if not (folder / "modules.json").is_file():
         raise UserError(f"{folder}: no saved sentence-transformers model (no modules.json); run `dvc repro train`")
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for part in _module_folders(folder)
-        for path in sorted((folder / part).iterdir())
-        if path.is_file() and _matches(path.name, MODEL_FILES)
-    }
+    files = {name: path for path in folder.rglob("*") if path.is_file() and _is_model_file(name := path.relative_to(folder).as_posix())}
     if not any(name.endswith(".safetensors") for name in files):
         raise UserError(f"{folder}: the model has no safetensors weights, and pickled ones are not published; save it again")
     return dict(sorted(files.items()))
@@ -106,9 +99,8 @@ def publish(
     repetition after a commit whose answer was lost commits nothing twice. UserError, without the token, for whatever
     the user can mend.
     """
-    files = model_files(folder)
-    _refuse_local_paths(files)
-    return _publish({**files, CARD: card.encode()}, repo_id, private, commit_message, endpoint, patience, _is_stale)
+    files: Files = {**model_files(folder), CARD: card.encode()}
+    return _publish(files, repo_id, private, commit_message, endpoint, patience, lambda name: _is_model_file(name, OLD_WEIGHTS))
 
 
 def publish_checkpoint(folder: Path, step: int, repo_id: str, *, endpoint: str | None = None, patience: float = 20.0) -> Published:
@@ -116,18 +108,18 @@ def publish_checkpoint(folder: Path, step: int, repo_id: str, *, endpoint: str |
 
     What else a checkpoint holds (optimizer, random state, log, paths) stays at home. Otherwise as `publish`.
     """
-    found = model_files(folder)
-    _refuse_local_paths(found)
-    files = {f"{CHECKPOINT}/{name}": path for name, path in found.items()}
+    files = {f"{CHECKPOINT}/{name}": path for name, path in model_files(folder).items()}
     return _publish(files, repo_id, True, f"Checkpoint of step {step}", endpoint, patience, lambda name: name.startswith(f"{CHECKPOINT}/"))
 
 
 def _publish(
     files: Files, repo_id: str, private: bool, message: str, endpoint: str | None, patience: float, stale: Callable[[str], bool]
 ) -> Published:
+    _refuse_local_paths(files)
     _check_repo_id(repo_id)
     require_addresses(endpoint)
-    token = _token()
+    if (token := usable_token()) is None:
+        raise UserError("hub.push: there is no Hub token; run `hf auth login` or set HF_TOKEN")
     api = HfApi(endpoint=endpoint, token=token)
     patient = Patience(patience, "hub.push")
     while True:
@@ -163,34 +155,20 @@ def _push(api: HfApi, files: Files, repo_id: str, private: bool, message: str, s
         if str(error).startswith("Invalid metadata in README.md"):
             raise UserError(f"hub: the Hub refuses the card's header ({str(error).partition('- ')[2]}); correct it") from error
         raise
-    return Published(repo_id, commit.oid, without_credentials(f"{api.endpoint}/{repo_id}"))
+    return Published(commit.oid, without_credentials(f"{api.endpoint}/{repo_id}"))
 
 
-def _module_folders(folder: Path) -> list[str]:
-    """The root, the folders of the modules and, for a Router, those of its routes; relative to ``folder``."""
-    parts = [""] + [module["path"] for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
-    for part in list(parts):
-        router = folder / part / "router_config.json"
-        if router.is_file():
-            routes = json.loads(router.read_text(encoding="utf-8"))["types"]
-            parts += [(PurePosixPath(part) / route).as_posix() for route in routes]
-    return [part for part in dict.fromkeys(parts) if (folder / part).is_dir()]
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return not name.startswith(".") and any(fnmatch(name, pattern) for pattern in patterns)
-
-
-def _is_stale(name: str) -> bool:
-    """Whether a file of the repository is part of an earlier model. A licence, a picture or a checkpoint is not."""
+def _is_model_file(name: str, more: tuple[str, ...] = ()) -> bool:
+    """Whether a file, by its name in the folder or repository, is part of a model. A licence, a picture or a checkpoint is not."""
     *folders, last = name.split("/")
-    return all(MODULE_FOLDER.fullmatch(part) for part in folders) and _matches(last, MODEL_FILES + OLD_WEIGHTS)
+    of_module = all(MODULE_FOLDER.fullmatch(part) for part in folders) and not last.startswith(".")
+    return of_module and any(fnmatch(last, pattern) for pattern in MODEL_FILES + more)
 
 
-def _refuse_local_paths(files: Mapping[str, Path]) -> None:
-    """Configurations may not carry a path of this machine into the world."""
+def _refuse_local_paths(files: Files) -> None:
+    """Configurations must not publish a path of this machine."""
     for name, path in files.items():
-        if fnmatch(name, "*config*.json"):
+        if fnmatch(name, "*config*.json") and isinstance(path, Path):
             for text in _texts(json.loads(path.read_text(encoding="utf-8"))):
                 if Path(text).is_absolute() and len(text) > 1 and Path(text).exists():
                     raise UserError(f"{path}: names a path of this machine ({text}); take it out before the model is published")
@@ -212,13 +190,6 @@ def _check_repo_id(repo_id: str) -> None:
     except HFValidationError:
         pass
     raise UserError(f"hub.model_id: {repo_id!r} is no Hub repository; write it as namespace/name")
-
-
-def _token() -> str:
-    token = usable_token()
-    if token is None:
-        raise UserError("hub.push: there is no Hub token; run `hf auth login` or set HF_TOKEN")
-    return token
 
 
 def _cause(error: Exception) -> Exception:

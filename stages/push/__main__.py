@@ -40,7 +40,7 @@ def main() -> None:
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
-    write_json(RECEIPT, {"repo_id": published.repo_id, "fingerprint": current, "commit": published.commit})
+    write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.commit})
     print(f"pushed to {published.url} as commit {published.commit}")
 
 

@@ -19,7 +19,9 @@ import pytest
 from ruamel.yaml import YAML
 from transformers import BertConfig, BertForSequenceClassification
 
-from stages.download.__main__ import fetch, fetch_model, fetch_mteb
+from stages.download.__main__ import fetch
+from stages.download.models import fetch_model
+from stages.download.mteb_sources import fetch_mteb
 from stages.hub.snapshot import snapshot
 from stages.retrieval.sets import load_nanobeir
 from stages.retrieval.texts import TEXTS, read_texts
@@ -403,7 +405,7 @@ def nano_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_benchmark_of_many_languages_becomes_one_of_ours_in_nanobeirs_form(nano_hub: LoopbackHub, tmp_path: Path) -> None:
     nano_hub.reset("no-corpus")
-    fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+    fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x")
     one, other = load_nanobeir(tmp_path / "eval", "nanobeir-no")
     assert (one.name, other.name, one.language) == ("NanoNQ", "NanoQuora", "nb")
     assert one.corpus["d2"] == "MultilingualNanoNQRetrieval no to" and one.qrels == {"q1": {"d2": 1.0}}
@@ -417,7 +419,7 @@ def test_a_benchmark_of_many_languages_becomes_one_of_ours_in_nanobeirs_form(nan
 
 def test_a_language_that_a_benchmark_does_not_have_is_one_line_and_leaves_nothing(nano_hub: LoopbackHub, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^evaluation\.sets\.x: the card of mteb/MultilingualNanoNQRetrieval names no files of da-corpus"):
-        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="da"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="da"), tmp_path / "eval", "evaluation.sets.x")
     assert not (tmp_path / "eval").exists()
 
 
@@ -425,7 +427,7 @@ def test_files_that_a_card_names_and_the_repository_lacks_are_one_line(nano_hub:
     repo = nano_hub.repo("dataset", "mteb/MultilingualNanoNQRetrieval")
     del repo.commits[0].files["no-qrels/test-00000-of-00001.parquet"]
     with pytest.raises(UserError, match="mteb/MultilingualNanoNQRetrieval lacks the files that its card names for no-qrels"):
-        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x", "dataset")
+        fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x")
 
 
 def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:

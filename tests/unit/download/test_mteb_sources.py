@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.download.__main__ import fetch_mteb
-from stages.evaluate.mteb_tasks import evaluate_mteb
+from stages.download.mteb_sources import fetch_mteb
 from stages.hub.snapshot import snapshot
-from stages.retrieval.mteb import required_datasets, task_texts
+from stages.retrieval.mteb import evaluate_mteb, required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, read_texts
 from stages.runtime.errors import UserError
 from tests.fakes.hub_server import LoopbackHub

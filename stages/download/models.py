@@ -1,0 +1,34 @@
+"""A model, from the Hub or a local folder, checked before the stages that use it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.download.files import fetch_files
+from stages.runtime.files import mark_unused
+
+
+def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str, max_seq_length: int) -> None:
+    """Write the folder ``target``, named base, miner or cross-encoder, with a model that can be used as that.
+
+    Args:
+        origin: ``chosen``, and then ``key`` (names it in error lines), ``repo`` with ``revision`` or ``path``, ``trust_remote_code``.
+        architecture: splade, inference-free-splade or csr; for the base. max_seq_length: its tokens.
+
+    Raises:
+        UserError: it does not exist, cannot be reached, or cannot be used. What came down is kept for the next try.
+    """
+    if not origin["chosen"]:
+        mark_unused(target)
+        return
+    key, name = origin["key"], origin["repo"] or origin["path"]
+    length = max_seq_length if target.name == "base" else None
+
+    def check(folder: Path, complete: bool) -> None:
+        from stages.pretrained.check import check_model, check_small_files
+        from stages.pretrained.files import Use, use_as
+
+        use = use_as(target.name, folder, Use(key, name, "", origin["trust_remote_code"], length), architecture)
+        (check_model if complete else check_small_files)(folder, use)
+
+    fetch_files({"kind": "model", **origin}, target, key, "model", check)
