@@ -6,10 +6,9 @@ score it ourselves, so that BM25, sparse and dense models share one scorer, also
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from sentence_transformers import SentenceTransformer, SparseEncoder
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.evaluation import SparseInformationRetrievalEvaluator
 
 from stages.retrieval.scores import CORPUS_DIMS, FLOPS, QUERY_DIMS, RECALL_CUT, Run, leave_out, score
@@ -26,7 +25,7 @@ class Result:
     run: Run
 
 
-class _RunKeeper(InformationRetrievalEvaluator):
+class _RunKeeper(SparseInformationRetrievalEvaluator):
     """Keeps the run that the evaluator scores, and leaves the model's card alone."""
 
     run: Run
@@ -42,13 +41,6 @@ class _RunKeeper(InformationRetrievalEvaluator):
         """Nothing: evaluating a model must not change what it would save."""
 
 
-class _SparseRunKeeper(_RunKeeper, SparseInformationRetrievalEvaluator):
-    pass
-
-
-Kind = TypeVar("Kind", bound=_RunKeeper)
-
-
 def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
     """Retrieve with a sparse model and score.
 
@@ -58,26 +50,7 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
     dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator. A query in
     ``retrieval_set.own`` is not among its own results.
     """
-    evaluator = _evaluator(_SparseRunKeeper, retrieval_set, batch_size, show_progress)
-    reported = evaluator(model)
-    run = leave_out(evaluator.run, retrieval_set.own)
-    metrics = score(run, retrieval_set.qrels)
-    metrics[QUERY_DIMS] = float(reported["query_active_dims"])
-    metrics[CORPUS_DIMS] = float(reported["corpus_active_dims"])
-    metrics[FLOPS] = float(reported["avg_flops"])
-    return Result(metrics=metrics, run=run)
-
-
-def evaluate_dense(model: SentenceTransformer, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
-    """Retrieve with a dense model by its own similarity and score; `evaluate`'s metrics less those of sparsity."""
-    evaluator = _evaluator(_RunKeeper, retrieval_set, batch_size, show_progress)
-    evaluator(model)
-    run = leave_out(evaluator.run, retrieval_set.own)
-    return Result(metrics=score(run, retrieval_set.qrels), run=run)
-
-
-def _evaluator(kind: type[Kind], retrieval_set: RetrievalSet, batch_size: int, show_progress: bool) -> Kind:
-    return kind(
+    evaluator = _RunKeeper(
         queries=dict(retrieval_set.queries),
         corpus=dict(retrieval_set.corpus),
         relevant_docs={query: set(documents) for query, documents in retrieval_set.qrels.items()},
@@ -89,3 +62,10 @@ def _evaluator(kind: type[Kind], retrieval_set: RetrievalSet, batch_size: int, s
         show_progress_bar=show_progress,
         write_csv=False,
     )
+    reported = evaluator(model)
+    run = leave_out(evaluator.run, retrieval_set.own)
+    metrics = score(run, retrieval_set.qrels)
+    metrics[QUERY_DIMS] = float(reported["query_active_dims"])
+    metrics[CORPUS_DIMS] = float(reported["corpus_active_dims"])
+    metrics[FLOPS] = float(reported["avg_flops"])
+    return Result(metrics=metrics, run=run)

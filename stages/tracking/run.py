@@ -73,8 +73,8 @@ class Tracker(TrainerCallback):
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        failed = error and getattr(error, "code", 1)  # sys.exit(0) is no failure
-        self.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED" if failed else "FINISHED")
+        failed = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        self.close(failed if error and getattr(error, "code", 1) else "FINISHED")  # sys.exit(0) is no failure
 
     def _write(self, message: dict[str, Any]) -> None:
         if self._lines is not None:
@@ -126,7 +126,6 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among nested ``values`` (NumPy's and one-element tensors too), flattened."""
     found = {}
     for name, value in flatten(values).items():
-        if not isinstance(value, bool | str):
-            with suppress(TypeError, ValueError, RuntimeError):  # None, a list, a tensor of several elements
-                found[name] = float(value)
+        with suppress(TypeError, ValueError, RuntimeError):  # None, a list, a tensor of several elements
+            found |= {} if isinstance(value, bool | str) else {name: float(value)}
     return found

@@ -73,8 +73,7 @@ def open_tensorboard(folder: str) -> Log:
             for name, value in each.get("metrics", {}).items():
                 writer = writer or SummaryWriter(folder, purge_step=each["step"])  # hide what a killed training logged after its checkpoint
                 writer.add_scalar(name, value, each["step"], each["time"] / 1000)
-        if writer:
-            writer.flush()
+                writer.flush()
 
     return log
 

@@ -2,11 +2,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer, SparseEncoder
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.evaluation import SparseInformationRetrievalEvaluator
 
-from stages.retrieval.scoring import evaluate, evaluate_dense
+from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
 
 
@@ -31,19 +30,6 @@ def test_scores_and_sparsity_equal_those_of_the_stock_sparse_evaluator(
         "flops": "avg_flops",
     }.items():
         assert metrics[ours] == pytest.approx(stock[theirs], abs=1e-6), ours
-
-
-def test_dense_scores_equal_those_of_the_stock_evaluator(dense: SentenceTransformer, binary_set: RetrievalSet) -> None:
-    stock = InformationRetrievalEvaluator(**arguments(binary_set), precision_recall_at_k=[100])(dense)
-    metrics = evaluate_dense(dense, binary_set, batch_size=8).metrics
-    assert metrics == pytest.approx(
-        {
-            "ndcg@10": stock["cosine_ndcg@10"],
-            "mrr@10": stock["cosine_mrr@10"],
-            "recall@100": stock["cosine_recall@100"],
-        },
-        abs=1e-6,
-    )
 
 
 def test_inference_free_queries_take_the_query_route(inference_free: SparseEncoder, binary_set: RetrievalSet) -> None:
