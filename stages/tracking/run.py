@@ -100,9 +100,8 @@ def open_tracker(fingerprint: str) -> Tracker:
     """The MLflow run of the training known by ``fingerprint``, with its parameters; training and evaluation write into the same one."""
     trained = {key: values for key, values in read_resolved("train").items() if key not in ("upload", "running")}
     tracking, name = trained.pop("tracking"), os.environ.get("DVC_EXP_NAME")
-    tags = {"architecture": trained["architecture"], "profile": trained["profile"], **git_state()} | (
-        {"dvc_experiment": name} if name else {}
-    )
+    tags = {"architecture": trained["architecture"], "profile": trained["profile"], **git_state()}
+    tags |= {"dvc_experiment": name} if name else {}
     uri = store_uri(root()) if tracking["mlflow"] else None
     tracker = Tracker(uri, experiment=tracking["experiment"], run_key=fingerprint, name=name, tags=tags, folder=str(root().resolve()))
     tracker.params(trained)
@@ -126,6 +125,7 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among nested ``values`` (NumPy's and one-element tensors too), flattened."""
     found = {}
     for name, value in flatten(values).items():
-        with suppress(TypeError, ValueError, RuntimeError):  # None, a list, a tensor of several elements
-            found |= {} if isinstance(value, bool | str) else {name: float(value)}
+        if not isinstance(value, bool | str):
+            with suppress(TypeError, ValueError, RuntimeError):  # None, a list, a tensor of several elements
+                found[name] = float(value)
     return found
