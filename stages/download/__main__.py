@@ -15,7 +15,6 @@ from stages.config.params import read_resolved
 from stages.download.benchmark import fetch_benchmark
 from stages.download.files import fetch_files
 from stages.download.models import fetch_model
-from stages.download.mteb_sources import fetch_mteb
 from stages.hub.manifest import manifest, write_manifest
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write, mark_unused
@@ -32,6 +31,11 @@ def main(arguments: Sequence[str]) -> None:
             fetch(read_resolved("download_eval")[name], EVALUATION / name, f"evaluation.sets.{name}")
         case ["mteb"]:
             settings = read_resolved("download_mteb")
+            if not settings["tasks"]:
+                mark_unused(MTEB)
+                return
+            from stages.download.mteb_sources import fetch_mteb
+
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
         case ["model", name]:
             settings = read_resolved("download_models")

@@ -9,16 +9,12 @@ from typing import Any
 
 from stages.config.own_paths import place
 from stages.download.files import DOWNLOADS, bring, copy
+from stages.download.mteb_files import ABOUT, CONFIGS, Needed, needed
 from stages.hub.manifest import manifest, write_manifest
+from stages.retrieval.mteb import required_datasets, task_texts
+from stages.retrieval.texts import TEXTS, Role, write_texts
 from stages.runtime.errors import UserError
-from stages.runtime.files import atomic_write, mark_unused
-
-if TYPE_CHECKING:
-    from stages.download.mteb_files import Needed
-    from stages.retrieval.texts import Role
-
-CONFIGS = ".huggingface.yaml"
-"""Where `datasets` looks for configs and features before it looks into the card, which so stays as it is."""
+from stages.runtime.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -44,16 +40,10 @@ def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
     (`stages.retrieval.texts`), for which each task is loaded as mteb will load it: one that does not load stops here, not after the
     training run, and what was downloaded stays in `DOWNLOADS` for the next try.
     """
-    if not tasks:
-        mark_unused(target)
-        return
-    from stages.retrieval.mteb import task_texts
-    from stages.retrieval.texts import TEXTS, write_texts
-
     with ExitStack() as downloads:
         sources = local_tasks(tasks, place(path)) if path else hub_tasks(tasks, downloads)
 
-        def texts(task: str) -> "Iterator[tuple[Role, str]]":
+        def texts(task: str) -> Iterator[tuple[Role, str]]:
             sources[task].describe(sources[task].files)
             yield from task_texts(task, sources[task].files)
 
@@ -81,9 +71,6 @@ def local_tasks(tasks: Sequence[str], path: Path) -> dict[str, TaskFiles]:
 
 def hub_tasks(tasks: Sequence[str], downloads: ExitStack) -> dict[str, TaskFiles]:
     """The files that mteb reads of each task's repository, at the revision that mteb pins; they stay until ``downloads`` closes."""
-    from stages.download.mteb_files import ABOUT, Needed, needed
-    from stages.retrieval.mteb import required_datasets
-
     sharing: dict[tuple[str, str], list[str]] = {}  # tasks may share a data set
     for task, pinned in required_datasets(tasks).items():
         sharing.setdefault(pinned, []).append(task)
