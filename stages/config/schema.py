@@ -62,6 +62,8 @@ Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(distin
 Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Resume = Annotated[bool | str, BeforeValidator(_resume)]
+PRESET: Any = None
+"""Default of what only some architectures use: these have a value, their preset's or the user's; the others have none."""
 
 
 class Section(BaseModel):
@@ -94,6 +96,10 @@ class Prompts(Section):
     query: str | None = None
     document: str | None = None
 
+    def given(self) -> dict[str, str]:
+        """Kind → prompt, of those that are set."""
+        return self.model_dump(exclude_none=True)
+
 
 class Model(Section):
     """The base model and the size of what is built upon it."""
@@ -103,23 +109,23 @@ class Model(Section):
     prompts: Prompts = Prompts()
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made | None = None
-    hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = 4096
-    k: Count = 256
-    k_aux: Count = 512
-    whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = PRESET
+    k: Count = PRESET
+    k_aux: Count = PRESET
+    whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = PRESET
 
 
 class Loss(Section):
     """The terms of the loss and their weights."""
 
-    query_regularizer_weight: Weight = 0.0
-    document_regularizer_weight: Weight = 0.0
+    query_regularizer_weight: Weight = PRESET
+    document_regularizer_weight: Weight = PRESET
     regularizer: Literal["flops", "l1", "df_flops"] = "flops"
     target_active_dims: Count | None = None
     query_target_active_dims: Count | None = None
-    auxiliary_weight: Weight = 0.1
-    contrastive_weight: Weight = 1.0
-    similarity_weight: Weight = 0.0
+    auxiliary_weight: Weight = PRESET
+    contrastive_weight: Weight = PRESET
+    similarity_weight: Weight = PRESET
     distillation: Literal["none", "margin_mse", "kl"] = "none"
 
 
@@ -135,7 +141,7 @@ class Training(Section):
     mini_batch_size: Batch | None = None
     gradient_accumulation_steps: Count
     learning_rate: Rate
-    query_learning_rate: Rate = 1e-3
+    query_learning_rate: Rate = PRESET
     warmup_ratio: Share
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     max_grad_norm: Weight

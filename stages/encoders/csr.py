@@ -19,7 +19,9 @@ from sentence_transformers.sparse_encoder.losses.csr import CSRReconstructionLos
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from sentence_transformers.util import all_gather_with_grad
 
-from stages.encoders import Encoder, Options, loading
+from stages.config.schema import Loss
+from stages.config.settings import ResolvedModel
+from stages.encoders import Encoder, loading
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
 
@@ -27,41 +29,45 @@ SCALE = 30.0  # of cosines in the ranking term
 SIMILARITY_SCALE = 60.0  # of cosines in the similarity term: whitened, those of a batch lie near zero
 
 
-def dense_base(base: Path, options: Options) -> SentenceTransformer:
+def dense_base(base: Path, settings: ResolvedModel, device: str | None = None) -> SentenceTransformer:
     """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
     model = SentenceTransformer(
         str(base),
-        trust_remote_code=options.trust_remote_code,
-        model_kwargs=loading(options),
-        device=options.device,
+        trust_remote_code=settings.trust_remote_code,
+        model_kwargs=loading(settings),
+        device=device,
         local_files_only=True,
     )
     if model.max_seq_length != math.inf:  # a static model has no limit and takes none
-        model.max_seq_length = options.max_seq_length
+        model.max_seq_length = settings.max_seq_length
     return model
 
 
-def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
+def build(
+    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
+) -> SparseEncoder:
     """A sparse autoencoder on the frozen dense model in the folder ``base``, whose vectors are whitened (`whitening`) if asked for.
 
     The first of ``documents`` and ``queries``, as many as there are latents, tell how the vectors lie: see `start_from`.
     """
-    dense = dense_base(base, options)
-    prompts = {name: prompt for name, prompt in dense.prompts.items() if prompt} | dict(options.prompts)  # what the base was trained with
+    dense = dense_base(base, settings, device)
+    prompts = {
+        name: prompt for name, prompt in dense.prompts.items() if prompt
+    } | settings.prompts.given()  # what the base was trained with
     modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
-    encoder = SentenceTransformer(modules=modules, prompts=prompts, device=options.device)
+    encoder = SentenceTransformer(modules=modules, prompts=prompts, device=device)
     dimension = encoder.get_embedding_dimension()
     assert dimension is not None, "a dense model knows its dimension"
     named = OrderedDict((str(place), module) for place, module in enumerate(modules))
-    autoencoder = SparseAutoEncoder(dimension, options.hidden_dim, k=options.k, k_aux=options.k_aux)
-    samples = [list(islice(texts, options.hidden_dim)) for texts in (documents, queries)]
+    autoencoder = SparseAutoEncoder(dimension, settings.hidden_dim, k=settings.k, k_aux=settings.k_aux)
+    samples = [list(islice(texts, settings.hidden_dim)) for texts in (documents, queries)]
     kinds = [
         encode(texts, convert_to_tensor=True).cpu()
         for encode, texts in zip((encoder.encode_document, encoder.encode_query), samples, strict=True)
         if texts
     ]
-    if kinds and options.whitening:
-        whiten = whitening(kinds, options.whitening)
+    if kinds and settings.whitening:
+        whiten = whitening(kinds, settings.whitening)
         with torch.no_grad():
             kinds = [torch.nn.functional.normalize(whiten.linear(vectors.float()), dim=1) for vectors in kinds]
         named |= {NAME: whiten, str(len(named) + 1): Normalize()}
@@ -73,8 +79,8 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     return SparseEncoder(
         modules=named,  # type: ignore[arg-type]
         prompts=prompts,
-        trust_remote_code=options.trust_remote_code,
-        device=options.device,
+        trust_remote_code=settings.trust_remote_code,
+        device=device,
     )
 
 
@@ -171,13 +177,14 @@ def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.kl_div(ours.log_softmax(dim=1), base.softmax(dim=1), reduction="batchmean")
 
 
-def make_loss(model: SparseEncoder, options: Options) -> CSRLoss:
+def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> CSRLoss:
     """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term.
 
     To these the paper's terms ``similarity_weight`` adds one that keeps the base's similarities, at k and at a quarter of it.
     """
-    loss = CSRLoss(model, ranking_loss(model, options, SCALE), beta=options.auxiliary_weight, gamma=options.contrastive_weight)
-    loss.reconstruction_loss = ReconstructionLoss(model, options.auxiliary_weight, options.similarity_weight, max(1, options.k // 4))
+    loss = CSRLoss(model, ranking_loss(model, settings, SCALE), beta=settings.auxiliary_weight, gamma=settings.contrastive_weight)
+    [k] = (module.k for module in model if isinstance(module, SparseAutoEncoder))
+    loss.reconstruction_loss = ReconstructionLoss(model, settings.auxiliary_weight, settings.similarity_weight, max(1, k // 4))
     return loss
 
 

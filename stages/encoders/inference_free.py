@@ -18,16 +18,20 @@ from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 
-from stages.encoders import Encoder, Options
+from stages.config.schema import Loss
+from stages.config.settings import ResolvedModel
+from stages.encoders import Encoder
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 from stages.rows.normalisation import HashSet, hash_texts, normal_form
 
 
-def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
+def build(
+    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
+) -> SparseEncoder:
     """A router: queries through static token weights, documents through the masked language model in the folder ``base``."""
-    transformer = masked_language_model(base, options)
+    transformer = masked_language_model(base, settings)
     tokenizer = transformer.tokenizer
     assert tokenizer is not None, "a masked language model has a tokenizer"
     weight = idf(tokenizer, documents, transformer.model.config.vocab_size)
@@ -35,8 +39,8 @@ def build(base: Path, options: Options, documents: Iterable[str], queries: Itera
     document = [transformer, SpladePooling("max", activation_function="log1p_relu")]
     return SparseEncoder(
         modules=[Router.for_query_document(query_modules=[query], document_modules=document)],
-        trust_remote_code=options.trust_remote_code,
-        device=options.device,
+        trust_remote_code=settings.trust_remote_code,
+        device=device,
     )
 
 
@@ -72,15 +76,16 @@ def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTo
     return cast(PreTrainedTokenizer, padded)
 
 
-def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
+def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
     """In-batch contrastive loss plus a regulariser for documents only."""
     return splade_loss(
         model,
-        options,
+        settings,
+        mini_batch_size,
         query_regularizer_weight=0.0,
-        document_regularizer_weight=options.document_regularizer_weight,
+        document_regularizer_weight=settings.document_regularizer_weight,
         query_regularizer=make_regularizer("flops", model, None),
-        document_regularizer=make_regularizer(options.regularizer, model, options.target_active_dims),
+        document_regularizer=make_regularizer(settings.regularizer, model, settings.target_active_dims),
     )
 
 

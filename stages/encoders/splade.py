@@ -12,46 +12,51 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-from stages.encoders import Encoder, Options, loading
+from stages.config.schema import Loss
+from stages.config.settings import ResolvedModel
+from stages.encoders import Encoder, loading
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.pretrained.norbert import transformer_folder
 
 
-def masked_language_model(base: Path, options: Options) -> Transformer:
+def masked_language_model(base: Path, settings: ResolvedModel) -> Transformer:
     """The base as a module whose ``token_embeddings`` are logits, shape (batch, length, vocabulary)."""
-    trust = {"trust_remote_code": options.trust_remote_code}
+    trust = {"trust_remote_code": settings.trust_remote_code}
     return Transformer(
         str(transformer_folder(base)),
         transformer_task="fill-mask",
-        max_seq_length=options.max_seq_length,
-        model_kwargs={**trust, **loading(options)},
+        max_seq_length=settings.max_seq_length,
+        model_kwargs={**trust, **loading(settings)},
         config_kwargs=dict(trust),
         processor_kwargs=dict(trust),
     )
 
 
-def build(base: Path, options: Options, documents: Iterable[str], queries: Iterable[str] = ()) -> SparseEncoder:
+def build(
+    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
+) -> SparseEncoder:
     """A SPLADE model on the masked language model in the folder ``base``; ``documents`` are not needed."""
     return SparseEncoder(
-        modules=[masked_language_model(base, options), SpladePooling("max")],
-        trust_remote_code=options.trust_remote_code,
-        device=options.device,
+        modules=[masked_language_model(base, settings), SpladePooling("max")],
+        trust_remote_code=settings.trust_remote_code,
+        device=device,
     )
 
 
-def make_loss(model: SparseEncoder, options: Options) -> SpladeLoss:
+def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
     """In-batch contrastive loss plus a regulariser each for queries and documents.
 
     FLOPS is a sum over the batch's mean activations: its weight belongs to one batch size.
     """
     return splade_loss(
         model,
-        options,
-        query_regularizer_weight=options.query_regularizer_weight,
-        document_regularizer_weight=options.document_regularizer_weight,
-        query_regularizer=make_regularizer(options.regularizer, model, options.query_target_active_dims),
-        document_regularizer=make_regularizer(options.regularizer, model, options.target_active_dims),
+        settings,
+        mini_batch_size,
+        query_regularizer_weight=settings.query_regularizer_weight,
+        document_regularizer_weight=settings.document_regularizer_weight,
+        query_regularizer=make_regularizer(settings.regularizer, model, settings.query_target_active_dims),
+        document_regularizer=make_regularizer(settings.regularizer, model, settings.target_active_dims),
     )
 
 

@@ -15,15 +15,12 @@ def untrained_model(device: str) -> "SparseEncoder":
     """Build the encoder of resolved/train.yaml once more, from the same base, training texts and seed as the train stage, on ``device``."""
     from transformers import set_seed
 
-    from stages.encoders import get_encoder
     from stages.pretrained.norbert import prepare_base
     from stages.train.__main__ import BASE, MADE
-    from stages.train.device import Engine
-    from stages.train.run import build, options_of
+    from stages.train.run import build
 
     settings = load_resolved("train", TrainSettings)
     base = MADE if settings.model.base_model == "made" else BASE
     set_seed(settings.seed)
     with TemporaryDirectory() as folder:
-        encoder, options = get_encoder(settings.architecture), options_of(settings, device)
-        return build(settings, encoder, options, prepare_base(base, Path(folder)), device, Engine(device))
+        return build(settings, prepare_base(base, Path(folder)), device)

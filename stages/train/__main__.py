@@ -34,21 +34,26 @@ def main() -> None:
         from stages.train.distributed import joined
 
         with joined(settings.training.num_processes, device) as processes:
+            from stages.train.attention import FLASH
+            from stages.train.device import choose_engine
+            from stages.train.run import run
+
+            head, flash = settings.architecture != "csr", settings.model.attn_implementation == FLASH
+            training, line = choose_engine(settings.training, device, processes.count, splade_head=head, flash_attention=flash)
+            print(line, flush=True)
             if processes.first:
-                lead(settings, processes, device)
+                lead(settings, training, processes)
             else:
-                from stages.train.run import run
-
                 told: tuple[Path, Path, Path | None, str] = processes.from_first()
-                run(settings, *told, processes)
+                run(settings, training, *told, processes)
 
 
-def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
-    """Train as the first process, or the only one: the one that holds the lock, and writes."""
-    from stages.train.run import MIXED, VALIDATION, engine_of, run
+def lead(settings: TrainSettings, training: Training, processes: "Processes") -> None:
+    """Train as the first process, or the only one: the one that holds the lock, and writes. ``training``: resolved for the device."""
+    from stages.train.run import MIXED, VALIDATION, run
 
     base = MADE if settings.model.base_model == "made" else BASE
-    chosen = {"device": device, "triton": engine_of(settings, device, processes.count).triton}
+    chosen = {"device": training.device, "triton": training.triton}
     key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
@@ -65,7 +70,7 @@ def lead(settings: TrainSettings, processes: "Processes", device: str) -> None:
             print(f"going on from {resume_from} (training.resume=false starts afresh)")
         processes.from_first((base, folder, resume_from, key))
         (folder / checkpoints.WRITTEN).unlink(missing_ok=True)
-        run(settings, base, folder, resume_from, key, processes)
+        run(settings, training, base, folder, resume_from, key, processes)
         (folder / checkpoints.WRITTEN).touch()  # the next training removes it: dvc has not recorded the model yet
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, set_seed
 
+from stages.config.schema import Training
 from stages.config.settings import TrainSettings
-from stages.encoders import Encoder, Options, get_encoder
+from stages.encoders import get_encoder
 from stages.encoders.fast.max_pooled_linear import Maxima
 from stages.encoders.fast.model import make_fast
 from stages.pretrained.base_check import require_sound
@@ -20,16 +21,13 @@ from stages.pretrained.norbert import lift_code, prepare_base
 from stages.pretrained.own_code import require_allowed_code
 from stages.retrieval.set_files import read_sets
 from stages.rows.parquet import read_tables
-from stages.runtime.device import choose_device
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.oom import in_one_line
 from stages.tracking.run import Tracker, open_tracker
-from stages.train.arguments import Hyperparameters
 from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_in_one_line, attention_of
 from stages.train.data import Share, open_rows
-from stages.train.device import Engine, choose_engine
 from stages.train.distributed import Processes, gather_negatives
 from stages.train.pictures import draw_training_curve
 from stages.train.selection import Validation
@@ -40,38 +38,31 @@ MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
 RUNS = Path("runs")  # TensorBoard's event files
-ENGINE = {
-    "bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "torch_compile", "triton", "split_padding",
-    "num_threads",
-}  # fmt: skip
 
 
-def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes) -> None:
+def run(
+    settings: TrainSettings, training: Training, base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes
+) -> None:
     """Train with checkpoints in ``folder``; the first process writes the model and its training curve.
 
     Args:
+        training: the section of ``settings`` as resolved for the device.
         base: folder of the model to start from.
         resume_from: checkpoint to go on from.
         key: the training's fingerprint.
     """
     _quiet_libraries()
-    device = choose_device(settings.training.device)
-    flash = settings.model.attn_implementation == FLASH
-    engine = engine_of(settings, device, processes.count)
-    print(engine, flush=True)
     scored = settings.loss.distillation != "none"
     rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
     if not len(rows.sources):
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
     validation = _read_validation(settings)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
-    encoder, options = get_encoder(settings.architecture), options_of(settings, device)
+    encoder = get_encoder(settings.architecture)
     set_seed(settings.seed)
-    model = build(settings, encoder, options, base, device, engine)
-    shared = settings.training.model_dump(include=set(Hyperparameters.__annotations__) - {*engine.arguments(), "device", "flash_attention"})
-    parameters = Hyperparameters(**shared, seed=settings.seed, device=device, flash_attention=flash, **engine.arguments())
-    loss = encoder.make_loss(model, options)
-    gather = settings.training.gather_negatives and processes.count > 1
+    model = build(settings, base, training.device, triton=bool(training.triton), split_padding=training.split_padding or 0)
+    loss = encoder.make_loss(model, settings.loss, training.mini_batch_size)
+    gather = training.gather_negatives and processes.count > 1
     if gather:
         gather_negatives(loss)
     share = Share(processes.index, processes.count, of_each_batch=gather)
@@ -80,40 +71,12 @@ def run(settings: TrainSettings, base: Path, folder: Path, resume_from: Path | N
         if settings.upload:
             watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
         trained = train(
-            model, loss, encoder, rows, parameters,
+            model, loss, encoder, rows, training, seed=settings.seed, flash_attention=settings.model.attn_implementation == FLASH,
             checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=watchers, share=share,
         )  # fmt: skip
     processes.wait()
     if processes.first:
         _write(model, trained, validation, key)
-
-
-def engine_of(settings: TrainSettings, device: str, processes: int) -> Engine:
-    """What the run trains with on ``device``."""
-    knobs = settings.training.model_dump(include=ENGINE)
-    if settings.model.attn_implementation == FLASH:  # it leaves padding out by itself
-        knobs["split_padding"] = 0
-    if settings.architecture == "csr" and knobs["triton"] is None:  # it has no SPLADE head
-        knobs["triton"] = False
-    return choose_engine(device, processes, **knobs)
-
-
-def options_of(settings: TrainSettings, device: str) -> Options:
-    """What the encoder of these settings is built with."""
-    model = settings.model
-    return Options(
-        max_seq_length=model.max_seq_length,
-        trust_remote_code=model.trust_remote_code,
-        attn_implementation=None if model.attn_implementation == FLASH else model.attn_implementation,
-        device="cpu" if device == "cpu" else None,
-        prompts=model.prompts.model_dump(exclude_none=True),
-        hidden_dim=model.hidden_dim,
-        k=model.k,
-        k_aux=model.k_aux,
-        whitening=model.whitening,
-        mini_batch_size=settings.training.mini_batch_size,
-        **settings.loss.model_dump(),
-    )
 
 
 def _read_validation(settings: TrainSettings) -> Validation | None:
@@ -132,23 +95,24 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
     return validation
 
 
-def build(settings: TrainSettings, encoder: Encoder, options: Options, base: Path, device: str, engine: Engine) -> SparseEncoder:
+def build(settings: TrainSettings, base: Path, device: str, *, triton: bool = False, split_padding: int = 0) -> SparseEncoder:
     """The model to be trained, on its device and with our head; what it has to do without is printed."""
+    section = settings.model
     task = task_of(base, "base", settings.architecture)
-    use = Use("model.base_model", settings.model.base_model, task, options.trust_remote_code, options.max_seq_length)
+    use = Use("model.base_model", section.base_model, task, section.trust_remote_code, section.max_seq_length)
     require_allowed_code(base, use)
     require_positions(base, use)
     if settings.architecture != "csr":
         require_weights(base, use)
     with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
-        with attention_in_one_line(settings.model.attn_implementation):
-            model = encoder.build(base, options, _texts("positive"), _texts("anchor"))
-            with attention_of(model, FLASH if settings.model.attn_implementation == FLASH else None):
+        with attention_in_one_line(section.attn_implementation):
+            model = get_encoder(settings.architecture).build(base, section, _texts("positive"), _texts("anchor"), device)
+            with attention_of(model, FLASH if section.attn_implementation == FLASH else None):
                 pass  # can it?
-        model.prompts.update(options.prompts)
+        model.prompts.update(section.prompts.given())
         require_sound(model, base)
         model.to(device)
-        for note in make_fast(model, _kernel() if engine.triton else None, engine.split_padding):
+        for note in make_fast(model, _kernel() if triton else None, split_padding):
             print(note, flush=True)
     return model
 

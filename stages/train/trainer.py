@@ -19,11 +19,12 @@ from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, Splade
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 
+from stages.config.schema import Training
 from stages.encoders import Encoder
 from stages.pretrained.norbert import lift_code
 from stages.runtime.checkpoint import STATE
 from stages.runtime.oom import in_one_line
-from stages.train.arguments import Hyperparameters, prompts, routes, training_arguments
+from stages.train.arguments import prompts, routes, training_arguments
 from stages.train.attempt import Attempt
 from stages.train.attention import FLASH, attention_of, model_attention
 from stages.train.checkpoints import OWNER, find_step
@@ -142,8 +143,10 @@ def train(
     loss: torch.nn.Module,
     encoder: Encoder,
     rows: TrainingRows,
-    parameters: Hyperparameters,
+    training: Training,
     *,
+    seed: int,
+    flash_attention: bool = False,
     checkpoints: Path,
     resume_from: Path | None,
     key: str = "",
@@ -154,6 +157,7 @@ def train(
     """Train ``model`` in place; where its weights are those of a chosen step, in the first process only.
 
     Args:
+        training: the section as resolved for the device.
         checkpoints: folder for checkpoint-N.
         resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
         key: the training's fingerprint, for its checkpoints.
@@ -164,9 +168,9 @@ def train(
     Raises:
         UserError: memory ran out.
     """
-    batches, columns = len(MixedBatchSampler(rows, parameters.seed, share)), list(rows.texts.column_names)
+    batches, columns = len(MixedBatchSampler(rows, seed, share)), list(rows.texts.column_names)
     cached = isinstance(loss, CachedSpladeLoss)
-    arguments = training_arguments(encoder, parameters, checkpoints, batches, columns, validation, mini_batches=cached)
+    arguments = training_arguments(encoder, training, seed, checkpoints, batches, columns, validation, mini_batches=cached)
     arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
@@ -192,7 +196,7 @@ def train(
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
         trainer.state = reached
     else:
-        flash = attention_of(model, FLASH if parameters.flash_attention else None)
+        flash = attention_of(model, FLASH if flash_attention else None)
         with in_one_line(trainer.attempt), flash:
             if torch.distributed.is_initialized():
                 two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))

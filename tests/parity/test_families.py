@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.pretrained.base_check import POSITIVE_LIMIT, probe_head, require_sound, require_zeros
 from stages.pretrained.check import check_model, load_without_weights, require_weights
 from stages.pretrained.files import Use
@@ -29,8 +29,9 @@ from stages.pretrained.norbert import prepare_base
 from stages.runtime.errors import UserError
 from tests import tiny_models
 from tests.conftest import SENTENCES
+from tests.sections import loss_section, model_section
 
-OPTIONS = Options(max_seq_length=48, hidden_dim=64, k=8, k_aux=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+MODEL, LOSS = model_section(max_seq_length=48, hidden_dim=64), loss_section()
 USE = Use("models.x", "some/model", "fill-mask")
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 24}
 MARKS = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
@@ -74,11 +75,11 @@ def test_each_family_trains_a_step_and_is_the_same_when_stock_loads_it(family: s
     assert prepare_base(base, tmp_path / "work") == base
     check_model(base, replace(USE, max_seq_length=60))
     encoder = get_encoder("splade")
-    model = encoder.build(base, OPTIONS, [])
+    model = encoder.build(base, MODEL, [])
     [probe] = require_sound(model, base)
     assert 0 < probe.positive_share < POSITIVE_LIMIT and probe.active_dims > 0
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    loss = encoder.make_loss(model.train(), OPTIONS)
+    loss = encoder.make_loss(model.train(), LOSS)
     terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
     sum(terms.values()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
@@ -106,12 +107,12 @@ def test_an_encoder_alone_is_no_base_for_splade_but_one_for_csr(family: str, tmp
     base = write_base(tmp_path / "base", family, AutoModel)
     with pytest.raises(UserError, match="has no complete masked-LM head"):
         require_weights(base, USE)
-    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+    assert require_sound(get_encoder("csr").build(base, MODEL, []), base) == []
 
 
 def test_a_masked_lm_without_pooler_is_a_base_for_csr(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    assert require_sound(get_encoder("csr").build(base, OPTIONS, []), base) == []
+    assert require_sound(get_encoder("csr").build(base, MODEL, []), base) == []
 
 
 def test_a_model_with_no_masked_lm_form_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_layer_that_the_files_lack_is_found(tmp_path: Path) -> None:
 
 def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    model = get_encoder("splade").build(base, OPTIONS, [])
+    model = get_encoder("splade").build(base, MODEL, [])
     head = model[0].model.cls.predictions.decoder
     head.register_forward_hook(lambda module, inputs, logits: 30 * torch.sigmoid(logits / 7.5))
     with pytest.raises(UserError, match=r"positive logits for 100\.0% of the vocabulary, so that relu gives SPLADE no zeros"):
@@ -142,7 +143,7 @@ def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path
 
 def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    transformer = get_encoder("splade").build(base, OPTIONS, [])[0].train()
+    transformer = get_encoder("splade").build(base, MODEL, [])[0].train()
     decoder = transformer.model.cls.predictions.decoder
     with torch.no_grad():
         decoder.weight.zero_()
@@ -166,7 +167,7 @@ def test_a_model_of_sentence_transformers_is_a_base_wherever_its_transformer_lie
             path.rename(base / "0_Transformer" / path.name)
         (base / "modules.json").write_text((base / "modules.json").read_text().replace('"path": ""', '"path": "0_Transformer"'))
     check_model(base, USE)
-    model = get_encoder(architecture).build(base, OPTIONS, SENTENCES)
+    model = get_encoder(architecture).build(base, MODEL, SENTENCES)
     require_sound(model, base)
     [file] = [path for path in base.rglob("model.safetensors") if "Static" not in path.parent.name]
     ours, theirs = (

@@ -23,36 +23,19 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleNegativesRankingLoss, SpladeLoss
 from transformers import TrainerCallback
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.encoders.csr import SCALE, ReconstructionLoss
 from stages.encoders.fast.model import make_fast
 from stages.evaluate.sparsifying import autoencoder_of
-from stages.train.arguments import Hyperparameters
 from stages.train.data import open_rows
 from stages.train.trainer import train
 from tests.conftest import SENTENCES
+from tests.sections import loss_section, model_section, training_section
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
-OPTIONS = Options(max_seq_length=32, hidden_dim=128, k=8, k_aux=16, query_regularizer_weight=0.02, document_regularizer_weight=0.03)
+MODEL, LOSS = model_section(), loss_section(query_regularizer_weight=0.02, document_regularizer_weight=0.03)
 STEPS, BATCH = 3, 4
-OFF = Hyperparameters(
-    num_train_epochs=1,
-    max_steps=STEPS,
-    gradient_accumulation_steps=1,
-    learning_rate=0.0,
-    query_learning_rate=0.0,
-    warmup_ratio=0.0,
-    weight_decay=0.0,
-    max_grad_norm=0.0,
-    gradient_checkpointing=False,
-    logging_steps=1,
-    save_steps=1000,
-    save_total_limit=1,
-    seed=1,
-    device="cpu",
-    bf16=False,
-    fp16=False,
-)
+OFF = training_section(max_steps=STEPS, learning_rate=0.0, query_learning_rate=0.0, warmup_ratio=0.0, weight_decay=0.0, max_grad_norm=0.0)
 
 
 @dataclass
@@ -102,8 +85,8 @@ def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]],
     table = pa.table({"negative": pa.nulls(count, pa.string())} | columns | {"source": ["a"] * count, "batch": batch})
     pq.write_table(table.select([*columns, *sorted(set(table.column_names) - set(columns))]), folder / "train.parquet")
     mixed = open_rows(folder / "train.parquet", folder / "rows.arrow")
-    loss = recorder.watch(encoder.make_loss(model, OPTIONS))
-    train(model, loss, encoder, mixed, OFF, checkpoints=folder, resume_from=None, callbacks=[recorder])
+    loss = recorder.watch(encoder.make_loss(model, LOSS))
+    train(model, loss, encoder, mixed, OFF, seed=1, checkpoints=folder, resume_from=None, callbacks=[recorder])
     return recorder
 
 
@@ -111,11 +94,11 @@ def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]]
     recorder = Recorder()
     if architecture == "csr":
         contrastive = SparseMultipleNegativesRankingLoss(model, scale=SCALE)
-        loss: torch.nn.Module = CSRLoss(model, contrastive, beta=OPTIONS.auxiliary_weight, gamma=OPTIONS.contrastive_weight)
-        loss.reconstruction_loss = ReconstructionLoss(model, beta=OPTIONS.auxiliary_weight)  # ours: stock's over the vectors' variance
+        loss: torch.nn.Module = CSRLoss(model, contrastive, beta=LOSS.auxiliary_weight, gamma=LOSS.contrastive_weight)
+        loss.reconstruction_loss = ReconstructionLoss(model, beta=LOSS.auxiliary_weight)  # ours: stock's over the vectors' variance
     else:
-        query_weight = OPTIONS.query_regularizer_weight if architecture == "splade" else None
-        loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), OPTIONS.document_regularizer_weight, query_weight)
+        query_weight = LOSS.query_regularizer_weight if architecture == "splade" else None
+        loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), LOSS.document_regularizer_weight, query_weight)
     routed = architecture == "inference-free-splade"
     arguments = SparseEncoderTrainingArguments(
         output_dir=str(folder),
@@ -139,7 +122,7 @@ def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]]
 def test_a_step_is_that_of_the_stock_trainer(
     architecture: str, negatives: int, dtype: torch.dtype, without_dropout: Path, tmp_path: Path
 ) -> None:
-    model = get_encoder(architecture).build(without_dropout, OPTIONS, SENTENCES).to("cpu", dtype)
+    model = get_encoder(architecture).build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
     if architecture == "csr":
         autoencoder_of(model).stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term has work
     columns = rows(negatives)
@@ -156,7 +139,7 @@ def test_a_step_is_that_of_the_stock_trainer(
 def test_with_the_fused_head_and_length_buckets_only_the_rounding_differs(
     architecture: str, dtype: torch.dtype, tolerance: float, without_dropout: Path, tmp_path: Path
 ) -> None:
-    model = get_encoder(architecture).build(without_dropout, OPTIONS, SENTENCES).to("cpu", dtype)
+    model = get_encoder(architecture).build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
     columns = rows(negatives=2)
     reference = stock(architecture, copy.deepcopy(model), columns, tmp_path / "stock")
     assert not make_fast(model, split_padding=8)
@@ -178,12 +161,12 @@ def largest(tensors: dict[str, torch.Tensor]) -> float:
 
 def test_over_a_hundred_real_steps_the_loss_curves_of_both_heads_stay_together(without_dropout: Path) -> None:
     torch.manual_seed(1)
-    stock_model = get_encoder("splade").build(without_dropout, OPTIONS, []).to("cpu")
+    stock_model = get_encoder("splade").build(without_dropout, MODEL, []).to("cpu")
     model = copy.deepcopy(stock_model)
     assert not make_fast(model)
     curves = []
     for each in (stock_model, model):
-        loss = get_encoder("splade").make_loss(each, OPTIONS)
+        loss = get_encoder("splade").make_loss(each, LOSS)
         optimizer = torch.optim.AdamW(each.parameters(), lr=1e-4)
         curve = []
         for step in range(100):

@@ -6,12 +6,13 @@ import pytest
 
 from stages.commands.explain import main
 from stages.config.settings import EvaluateSettings
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
 from stages.runtime.errors import UserError
 from tests import tiny_models
 from tests.fakes.lookalikes.folders import write_folder
+from tests.sections import model_section
 
 QUERY, DOCUMENT, TRUST = "hva er øl?", "øl er en drikk", "--trust-remote-code"
 
@@ -80,9 +81,9 @@ def test_a_model_with_code_of_its_own_is_one_line_without_permission(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_folder(tmp_path / "base", family)
-    options = Options(max_seq_length=32, trust_remote_code=True)
+    section = model_section(trust_remote_code=True)
     for architecture in ("splade", "inference-free-splade"):
-        model = get_encoder(architecture).build(prepare_base(tmp_path / "base", tmp_path / "work"), options, [DOCUMENT])
+        model = get_encoder(architecture).build(prepare_base(tmp_path / "base", tmp_path / "work"), section, [DOCUMENT])
         model.save_pretrained(str(tmp_path / architecture), create_model_card=False)
         lift_code(tmp_path / architecture)
         with pytest.raises(UserError, match=r"^--model: \S+ needs Python code of its own.*add --trust-remote-code$") as raised:

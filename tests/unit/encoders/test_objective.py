@@ -8,22 +8,23 @@ import torch
 import torch.nn.functional as F
 from sentence_transformers import SparseEncoder
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.encoders.csr import SCALE
 from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
+from tests.sections import loss_section, model_section
 
-SIZES = {"max_seq_length": 32, "hidden_dim": 128, "k": 8, "k_aux": 16}
-WEIGHTS = {"query_regularizer_weight": 1e-2, "document_regularizer_weight": 1e-2}
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 COLUMNS = ("anchor", "positive", "negative", "negative_2")
 
 
-def step(architecture: str, base: Path, columns: int = 3, scores: torch.Tensor | None = None, **knobs: Any) -> tuple[SparseEncoder, Any]:
+def step(
+    architecture: str, base: Path, columns: int = 3, scores: torch.Tensor | None = None, mini_batch_size: int | None = None, **knobs: Any
+) -> tuple[SparseEncoder, Any]:
     """A model after one backward pass over a batch of two rows more than the mini-batch, dropout on, and the terms of its loss."""
     torch.manual_seed(3)
-    encoder, options = get_encoder(architecture), Options(**SIZES, **WEIGHTS, **knobs)
-    model = encoder.build(base, options, SENTENCES).train()
+    encoder = get_encoder(architecture)
+    model = encoder.build(base, model_section(), SENTENCES).train()
     make_fast(model)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -33,7 +34,8 @@ def step(architecture: str, base: Path, columns: int = 3, scores: torch.Tensor |
         task = "query" if name == "anchor" else "document"
         texts = [SENTENCES[(row + 2 * place) % len(SENTENCES)][: 60 - 7 * row] for row in range(5)]
         features.append(model.preprocess(texts, task=task) | ({"task": task} if encoder.routed else {}))
-    terms = encoder.make_loss(model, options)(features, scores)
+    settings = loss_section(query_regularizer_weight=1e-2, document_regularizer_weight=1e-2, **knobs)
+    terms = encoder.make_loss(model, settings, mini_batch_size)(features, scores)
     sum(terms.values()).backward()
     return model, {name: term.item() for name, term in terms.items()}
 

@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.runtime.errors import UserError
 from stages.runtime.oom import in_one_line
 from stages.train.attempt import Attempt
 from stages.train.data import open_rows
 from stages.train.trainer import train
 from tests import tiny_models
-from tests.unit.train.team import parameters
+from tests.sections import loss_section, model_section, training_section
 
 
 def attempt(checkpointing: bool = False) -> Attempt:
@@ -94,9 +94,9 @@ def test_a_training_names_the_step_it_died_of(architecture: str, tmp_path: Path,
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
     base = tiny_models.save(tmp_path / "model", architecture).with_name("model-base")
-    encoder, options = get_encoder(architecture), Options(max_seq_length=32, hidden_dim=32, k=4, k_aux=8)
-    model = encoder.build(base, options, ["a b c d", "e"])
-    loss = encoder.make_loss(model, options)
+    encoder = get_encoder(architecture)
+    model = encoder.build(base, model_section(hidden_dim=32, k=4, k_aux=8), ["a b c d", "e"])
+    loss = encoder.make_loss(model, loss_section())
     monkeypatch.setattr(type(loss), "forward", lambda *_: torch.empty(2**60))
     with pytest.raises(UserError, match=rf"out of memory with 2 rows of 4 \+ 6 tokens, vocabulary \d+ on cpu; {KNOBS[architecture]}"):
-        train(model, loss, encoder, rows, parameters(1), checkpoints=tmp_path, resume_from=None)
+        train(model, loss, encoder, rows, training_section(), seed=1, checkpoints=tmp_path, resume_from=None)

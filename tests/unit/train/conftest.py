@@ -10,27 +10,23 @@ from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, set_seed
 
 from stages import sample
-from stages.encoders import Options, get_encoder
+from stages.config.settings import ResolvedModel
+from stages.encoders import get_encoder
 from stages.make_base.lexical import make_base
 from stages.runtime.files import remove
-from stages.train.arguments import Hyperparameters
 from stages.train.data import TrainingRows, open_rows
 from stages.train.selection import Validation
 from stages.train.trainer import Trained, train
 from tests.conftest import SENTENCES
+from tests.sections import loss_section, model_section, training_section
 
-OPTIONS = Options(max_seq_length=16, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
-PARAMETERS = {
-    "num_train_epochs": 1.0, "max_steps": 12, "gradient_accumulation_steps": 1, "learning_rate": 5e-3, "query_learning_rate": 1e-2,
-    "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "gradient_checkpointing": False, "logging_steps": 1,
-    "save_steps": 3, "save_total_limit": 1, "seed": 1, "device": "cpu", "bf16": False, "fp16": False,
-}  # fmt: skip
+SECTION = model_section(max_seq_length=16)
 Run = Callable[..., tuple[SparseEncoder, Trained]]
 
 
 @pytest.fixture
 def run(base: Path, tmp_path: Path) -> Run:
-    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, parameters by name."""
+    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, knobs of training by name."""
     words = [word for sentence in SENTENCES for word in sentence.split()]
     texts = [f"{words[i % len(words)]} {words[(7 * i + 3) % len(words)]}" for i in range(48)]
     columns = {"anchor": texts, "positive": [f"{text} {words[i % 5]}" for i, text in enumerate(texts)]}
@@ -40,7 +36,7 @@ def run(base: Path, tmp_path: Path) -> Run:
     def run_once(
         *,
         base: Path = base,
-        options: Options = OPTIONS,
+        section: ResolvedModel = SECTION,
         resume_from: Path | None = None,
         validation: Validation | None = None,
         callbacks: Sequence[TrainerCallback] = (),
@@ -53,12 +49,12 @@ def run(base: Path, tmp_path: Path) -> Run:
             remove(stale)  # it would count as newer
         set_seed(1)
         encoder = get_encoder("splade")
-        model = encoder.build(base, options, [])
+        model = encoder.build(base, section, [])
         rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
-        parameters = Hyperparameters(**(PARAMETERS | changes))  # type: ignore[arg-type]
-        loss = encoder.make_loss(model, options)
+        training = training_section(**{"max_steps": 12, "learning_rate": 5e-3, "save_steps": 3} | changes)
+        loss = encoder.make_loss(model, loss_section())
         return model, train(
-            model, loss, encoder, rows, parameters,
+            model, loss, encoder, rows, training, seed=1,
             checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=callbacks,
         )  # fmt: skip
 
@@ -115,18 +111,3 @@ def draw_base(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> C
         return folder
 
     return draw
-
-
-@pytest.fixture
-def hyperparameters() -> Callable[..., Hyperparameters]:
-    """Those of a short training on CPU, some of them changed."""
-
-    def make(**changes: float) -> Hyperparameters:
-        values = {
-            "num_train_epochs": 1, "max_steps": None, "gradient_accumulation_steps": 1, "learning_rate": 1e-3, "query_learning_rate": 1e-2,
-            "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "gradient_checkpointing": False, "logging_steps": 5,
-            "save_steps": 1000, "save_total_limit": 1, "seed": 1, "device": "cpu", "bf16": False, "fp16": False,
-        }  # fmt: skip
-        return Hyperparameters(**values | changes)
-
-    return make

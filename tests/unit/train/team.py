@@ -17,13 +17,13 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import nn
 from transformers import set_seed
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.encoders.fast.model import make_fast
 from stages.train import sparsity
-from stages.train.arguments import Hyperparameters
 from stages.train.data import Share, open_rows
 from stages.train.distributed import Processes, gather_negatives, joined
 from stages.train.trainer import train
+from tests.sections import loss_section, training_section
 
 RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
     "alone": (1, False, 1),
@@ -31,13 +31,13 @@ RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
     "accumulated": (1, False, 2),
     "apart": (2, False, 1),
 }
-KINDS = {  # name: architecture, options
+KINDS = {  # name: architecture, its loss
     "splade": ("splade", {}),
     "inference-free-splade": ("inference-free-splade", {}),
-    "csr": ("csr", {"k": 8, "similarity_weight": 3.0}),
+    "csr": ("csr", {"similarity_weight": 3.0}),
     "steered": ("splade", {"regularizer": "df_flops", "target_active_dims": 30}),
-    "cached-splade": ("splade", {"mini_batch_size": 3}),
-    "cached-inference-free-splade": ("inference-free-splade", {"mini_batch_size": 3}),
+    "cached-splade": ("splade", {}),
+    "cached-inference-free-splade": ("inference-free-splade", {}),
 }
 
 
@@ -77,7 +77,8 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
         if isinstance(module, SparseAutoEncoder):
             module.k_aux, module.dead_threshold = 16, 6  # of the 64 latents of the tiny model
     make_fast(model, split_padding=4)
-    loss = encoder.make_loss(model, Options(max_seq_length=32, document_regularizer_weight=0.1, query_regularizer_weight=0.1, **options))
+    weights = loss_section(document_regularizer_weight=0.1, query_regularizer_weight=0.1, **options)
+    loss = encoder.make_loss(model, weights, 3 if kind.startswith("cached") else None)
     if gather:
         gather_negatives(loss)
     saved: list[str] = []
@@ -86,8 +87,9 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
     folder = data / f"{run}-{kind}-checkpoints"
     folder.mkdir(exist_ok=True)
     rows = open_rows(data / "train.parquet", folder / f"rows-{processes.index}.arrow")
+    training = training_section(gradient_accumulation_steps=accumulation, learning_rate=1e-2)
     trained = train(
-        model, loss, encoder, rows, parameters(accumulation), checkpoints=folder, resume_from=None,
+        model, loss, encoder, rows, training, seed=3, checkpoints=folder, resume_from=None,
         share=Share(processes.index, processes.count, of_each_batch=gather),
     )  # fmt: skip
     assert bool(saved) == processes.first, "the first process alone writes checkpoints"
@@ -96,14 +98,6 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
         (data / f"{run}-{kind}.json").write_text(json.dumps({"log": trained.log, "weights": weights}))
     state = sparsity.loss_state(loss) | {name: buffer for name, buffer in model.named_buffers() if "last_nonzero" in name}
     (data / f"{run}-{kind}-{processes.index}.json").write_text(json.dumps({name: value.tolist() for name, value in state.items()}))
-
-
-def parameters(accumulation: int) -> Hyperparameters:
-    return Hyperparameters(
-        num_train_epochs=1, max_steps=None, gradient_accumulation_steps=accumulation, learning_rate=1e-2, query_learning_rate=1e-2,
-        warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=1000,
-        save_total_limit=1, seed=3, device="cpu", bf16=False, fp16=False,
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,12 +7,20 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 
+from stages.config.schema import Training
 from stages.encoders.fast.max_pooled_linear import in_blocks
 from stages.encoders.fast.model import make_fast
 from stages.runtime.device import cores
 from stages.train import device as device_module
 from stages.train.device import choose_engine
+from tests.sections import training_section
 from tests.tiny_models import save
+
+WANTED = training_section(dataloader_pin_memory=None)
+
+
+def choose(device: str, processes: int = 1, **knobs: Any) -> tuple[Training, str]:
+    return choose_engine(WANTED.model_copy(update=knobs), device, processes)
 
 
 @pytest.fixture(autouse=True)
@@ -24,31 +32,32 @@ def same_threads_afterwards():
 
 def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
     threads = torch.get_num_threads()
-    engine = choose_engine("cpu", 1, bf16=False, fp16=False)
-    assert engine.arguments() == {
-        "bf16": False, "fp16": False, "tf32": None, "optim": "adamw_torch_fused", "dataloader_num_workers": 0,
-        "dataloader_pin_memory": False, "torch_compile": False,
-    }  # fmt: skip
-    assert engine.split_padding == 64
+    training, line = choose("cpu")
+    changed = {
+        "optim": "adamw_torch_fused",
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "triton": False,
+        "split_padding": 64,
+    }
+    assert training == WANTED.model_copy(update=changed)
     assert torch.get_num_threads() == threads
-    assert str(engine) == f"training on cpu ({threads} threads): float32, adamw_torch_fused, length buckets that save 64 tokens"
+    assert line == f"training on cpu ({threads} threads): float32, adamw_torch_fused, length buckets that save 64 tokens"
 
 
 def test_what_a_device_cannot_is_named() -> None:
-    engine = choose_engine("cpu", 2, bf16=True, fp16=False, tf32=True, triton=True, dataloader_pin_memory=True, split_padding=0)
-    assert not engine.triton
-    assert "2 processes" in str(engine)
-    assert str(engine).endswith(
+    training, line = choose("cpu", 2, bf16=True, tf32=True, triton=True, dataloader_pin_memory=True, split_padding=0)
+    assert not (training.bf16 or training.tf32 or training.triton or training.dataloader_pin_memory)
+    assert "2 processes" in line
+    assert line.endswith(
         "float32, adamw_torch_fused; no bf16, which needs a GPU; no TF32, which needs an Ampere GPU or later; "
         "no Triton head, which needs a CUDA GPU and the package triton; no pinned memory, which needs a CUDA GPU"
     )
 
 
 def test_every_choice_can_be_overruled() -> None:
-    engine = choose_engine(
-        "cpu", 1, bf16=False, fp16=False, optim="adamw_torch", dataloader_num_workers=2, torch_compile=True, num_threads=1
-    )
-    assert str(engine) == "training on cpu (1 threads): float32, adamw_torch, 2 workers, torch.compile"
+    _, line = choose("cpu", optim="adamw_torch", dataloader_num_workers=2, torch_compile=True, num_threads=1)
+    assert line == "training on cpu (1 threads): float32, adamw_torch, 2 workers, torch.compile"
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cuda_gets_bf16_tf32_workers_pinned_memory_and_the_triton_head(ampere: None) -> None:
     line = "training on cuda (NVIDIA A100): bf16, TF32, adamw_torch_fused, 4 workers, pinned memory, Triton head"
-    assert str(choose_engine("cuda", 1, bf16=True, fp16=False, split_padding=0)) == line
+    assert choose("cuda", bf16=True, split_padding=0)[1] == line
 
 
 @pytest.mark.parametrize("triton, line", [(None, "no Triton head, it broke"), (True, "no Triton head, it broke"), (False, "")])
@@ -71,9 +80,14 @@ def test_cuda_does_without_the_triton_head_where_it_cannot_be_and_says_why(
     ampere: None, monkeypatch: pytest.MonkeyPatch, triton: bool | None, line: str
 ) -> None:
     monkeypatch.setattr("stages.train.device._triton_obstacle", lambda device, dtype: f"it broke with {dtype}")
-    engine = choose_engine("cuda", 1, bf16=True, fp16=False, triton=triton)
-    assert not engine.triton
-    assert "; ".join(engine.fallbacks) == (f"{line} with torch.bfloat16" if line else "")
+    training, found = choose("cuda", bf16=True, triton=triton)
+    assert not training.triton
+    assert found.partition("; ")[2] == (f"{line} with torch.bfloat16" if line else "")
+
+
+def test_csr_has_no_head_for_triton_and_flash_attention_leaves_no_padding_to_split(ampere: None) -> None:
+    training, line = choose_engine(WANTED, "cuda", 1, splade_head=False, flash_attention=True)
+    assert not training.triton and training.split_padding == 0 and "; " not in line
 
 
 @pytest.mark.parametrize("capability, package, reason", [((7, 5), True, "an Ampere GPU"), ((8, 0), False, "the package triton")])
@@ -87,7 +101,7 @@ def test_the_triton_head_needs_its_package_and_an_ampere_gpu(
 
 def test_the_processes_of_a_machine_share_its_cores(ampere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert choose_engine("cuda", 8, bf16=True, fp16=False).dataloader_num_workers == 2
+    assert choose("cuda", 8, bf16=True)[0].dataloader_num_workers == 2
 
 
 @pytest.mark.parametrize("error, kept", [(0.0, True), (1.0, False)])
@@ -103,17 +117,17 @@ def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(error: f
 
 def test_cuda_without_any_of_it(ampere: None) -> None:
     off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0, "triton": False}
-    engine = choose_engine("cuda", 1, bf16=False, fp16=True, **off)
-    assert str(engine) == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
-    assert engine.tf32 is False
+    training, line = choose("cuda", fp16=True, **off)
+    assert line == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
+    assert training.tf32 is False
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_mps_has_bf16_from_macos_14_on_and_shares_its_memory(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     monkeypatch.setattr("torch.backends.mps.is_macos_or_newer", lambda major, minor: there)
-    engine = choose_engine("mps", 1, bf16=True, fp16=False)
-    assert (engine.bf16, engine.dataloader_num_workers, engine.dataloader_pin_memory) == (there, 0, False)
-    assert ("no bf16, which needs macOS 14" in str(engine)) is not there
+    training, line = choose("mps", bf16=True)
+    assert (training.bf16, training.dataloader_num_workers, training.dataloader_pin_memory) == (there, 0, False)
+    assert ("no bf16, which needs macOS 14" in line) is not there
 
 
 def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
@@ -139,8 +153,8 @@ def test_threads_follow_the_quota_but_not_past_what_the_user_set(monkeypatch: py
     monkeypatch.setattr("stages.train.device.cores", lambda: 1)
     torch.set_num_threads(2)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    choose_engine("cpu", 1, bf16=False, fp16=False)
+    choose("cpu")
     assert torch.get_num_threads() == 2
     monkeypatch.delenv("OMP_NUM_THREADS")
-    choose_engine("cpu", 1, bf16=False, fp16=False)
+    choose("cpu")
     assert torch.get_num_threads() == 1

@@ -27,7 +27,7 @@ class Begun(Exception):
 
 @pytest.fixture
 def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss and the hyperparameters."""
+    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss, and the resolved training section with seed."""
 
     def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
         values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
@@ -54,15 +54,15 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
         monkeypatch.chdir(tmp_path)
         seen: list[Any] = []
 
-        def stop(model: Any, loss: Any, encoder: Any, rows: Any, parameters: Any, **rest: Any) -> None:
-            seen.extend((model, loss, parameters))
+        def stop(model: Any, loss: Any, encoder: Any, rows: Any, training: Any, *, seed: int, **rest: Any) -> None:
+            seen.extend((model, loss, (training, seed)))
             raise Begun
 
         monkeypatch.setattr("stages.train.run.train", stop)
         with pytest.raises(Begun):
             stage.main()
-        model, loss, parameters = seen
-        return model, loss, parameters
+        model, loss, told = seen
+        return model, loss, told
 
     return run
 
@@ -108,10 +108,10 @@ def test_regulariser_its_weights_and_targets(begin: Begin, name: str, kind: type
 
 
 def test_optimisation(begin: Begin) -> None:
-    _, _, parameters = begin(
+    _, _, (training, seed) = begin(
         {"training.gradient_checkpointing": True, "training.learning_rate": 3e-4, "training.optim": "adafactor", "seed": 9}
     )
-    assert (parameters.gradient_checkpointing, parameters.learning_rate, parameters.optim, parameters.seed) == (True, 3e-4, "adafactor", 9)
+    assert (training.gradient_checkpointing, training.learning_rate, training.optim, seed) == (True, 3e-4, "adafactor", 9)
 
 
 def test_csr(begin: Begin) -> None:

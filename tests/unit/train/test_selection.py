@@ -11,13 +11,13 @@ import torch
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback
 
-from stages.encoders import Options
 from stages.pretrained.norbert import prepare_base
 from stages.retrieval.sets import RetrievalSet
 from stages.runtime.errors import UserError
 from stages.train.selection import Validation
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
+from tests.sections import model_section
 from tests.unit.train.conftest import Run
 
 SET = RetrievalSet(
@@ -146,9 +146,9 @@ def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, t
 @pytest.mark.parametrize("family", ["norbert4", "norbert3"])
 def test_the_best_weights_come_back_where_the_base_brings_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
     write_folder(tmp_path / "base", family)
-    options = Options(max_seq_length=16, trust_remote_code=True, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
+    section = model_section(max_seq_length=16, trust_remote_code=True)
     base = prepare_base(tmp_path / "base", tmp_path / "work")
-    model, trained = run(base=base, options=options, validation=scripted(0.9, 0.1), max_steps=6, save_steps=6)
+    model, trained = run(base=base, section=section, validation=scripted(0.9, 0.1), max_steps=6, save_steps=6)
     assert trained.best_step == 3
     best = weights(tmp_path / "checkpoints" / "checkpoint-3")
     assert best != weights(tmp_path / "checkpoints" / "checkpoint-6")

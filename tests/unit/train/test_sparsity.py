@@ -1,6 +1,7 @@
 """What watches the sparsity of a training: it is logged, steered to what was asked for, and a collapse ends the run."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,37 +11,35 @@ from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from stages.encoders import Options, get_encoder
+from stages.config.schema import Training
+from stages.encoders import get_encoder
 from stages.encoders.fast.model import make_fast
 from stages.runtime.errors import UserError
-from stages.train.arguments import Hyperparameters
 from stages.train.data import TrainingRows
 from stages.train.sparsity import ALIKE_LIMIT, SparsityCallback, load_loss_state, loss_state, mean_cosine_distance, regularizers
 from stages.train.trainer import train
 from tests import tiny_models
+from tests.sections import loss_section, model_section, training_section
 
 Draw = Callable[..., Path]
-Make = Callable[..., Hyperparameters]
+short = partial(training_section, logging_steps=5)
 
 
-def run(
-    base: Path, rows: TrainingRows, parameters: Hyperparameters, folder: Path, **options: float
-) -> tuple[SparseEncoder, list, torch.nn.Module]:
+def run(base: Path, rows: TrainingRows, training: Training, folder: Path, **options: float) -> tuple[SparseEncoder, list, torch.nn.Module]:
     encoder = get_encoder("splade")
     torch.manual_seed(1)
-    settings = Options(max_seq_length=32, **{"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3} | options)
-    model = encoder.build(base, settings, [])
+    model = encoder.build(base, model_section(), [])
     make_fast(model)
-    loss = encoder.make_loss(model, settings)
-    return model, train(model, loss, encoder, rows, parameters, checkpoints=folder, resume_from=None).log, loss
+    loss = encoder.make_loss(model, loss_section(**options))
+    return model, train(model, loss, encoder, rows, training, seed=1, checkpoints=folder, resume_from=None).log, loss
 
 
 def active(embeddings: torch.Tensor) -> float:
     return embeddings.to_dense().gt(0).sum(dim=1).float().mean().item()
 
 
-def test_the_log_tells_the_active_dimensions(draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path) -> None:
-    model, log, _ = run(draw_base(), rows, hyperparameters(learning_rate=1e-9), tmp_path)
+def test_the_log_tells_the_active_dimensions(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
+    model, log, _ = run(draw_base(), rows, short(learning_rate=1e-9), tmp_path)
     seen = active(model.encode_document([*rows.texts["positive"], *rows.texts["negative"]]))
     assert log[-1]["document_active_dims"] == pytest.approx(seen, rel=0.1)
     assert "query_active_dims" in log[-1]
@@ -53,11 +52,9 @@ def test_the_log_tells_the_active_dimensions(draw_base: Draw, rows: TrainingRows
         *(pytest.param(*case, marks=pytest.mark.slow) for case in (("query", "flops"), ("document", "l1"), ("document", "df_flops"))),
     ],
 )
-def test_a_target_is_reached_within_15_percent(
-    side: str, regularizer: str, draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
-) -> None:
+def test_a_target_is_reached_within_15_percent(side: str, regularizer: str, draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     target = {"target_active_dims" if side == "document" else "query_target_active_dims": 40}
-    model, log, _ = run(draw_base(bias=2.0), rows, hyperparameters(num_train_epochs=10), tmp_path, regularizer=regularizer, **target)
+    model, log, _ = run(draw_base(bias=2.0), rows, short(num_train_epochs=10), tmp_path, regularizer=regularizer, **target)
     assert log[0][f"{side}_active_dims"] > 200
     texts = rows.texts["anchor"] if side == "query" else [*rows.texts["positive"], *rows.texts["negative"]]
     seen = active((model.encode_query if side == "query" else model.encode_document)(list(texts)))
@@ -65,24 +62,22 @@ def test_a_target_is_reached_within_15_percent(
     assert log[-1][f"{side}_active_dims"] == pytest.approx(seen, rel=0.1)
 
 
-def test_a_regulariser_that_empties_the_rows_ends_the_run(
-    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
-) -> None:
+def test_a_regulariser_that_empties_the_rows_ends_the_run(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"have no active dimension left.*lower loss\.(query|document)_regularizer_weight"):
-        run(draw_base(), rows, hyperparameters(num_train_epochs=3, learning_rate=1e-2), tmp_path, document_regularizer_weight=1e4)
+        run(draw_base(), rows, short(num_train_epochs=3, learning_rate=1e-2), tmp_path, document_regularizer_weight=1e4)
 
 
-def test_a_representation_that_stays_dense_ends_the_run(draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path) -> None:
+def test_a_representation_that_stays_dense_ends_the_run(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="keep them, a dense representation; raise"):
-        run(draw_base(bias=6.0), rows, hyperparameters(), tmp_path, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
+        run(draw_base(bias=6.0), rows, short(), tmp_path, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
 
 
 @pytest.mark.parametrize("learning_rate", [0.3, 1.0])
 def test_one_vector_for_all_texts_ends_the_run_before_a_checkpoint(
-    learning_rate: float, draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+    learning_rate: float, draw_base: Draw, rows: TrainingRows, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"16 different queries all have the same vector.*lower training\.learning_rate \((0\.3|1)\)"):
-        run(draw_base(), rows, hyperparameters(learning_rate=learning_rate, save_steps=15), tmp_path)
+        run(draw_base(), rows, short(learning_rate=learning_rate, save_steps=15), tmp_path)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
@@ -107,29 +102,22 @@ def test_texts_are_alike_only_if_all_of_them_are() -> None:
     assert mean_cosine_distance(torch.zeros(16, 50)) == 1  # an empty one is another fault's
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(
-    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"became (nan|inf) by step 5; lower training\.learning_rate"):
-        run(draw_base(), rows, hyperparameters(learning_rate=1.0, save_steps=5), tmp_path, document_regularizer_weight=float("inf"))
+        run(draw_base(), rows, short(learning_rate=1.0, save_steps=5), tmp_path, document_regularizer_weight=float("inf"))
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
-    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
-) -> None:
-    parameters = hyperparameters(max_steps=40, save_steps=20, save_total_limit=2)
+def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
+    training = short(max_steps=40, save_steps=20, save_total_limit=2)
     options = {"regularizer": "df_flops", "target_active_dims": 30}
     base = draw_base(bias=2.0)
-    whole, log, loss = run(base, rows, parameters, tmp_path, **options)
-    encoder, settings = (
-        get_encoder("splade"),
-        Options(max_seq_length=32, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3, **options),
-    )
-    model = encoder.build(base, settings, [])
+    whole, log, loss = run(base, rows, training, tmp_path, **options)
+    encoder = get_encoder("splade")
+    model = encoder.build(base, model_section(), [])
     make_fast(model)
-    fresh = encoder.make_loss(model, settings)
-    resumed = train(model, fresh, encoder, rows, parameters, checkpoints=tmp_path, resume_from=tmp_path / "checkpoint-20")
+    fresh = encoder.make_loss(model, loss_section(**options))
+    resumed = train(model, fresh, encoder, rows, training, seed=1, checkpoints=tmp_path, resume_from=tmp_path / "checkpoint-20")
     assert resumed.log == log
     assert all(torch.equal(value, loss_state(loss)[key]) for key, value in loss_state(fresh).items())
     assert regularizers(fresh)["document"].factor != 1
@@ -137,10 +125,10 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(
 
 
 def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
-    draw_base: Draw, rows: TrainingRows, hyperparameters: Make, tmp_path: Path
+    draw_base: Draw, rows: TrainingRows, tmp_path: Path
 ) -> None:
-    encoder, settings = get_encoder("splade"), Options(max_seq_length=32, query_regularizer_weight=1e-3, document_regularizer_weight=1e-3)
-    model = encoder.build(draw_base(), settings, [])
+    encoder = get_encoder("splade")
+    model = encoder.build(draw_base(), model_section(), [])
     logged = {"loss": 1.0}
     control, state = TrainerControl(), TrainerState(max_steps=100, log_history=[logged])
 
@@ -151,7 +139,7 @@ def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
             regularizer.dimensions = 1000
         SparsityCallback(loss, None, rows.texts).on_log(TrainingArguments(), state, control, logs=dict(logged), model=model)
 
-    before, after = encoder.make_loss(model, settings), encoder.make_loss(model, settings)
+    before, after = encoder.make_loss(model, loss_section()), encoder.make_loss(model, loss_section())
     log(before, 900.0)  # the first look says nothing of where it is going
     load_loss_state(after, loss_state(before))
     log(after, 800.0)

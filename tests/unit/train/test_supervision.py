@@ -1,7 +1,6 @@
 """The trainer with what a step can learn from beyond pairs: scores reach the loss, prompts stand before the texts, GradCache trains."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,19 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 
-from stages.encoders import Options, get_encoder
+from stages.encoders import get_encoder
 from stages.encoders.fast.model import make_fast
 from stages.mix import Source, mix
 from stages.runtime.errors import UserError
-from stages.train.arguments import Hyperparameters
 from stages.train.data import TrainingRows, open_rows
 from stages.train.trainer import train
 from tests.conftest import SENTENCES
+from tests.sections import loss_section, model_section, training_section
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 PROMPTS = {"query": "spørsmål: ", "document": "tekst: "}
-PARAMETERS = Hyperparameters(
-    num_train_epochs=1, max_steps=2, gradient_accumulation_steps=1, learning_rate=1e-3, query_learning_rate=1e-2, warmup_ratio=0.0,
-    weight_decay=0.0, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1, save_steps=100, save_total_limit=1, seed=1,
-    device="cpu", bf16=False, fp16=False,
-)  # fmt: skip
+NO_WEIGHTS = {"query_regularizer_weight": 0.0, "document_regularizer_weight": 0.0}
+TRAINING = training_section(max_steps=2, save_steps=100, warmup_ratio=0.0, weight_decay=0.0)
 
 
 @pytest.fixture
@@ -48,11 +44,17 @@ def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    architecture: str, base: Path, rows: TrainingRows, folder: Path, prompts: dict[str, str] | None = None, **knobs: Any
+    architecture: str,
+    base: Path,
+    rows: TrainingRows,
+    folder: Path,
+    prompts: dict[str, str] | None = None,
+    mini_batch_size: int | None = None,
+    **knobs: Any,
 ) -> tuple[Any, Any]:
     torch.manual_seed(1)
-    encoder, options = get_encoder(architecture), Options(max_seq_length=32, hidden_dim=128, k=8, k_aux=16, **knobs)
-    model = encoder.build(base, options, SENTENCES)
+    encoder = get_encoder(architecture)
+    model = encoder.build(base, model_section(), SENTENCES)
     model.prompts.update(prompts or {})
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -65,9 +67,8 @@ def run(
         return preprocess(texts, prompt=prompt, **more)
 
     model.__dict__["preprocess"] = noting
-    log = train(
-        model, encoder.make_loss(model, options), encoder, rows, PARAMETERS, checkpoints=folder / "checkpoints", resume_from=None
-    ).log
+    loss = encoder.make_loss(model, loss_section(**NO_WEIGHTS | knobs), mini_batch_size)
+    log = train(model, loss, encoder, rows, TRAINING, seed=1, checkpoints=folder / "checkpoints", resume_from=None).log
     del model.__dict__["preprocess"]
     return model, (log, seen[:-2])  # the last two are of `settle`
 
@@ -130,11 +131,12 @@ def test_gradient_checkpointing_trains_the_same_model(base: Path, rows: Training
     weights = []
     for name, checkpointing in (("kept", False), ("twice", True)):
         torch.manual_seed(1)
-        encoder, options = get_encoder("splade"), Options(max_seq_length=32, document_regularizer_weight=1e-3, distillation="kl")
-        model = encoder.build(base, options, [])
+        encoder = get_encoder("splade")
+        model = encoder.build(base, model_section(), [])
         make_fast(model)
-        parameters = replace(PARAMETERS, gradient_checkpointing=checkpointing)
-        train(model, encoder.make_loss(model, options), encoder, rows, parameters, checkpoints=tmp_path / name, resume_from=None)
+        loss = encoder.make_loss(model, loss_section(query_regularizer_weight=0.0, distillation="kl"))
+        training = training_section(max_steps=2, warmup_ratio=0.0, weight_decay=0.0, gradient_checkpointing=checkpointing)
+        train(model, loss, encoder, rows, training, seed=1, checkpoints=tmp_path / name, resume_from=None)
         assert model[0].model.is_gradient_checkpointing == checkpointing
         weights.append(model.state_dict())
     for key, value in weights[0].items():

@@ -1,0 +1,69 @@
+"""A knob of the section training reaches the trainer by its name alone: it stands in the schema and params.yaml, and nowhere else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from sentence_transformers import SparseEncoderTrainingArguments
+
+from stages.config.params import PARAMS, validated
+from stages.config.schema import Training
+from stages.config.settings import TrainSettings
+from stages.encoders import get_encoder
+from stages.resolve.__main__ import resolve
+from stages.retrieval.sets import RetrievalSet
+from stages.train.arguments import training_arguments
+from stages.train.device import choose_engine
+from stages.train.selection import Validation
+from tests import ROOT
+from tests.sections import training_section
+
+KNOBS: dict[str, Any] = {
+    "num_train_epochs": 3.0, "max_steps": 77, "per_device_train_batch_size": 9, "gradient_accumulation_steps": 2, "learning_rate": 3e-4,
+    "warmup_ratio": 0.25, "weight_decay": 0.03, "max_grad_norm": 0.7, "bf16": False, "fp16": False, "gradient_checkpointing": True,
+    "logging_steps": 4, "save_steps": 8, "save_total_limit": 5, "tf32": None, "optim": "adafactor", "dataloader_num_workers": 2,
+    "dataloader_pin_memory": False, "torch_compile": False,
+}  # fmt: skip
+SHARED = SparseEncoderTrainingArguments.__dataclass_fields__.keys() & Training.model_fields.keys()
+
+
+def told(training: Training, architecture: str = "splade", validation: Validation | None = None) -> SparseEncoderTrainingArguments:
+    columns: Sequence[str] = ["anchor", "positive"]
+    return training_arguments(get_encoder(architecture), training, 7, Path("checkpoints"), 10, columns, validation, mini_batches=False)
+
+
+def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings() -> None:
+    values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
+    values["training"] |= KNOBS
+    training, _ = choose_engine(TrainSettings.model_validate(resolve(validated(values))["train"]).training, "cpu", 1)
+    arguments = told(training)
+    assert SHARED - {"eval_steps", "metric_for_best_model"} == KNOBS.keys(), "a new knob belongs in KNOBS, with a value of its own"
+    for name in KNOBS.keys() - {"warmup_ratio"}:  # deprecated
+        assert getattr(arguments, name) == KNOBS[name], name
+    assert arguments.warmup_steps == round(77 * 0.25)
+    assert (arguments.seed, arguments.data_seed, arguments.use_cpu) == (7, 7, True)
+
+
+def test_a_knob_that_is_only_added_to_the_schema_arrives() -> None:
+    class More(Training):
+        lr_scheduler_type: str = "linear"
+        adam_beta2: float | None = None
+
+    given = training_section().model_dump()
+    changed, left = told(More(**given, lr_scheduler_type="cosine", adam_beta2=0.5)), told(More(**given))
+    assert (changed.lr_scheduler_type, changed.adam_beta2) == ("cosine", 0.5)
+    assert (left.lr_scheduler_type, left.adam_beta2) == ("linear", told(training_section()).adam_beta2), "a null is transformers' default"
+
+
+@pytest.mark.parametrize(("architecture", "rates"), [("splade", {}), ("inference-free-splade", {r"sub_modules\.query\.": 1e-2})])
+def test_query_weights_have_a_learning_rate_of_their_own_only_where_there_are_such(architecture: str, rates: dict[str, float]) -> None:
+    assert told(training_section(), architecture).learning_rate_mapping == rates
+
+
+def test_where_the_best_checkpoint_is_chosen_it_is_kept_beside_the_last() -> None:
+    one = RetrievalSet("x", "nb", {"q": "a"}, {"d": "a"}, {"q": {"d": 1.0}}, entry="x")
+    arguments = told(training_section(), validation=Validation([one], eval_steps=6, batch_size=8))
+    assert (arguments.eval_strategy, arguments.eval_steps, arguments.metric_for_best_model) == ("steps", 6, "eval_mean_ndcg@10")
+    assert arguments.save_total_limit == 2 and told(training_section()).save_total_limit == 1
