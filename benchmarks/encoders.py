@@ -36,12 +36,12 @@ def prepare(folder: Path, work: Path, length: int, passage_words: int | None) ->
     from stages.format.sources.beir import read
     from stages.format.sources.chunk import Options
     from stages.format.sources.folder import RawFolder
-    from stages.make_base.__main__ import texts
     from stages.make_base.dense import make_dense
     from stages.make_base.lexical import make_base
     from stages.mix.assembly import Source, mix
     from stages.mix.selection import EvaluationTexts
     from stages.retrieval.sets import load_beir
+    from stages.rows.parquet import texts
     from stages.train.data import open_rows
 
     retrieval_set = load_beir(folder, folder.name)

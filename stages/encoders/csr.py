@@ -21,7 +21,7 @@ from sentence_transformers.util import all_gather_with_grad
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders import Encoder, loading
+from stages.encoders.encoder import Encoder, loading
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
 

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders import Encoder
+from stages.encoders.encoder import Encoder
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model

@@ -14,7 +14,7 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders import Encoder, loading
+from stages.encoders.encoder import Encoder, loading
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.pretrained.norbert import transformer_folder

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from stages.config.params import load_resolved
-from stages.config.settings import EvaluateSettings
-from stages.evaluate.untrained import untrained_model
+from stages.config.settings import EvaluateSettings, TrainSettings
 from stages.runtime.errors import run_stage
 from stages.runtime.files import atomic_write, write_json
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Untrained = Callable[[str], "SparseEncoder"]
 """Device → model."""
 
+MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
@@ -45,6 +47,18 @@ def main() -> None:
     print(f"\n{used}\n\n{table(evaluation)}\n", flush=True)
     with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
         tracker.metrics(evaluation)
+
+
+def untrained_model(device: str) -> "SparseEncoder":
+    """The model of resolved/train.yaml as it is before its first step, on ``device``."""
+    from stages.encoders.building import build
+    from stages.pretrained.norbert import prepare_base
+    from stages.rows.parquet import texts
+
+    settings = load_resolved("train", TrainSettings)
+    with TemporaryDirectory() as folder:
+        base = prepare_base(MADE if settings.model.base_model == "made" else BASE, Path(folder))
+        return build(settings, base, partial(texts, MIXED), device)
 
 
 def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[dict[str, Any], "Sequence[Explanation]"]:

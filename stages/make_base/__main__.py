@@ -1,6 +1,5 @@
 """Make the base model from the mixed training texts, where params.yaml asks for `model.base_model: made`: lexical, for csr dense."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +17,7 @@ def main() -> None:
         return
 
     from stages.make_base.lexical import make_base
+    from stages.rows.parquet import texts
 
     length, seed = settings["max_seq_length"], settings["seed"]
     with atomic_write(MADE) as folder, TemporaryDirectory() as working:
@@ -28,15 +28,6 @@ def main() -> None:
             from stages.make_base.dense import make_dense
 
             make_dense(lexical, texts(MIXED, ["positive"]), folder, seed=seed)
-
-
-def texts(mixed: Path, columns: Sequence[str] | None = None) -> Iterator[str]:
-    """Every text of ``columns``, by default anchor, positive and negatives, of the mixed training rows, in order."""
-    from stages.rows.parquet import read_tables, text_columns
-
-    for rows in read_tables(mixed):
-        for column in columns or text_columns(rows.column_names):
-            yield from (text for text in rows[column].to_pylist() if text)
 
 
 if __name__ == "__main__":

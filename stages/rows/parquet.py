@@ -43,6 +43,13 @@ def read_tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa
         yield from read_batches(file, columns)
 
 
+def texts(path: Path, columns: Sequence[str] | None = None) -> Iterator[str]:
+    """Every text of ``columns``, by default anchor, positive and negatives, of the rows of a file that we wrote, in order."""
+    for rows in read_tables(path):
+        for column in columns or text_columns(rows.column_names):
+            yield from (text for text in rows[column].to_pylist() if text)
+
+
 def text_bytes(path: Path) -> int:
     """About how many bytes the rows of a file take in memory."""
     metadata = pq.read_metadata(path)

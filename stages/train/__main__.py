@@ -34,7 +34,7 @@ def main() -> None:
         from stages.train.distributed import joined
 
         with joined(settings.training.num_processes, device) as processes:
-            from stages.train.attention import FLASH
+            from stages.encoders.attention import FLASH
             from stages.train.device import choose_engine
             from stages.train.run import run
 

@@ -8,7 +8,7 @@ from typing import Any
 from sentence_transformers import SparseEncoder, SparseEncoderTrainingArguments
 
 from stages.config.schema import Training
-from stages.encoders import Encoder
+from stages.encoders.encoder import Encoder
 from stages.rows.parquet import text_columns
 from stages.train.selection import Validation
 

@@ -2,31 +2,26 @@
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SparseEncoder
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback
 
 from stages.config.schema import Training
 from stages.config.settings import TrainSettings
-from stages.encoders import get_encoder
-from stages.encoders.fast.max_pooled_linear import Maxima
-from stages.encoders.fast.model import make_fast
-from stages.pretrained.base_check import require_sound
-from stages.pretrained.check import require_weights
-from stages.pretrained.files import Use, require_positions, task_of
+from stages.encoders.attention import FLASH
+from stages.encoders.building import ENCODERS, build
 from stages.pretrained.norbert import lift_code, prepare_base
-from stages.pretrained.own_code import require_allowed_code
 from stages.retrieval.set_files import read_sets
-from stages.rows.parquet import read_tables
+from stages.rows.parquet import texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.oom import in_one_line
 from stages.tracking.run import Tracker, open_tracker
 from stages.train.attempt import Attempt
-from stages.train.attention import FLASH, attention_in_one_line, attention_of
 from stages.train.data import Share, open_rows
 from stages.train.distributed import Processes, gather_negatives
 from stages.train.pictures import draw_training_curve
@@ -58,9 +53,11 @@ def run(
         raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
     validation = _read_validation(settings)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
-    encoder = get_encoder(settings.architecture)
-    set_seed(settings.seed)
-    model = build(settings, base, training.device, triton=bool(training.triton), split_padding=training.split_padding or 0)
+    encoder = ENCODERS[settings.architecture]
+    with in_one_line(Attempt(training.device, training.gradient_checkpointing)):
+        model = build(
+            settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
+        )
     loss = encoder.make_loss(model, settings.loss, training.mini_batch_size)
     gather = training.gather_negatives and processes.count > 1
     if gather:
@@ -93,38 +90,6 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
     if warning := validation.foreign(wanted.languages):
         print(warning, flush=True)
     return validation
-
-
-def build(settings: TrainSettings, base: Path, device: str, *, triton: bool = False, split_padding: int = 0) -> SparseEncoder:
-    """The model to be trained, on its device and with our head; what it has to do without is printed."""
-    section = settings.model
-    task = task_of(base, "base", settings.architecture)
-    use = Use("model.base_model", section.base_model, task, section.trust_remote_code, section.max_seq_length)
-    require_allowed_code(base, use)
-    require_positions(base, use)
-    if settings.architecture != "csr":
-        require_weights(base, use)
-    with in_one_line(Attempt(device, settings.training.gradient_checkpointing)):
-        with attention_in_one_line(section.attn_implementation):
-            model = get_encoder(settings.architecture).build(base, section, _texts("positive"), _texts("anchor"), device)
-            with attention_of(model, FLASH if section.attn_implementation == FLASH else None):
-                pass  # can it?
-        model.prompts.update(section.prompts.given())
-        require_sound(model, base)
-        model.to(device)
-        for note in make_fast(model, _kernel() if triton else None, split_padding):
-            print(note, flush=True)
-    return model
-
-
-def _kernel() -> Maxima:
-    from stages.encoders.fast.triton_maxima import triton_maxima  # only Linux has Triton
-
-    return triton_maxima
-
-
-def _texts(column: str) -> Iterator[str]:
-    return (text for rows in read_tables(MIXED, [column]) for text in rows[column].to_pylist())
 
 
 def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str) -> None:

@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 
 from stages.config.schema import Training
-from stages.encoders import Encoder
+from stages.encoders.attention import FLASH, attention_of, model_attention
+from stages.encoders.encoder import Encoder
 from stages.pretrained.norbert import lift_code
 from stages.runtime.checkpoint import STATE
 from stages.runtime.oom import in_one_line
 from stages.train.arguments import prompts, routes, training_arguments
 from stages.train.attempt import Attempt
-from stages.train.attention import FLASH, attention_of, model_attention
 from stages.train.checkpoints import OWNER, find_step
 from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.train.distributed import OwnDropout, freeze_unused, share_activity

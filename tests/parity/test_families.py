@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.pretrained.base_check import POSITIVE_LIMIT, probe_head, require_sound, require_zeros
 from stages.pretrained.check import check_model, load_without_weights, require_weights
 from stages.pretrained.files import Use
@@ -74,7 +74,7 @@ def test_each_family_trains_a_step_and_is_the_same_when_stock_loads_it(family: s
     base = write_base(tmp_path / "base", family)
     assert prepare_base(base, tmp_path / "work") == base
     check_model(base, replace(USE, max_seq_length=60))
-    encoder = get_encoder("splade")
+    encoder = ENCODERS["splade"]
     model = encoder.build(base, MODEL, [])
     [probe] = require_sound(model, base)
     assert 0 < probe.positive_share < POSITIVE_LIMIT and probe.active_dims > 0
@@ -107,12 +107,12 @@ def test_an_encoder_alone_is_no_base_for_splade_but_one_for_csr(family: str, tmp
     base = write_base(tmp_path / "base", family, AutoModel)
     with pytest.raises(UserError, match="has no complete masked-LM head"):
         require_weights(base, USE)
-    assert require_sound(get_encoder("csr").build(base, MODEL, []), base) == []
+    assert require_sound(ENCODERS["csr"].build(base, MODEL, []), base) == []
 
 
 def test_a_masked_lm_without_pooler_is_a_base_for_csr(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    assert require_sound(get_encoder("csr").build(base, MODEL, []), base) == []
+    assert require_sound(ENCODERS["csr"].build(base, MODEL, []), base) == []
 
 
 def test_a_model_with_no_masked_lm_form_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_layer_that_the_files_lack_is_found(tmp_path: Path) -> None:
 
 def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    model = get_encoder("splade").build(base, MODEL, [])
+    model = ENCODERS["splade"].build(base, MODEL, [])
     head = model[0].model.cls.predictions.decoder
     head.register_forward_hook(lambda module, inputs, logits: 30 * torch.sigmoid(logits / 7.5))
     with pytest.raises(UserError, match=r"positive logits for 100\.0% of the vocabulary, so that relu gives SPLADE no zeros"):
@@ -143,7 +143,7 @@ def test_a_head_that_cannot_give_zeros_is_refused_before_training(tmp_path: Path
 
 def test_the_probe_counts_positive_logits_and_leaves_the_mode_alone(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    transformer = get_encoder("splade").build(base, MODEL, [])[0].train()
+    transformer = ENCODERS["splade"].build(base, MODEL, [])[0].train()
     decoder = transformer.model.cls.predictions.decoder
     with torch.no_grad():
         decoder.weight.zero_()
@@ -167,7 +167,7 @@ def test_a_model_of_sentence_transformers_is_a_base_wherever_its_transformer_lie
             path.rename(base / "0_Transformer" / path.name)
         (base / "modules.json").write_text((base / "modules.json").read_text().replace('"path": ""', '"path": "0_Transformer"'))
     check_model(base, USE)
-    model = get_encoder(architecture).build(base, MODEL, SENTENCES)
+    model = ENCODERS[architecture].build(base, MODEL, SENTENCES)
     require_sound(model, base)
     [file] = [path for path in base.rglob("model.safetensors") if "Static" not in path.parent.name]
     ours, theirs = (

@@ -23,7 +23,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleNegativesRankingLoss, SpladeLoss
 from transformers import TrainerCallback
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.csr import SCALE, ReconstructionLoss
 from stages.encoders.fast.model import make_fast
 from stages.evaluate.sparsifying import autoencoder_of
@@ -80,7 +80,7 @@ def rows(negatives: int) -> dict[str, list[str]]:
 def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]], folder: Path) -> Recorder:
     """As the train stage does it, from the table that `mix` would write; where there is no negative its column holds nulls."""
     folder.mkdir()
-    recorder, encoder, count = Recorder(), get_encoder(architecture), STEPS * BATCH
+    recorder, encoder, count = Recorder(), ENCODERS[architecture], STEPS * BATCH
     batch = pa.array([row // BATCH for row in range(count)], pa.int32())
     table = pa.table({"negative": pa.nulls(count, pa.string())} | columns | {"source": ["a"] * count, "batch": batch})
     pq.write_table(table.select([*columns, *sorted(set(table.column_names) - set(columns))]), folder / "train.parquet")
@@ -122,7 +122,7 @@ def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]]
 def test_a_step_is_that_of_the_stock_trainer(
     architecture: str, negatives: int, dtype: torch.dtype, without_dropout: Path, tmp_path: Path
 ) -> None:
-    model = get_encoder(architecture).build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
+    model = ENCODERS[architecture].build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
     if architecture == "csr":
         autoencoder_of(model).stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term has work
     columns = rows(negatives)
@@ -139,7 +139,7 @@ def test_a_step_is_that_of_the_stock_trainer(
 def test_with_the_fused_head_and_length_buckets_only_the_rounding_differs(
     architecture: str, dtype: torch.dtype, tolerance: float, without_dropout: Path, tmp_path: Path
 ) -> None:
-    model = get_encoder(architecture).build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
+    model = ENCODERS[architecture].build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
     columns = rows(negatives=2)
     reference = stock(architecture, copy.deepcopy(model), columns, tmp_path / "stock")
     assert not make_fast(model, split_padding=8)
@@ -161,12 +161,12 @@ def largest(tensors: dict[str, torch.Tensor]) -> float:
 
 def test_over_a_hundred_real_steps_the_loss_curves_of_both_heads_stay_together(without_dropout: Path) -> None:
     torch.manual_seed(1)
-    stock_model = get_encoder("splade").build(without_dropout, MODEL, []).to("cpu")
+    stock_model = ENCODERS["splade"].build(without_dropout, MODEL, []).to("cpu")
     model = copy.deepcopy(stock_model)
     assert not make_fast(model)
     curves = []
     for each in (stock_model, model):
-        loss = get_encoder("splade").make_loss(each, LOSS)
+        loss = ENCODERS["splade"].make_loss(each, LOSS)
         optimizer = torch.optim.AdamW(each.parameters(), lr=1e-4)
         curve = []
         for step in range(100):

@@ -6,7 +6,7 @@ import pytest
 
 from stages.commands.explain import main
 from stages.config.settings import EvaluateSettings
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
 from stages.runtime.errors import UserError
@@ -83,7 +83,7 @@ def test_a_model_with_code_of_its_own_is_one_line_without_permission(
     write_folder(tmp_path / "base", family)
     section = model_section(trust_remote_code=True)
     for architecture in ("splade", "inference-free-splade"):
-        model = get_encoder(architecture).build(prepare_base(tmp_path / "base", tmp_path / "work"), section, [DOCUMENT])
+        model = ENCODERS[architecture].build(prepare_base(tmp_path / "base", tmp_path / "work"), section, [DOCUMENT])
         model.save_pretrained(str(tmp_path / architecture), create_model_card=False)
         lift_code(tmp_path / architecture)
         with pytest.raises(UserError, match=r"^--model: \S+ needs Python code of its own.*add --trust-remote-code$") as raised:

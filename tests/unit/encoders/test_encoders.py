@@ -9,7 +9,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM
 
 from stages.config.schema import Prompts
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.csr import dense_base, largest, similarity_loss
 from stages.encoders.inference_free import idf
 from stages.make_base.dense import make_dense
@@ -22,7 +22,7 @@ ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_saved_model_is_stock_and_gives_the_same_embeddings(architecture: str, base: Path, tmp_path: Path) -> None:
-    model = get_encoder(architecture).build(base, MODEL, SENTENCES)
+    model = ENCODERS[architecture].build(base, MODEL, SENTENCES)
     model.save_pretrained(str(tmp_path), create_model_card=False)
     stock = SparseEncoder(str(tmp_path))
     for encode in ("encode_query", "encode_document"):
@@ -33,7 +33,7 @@ def test_a_saved_model_is_stock_and_gives_the_same_embeddings(architecture: str,
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_loss_reaches_the_parameters(architecture: str, base: Path) -> None:
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     model = encoder.build(base, MODEL, SENTENCES).train()
     loss = encoder.make_loss(model, LOSS)
     routes = (("anchor", SENTENCES[:4]), ("positive", SENTENCES[4:]))
@@ -46,13 +46,13 @@ def test_the_loss_reaches_the_parameters(architecture: str, base: Path) -> None:
 
 
 def test_special_tokens_of_a_made_base_have_no_weight(base: Path) -> None:
-    model = get_encoder("splade").build(base, MODEL, SENTENCES)
+    model = ENCODERS["splade"].build(base, MODEL, SENTENCES)
     embeddings = model.encode_document(SENTENCES, convert_to_sparse_tensor=False)
     assert embeddings[:, model.tokenizer.all_special_ids].abs().sum() == 0
 
 
 def test_a_made_base_starts_lexical(base: Path) -> None:
-    model = get_encoder("splade").build(base, MODEL, SENTENCES)
+    model = ENCODERS["splade"].build(base, MODEL, SENTENCES)
     for sentence in SENTENCES:
         [embedding] = model.encode_document([sentence], convert_to_sparse_tensor=False)
         own = sorted(set(model.tokenizer(sentence, add_special_tokens=False)["input_ids"]))
@@ -63,7 +63,7 @@ def test_a_made_base_starts_lexical(base: Path) -> None:
 
 
 def test_no_transformer_layer_runs_for_an_inference_free_query(base: Path) -> None:
-    model = get_encoder("inference-free-splade").build(base, MODEL, SENTENCES)
+    model = ENCODERS["inference-free-splade"].build(base, MODEL, SENTENCES)
     calls = []
     for module in model.modules():
         if type(module).__name__ == "BertLayer":
@@ -77,7 +77,7 @@ def test_no_transformer_layer_runs_for_an_inference_free_query(base: Path) -> No
 def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_learning_rate_pattern(base: Path) -> None:
     import re
 
-    encoder = get_encoder("inference-free-splade")
+    encoder = ENCODERS["inference-free-splade"]
     model = encoder.build(base, MODEL, SENTENCES)
     tokenizer = model.tokenizer
     matched = [name for name, _ in model.named_parameters() if re.search(encoder.query_parameters, name)]
@@ -98,7 +98,7 @@ def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_
     larger.resize_token_embeddings(larger.config.vocab_size + 12)
     larger.save_pretrained(tmp_path / "base")
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "base")
-    model = get_encoder("inference-free-splade").build(tmp_path / "base", MODEL, SENTENCES)
+    model = ENCODERS["inference-free-splade"].build(tmp_path / "base", MODEL, SENTENCES)
     model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     stock = SparseEncoder(str(tmp_path / "saved"))
     ours, theirs = (m.encode_query(SENTENCES, convert_to_sparse_tensor=False) for m in (model, stock))
@@ -106,7 +106,7 @@ def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_
 
 
 def test_idf_is_the_formula_of_bm25_over_distinct_documents(base: Path) -> None:
-    tokenizer = get_encoder("splade").build(base, MODEL, SENTENCES).tokenizer
+    tokenizer = ENCODERS["splade"].build(base, MODEL, SENTENCES).tokenizer
     rows = ["museet", "ferja", *["museet", " Museet"] * 10_000, "museet båten"]  # more rows than are counted at once
     weight = idf(tokenizer, rows, len(tokenizer))
     assert weight.dtype == torch.float32
@@ -116,7 +116,7 @@ def test_idf_is_the_formula_of_bm25_over_distinct_documents(base: Path) -> None:
 
 
 def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
-    encoder = get_encoder("csr")
+    encoder = ENCODERS["csr"]
     model = encoder.build(base, MODEL, SENTENCES).train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
@@ -130,7 +130,7 @@ def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
 
 
 def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_of_documents(base: Path) -> None:
-    model = get_encoder("csr").build(base, model_section(hidden_dim=256), SENTENCES)
+    model = ENCODERS["csr"].build(base, model_section(hidden_dim=256), SENTENCES)
     autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
     vectors = dense_base(base, MODEL).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
     axes, directions = torch.eye(64), torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
@@ -141,7 +141,7 @@ def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_o
 def test_csr_whitens_its_bases_vectors_where_asked_and_the_saved_model_does_too(base: Path, tmp_path: Path) -> None:
     section = model_section(hidden_dim=256, whitening=1.0)
     documents, queries = SENTENCES[:4], SENTENCES[4:]
-    model = get_encoder("csr").build(base, section, documents, queries)
+    model = ENCODERS["csr"].build(base, section, documents, queries)
     dense = dense_base(base, MODEL).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
     whitened = dict(model.named_children())["whitening"]({"sentence_embedding": dense})["sentence_embedding"]
     kinds = whitened[:4], whitened[4:]
@@ -164,14 +164,14 @@ def test_csr_learns_the_similarities_of_its_base() -> None:
 
 
 def test_the_largest_latents_of_a_code_are_what_the_model_gives_with_fewer_active(base: Path) -> None:
-    model = get_encoder("csr").build(base, MODEL, SENTENCES)
+    model = ENCODERS["csr"].build(base, MODEL, SENTENCES)
     codes, fewer = (model.encode_document(SENTENCES, max_active_dims=number).to_dense() for number in (MODEL.k, 2))
     torch.testing.assert_close(largest(codes, 2), fewer, rtol=1e-5, atol=1e-5)
 
 
 def test_csr_builds_on_a_static_model(base: Path, tmp_path: Path) -> None:
     make_dense(base, SENTENCES, tmp_path, dimension=32, seed=1)
-    model = get_encoder("csr").build(tmp_path, MODEL, SENTENCES)
+    model = ENCODERS["csr"].build(tmp_path, MODEL, SENTENCES)
     assert model.get_embedding_dimension() == MODEL.hidden_dim
     assert (model.encode_query(SENTENCES, convert_to_sparse_tensor=False).count_nonzero(dim=1) <= MODEL.k).all()
 
@@ -181,13 +181,13 @@ def test_a_base_in_half_precision_trains_in_float32(architecture: str, base: Pat
     AutoModelForMaskedLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path)
     assert "bfloat16" in (tmp_path / "config.json").read_text()
-    model = get_encoder(architecture).build(tmp_path, MODEL, SENTENCES)
+    model = ENCODERS[architecture].build(tmp_path, MODEL, SENTENCES)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
 def test_csr_starts_from_texts_with_the_prompts_that_it_is_trained_with(base: Path) -> None:
     section = model_section(hidden_dim=256, prompts=Prompts(document="museet ferja: "))
-    model = get_encoder("csr").build(base, section, SENTENCES)
+    model = ENCODERS["csr"].build(base, section, SENTENCES)
     assert model.prompts["document"] == "museet ferja: "
     autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
     prompted = ["museet ferja: " + text for text in SENTENCES]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from sentence_transformers import SparseEncoder
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.csr import SCALE
 from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
@@ -23,7 +23,7 @@ def step(
 ) -> tuple[SparseEncoder, Any]:
     """A model after one backward pass over a batch of two rows more than the mini-batch, dropout on, and the terms of its loss."""
     torch.manual_seed(3)
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     model = encoder.build(base, model_section(), SENTENCES).train()
     make_fast(model)
     for module in model.modules():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sentence_transformers.sparse_encoder.losses import FlopsLoss
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss, Regularizer, make_regularizer
 from tests.conftest import SENTENCES
 from tests.sections import model_section
@@ -17,7 +17,7 @@ ROWS = torch.tensor([[1.0, 2.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]])
 
 
 def test_flops_is_sentence_transformers_own(base: Path) -> None:
-    model = get_encoder("splade").build(base, model_section(), SENTENCES)
+    model = ENCODERS["splade"].build(base, model_section(), SENTENCES)
     ours = make_regularizer("flops", model, None).compute_loss_from_embeddings(ROWS)
     assert torch.equal(ours, FlopsLoss(model).compute_loss_from_embeddings(ROWS))
     assert ours == 2.0**2 + 1.0**2

@@ -19,7 +19,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from stages.pretrained.base_check import require_sound, require_zeros
 from stages.pretrained.check import check_model, require_weights
@@ -51,7 +51,7 @@ def one_thread() -> Iterator[None]:
 
 
 def splade(base: Path, work: Path) -> SparseEncoder:
-    return get_encoder("splade").build(prepare_base(base, work), MODEL, [])
+    return ENCODERS["splade"].build(prepare_base(base, work), MODEL, [])
 
 
 def embed(model: SparseEncoder) -> Tensor:
@@ -84,7 +84,7 @@ def one_step(model: SparseEncoder) -> dict[str, Tensor]:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    loss = get_encoder("splade").make_loss(model, LOSS)
+    loss = ENCODERS["splade"].make_loss(model, LOSS)
     terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
     assert all(torch.isfinite(term) for term in terms.values())
     model.zero_grad()
@@ -142,7 +142,7 @@ def test_one_weight_for_embeddings_and_head_may_stand_in_the_file_under_either_n
     save_file(weights, file, metadata={"format": "pt"})
     base = prepare_base(tmp_path / "base", tmp_path / "work")
     require_weights(base, USE)
-    model = get_encoder("splade").build(base, MODEL, [])
+    model = ENCODERS["splade"].build(base, MODEL, [])
     require_sound(model, base)
     torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
     tied = model[0].model.get_output_embeddings().weight is model[0].model.embedding.word_embedding.weight
@@ -165,7 +165,7 @@ def test_a_missing_table_of_positions_is_computed_and_any_other_gap_refused(fami
     reference = write_folder(tmp_path / "base", family, without=["position_indices"])
     base = prepare_base(tmp_path / "base", tmp_path / "work")
     require_weights(base, USE)
-    model = get_encoder("splade").build(base, MODEL, [])
+    model = ENCODERS["splade"].build(base, MODEL, [])
     torch.testing.assert_close(embed(model), expected(reference, family, model), rtol=1e-4, atol=1e-4)
     require_sound(model, base)
     write_folder(tmp_path / "gap", family, without=["layers.1."])
@@ -232,7 +232,7 @@ def test_a_training_with_checkpoints_goes_on_where_it_stopped(family: str, tmp_p
             logging_steps=1,
             disable_tqdm=True,
         )
-        loss = get_encoder("splade").make_loss(model, LOSS)
+        loss = ENCODERS["splade"].make_loss(model, LOSS)
         trainer = SparseEncoderTrainer(model=model, args=arguments, train_dataset=rows, loss=loss)
         trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoints-{family}-4" / "checkpoint-2") if resume else None)
         assert all(np.isfinite(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
@@ -254,7 +254,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ten
         name = f"{architecture}-{family}-{tied}"
         write_folder(root / f"base-{name}", family, tied=tied)
         base = prepare_base(root / f"base-{name}", root / f"work-{name}")
-        model = get_encoder(architecture).build(base, MODEL, SENTENCES)
+        model = ENCODERS[architecture].build(base, MODEL, SENTENCES)
         make_fast(model)
         if architecture == "splade":
             one_step(model)
@@ -326,7 +326,7 @@ def test_csr_builds_on_a_plain_encoder_and_on_a_dense_model(family: str, tmp_pat
     (tmp_path / "dense" / "config.json").write_bytes((tmp_path / "base" / "config.json").read_bytes())
     for base in (tmp_path / "dense", tmp_path / "base"):
         ready = prepare_base(base, tmp_path / f"work-{base.name}")
-        model = get_encoder("csr").build(ready, MODEL, [])
+        model = ENCODERS["csr"].build(ready, MODEL, [])
         assert require_sound(model, ready) == []
         torch.testing.assert_close(model[1](model[0](dict(batch)))["sentence_embedding"], vectors, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="has no complete masked-LM head: classifier"):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.runtime.errors import UserError
 from stages.runtime.oom import in_one_line
 from stages.train.attempt import Attempt
@@ -94,7 +94,7 @@ def test_a_training_names_the_step_it_died_of(architecture: str, tmp_path: Path,
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
     base = tiny_models.save(tmp_path / "model", architecture).with_name("model-base")
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     model = encoder.build(base, model_section(hidden_dim=32, k=4, k_aux=8), ["a b c d", "e"])
     loss = encoder.make_loss(model, loss_section())
     monkeypatch.setattr(type(loss), "forward", lambda *_: torch.empty(2**60))

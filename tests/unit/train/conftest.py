@@ -11,7 +11,7 @@ from transformers import TrainerCallback, set_seed
 
 from stages import sample
 from stages.config.settings import ResolvedModel
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.make_base.lexical import make_base
 from stages.runtime.files import remove
 from stages.train.data import TrainingRows, open_rows
@@ -48,7 +48,7 @@ def run(base: Path, tmp_path: Path) -> Run:
         for stale in [] if resume_from else folder.glob("checkpoint-*"):
             remove(stale)  # it would count as newer
         set_seed(1)
-        encoder = get_encoder("splade")
+        encoder = ENCODERS["splade"]
         model = encoder.build(base, section, [])
         rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
         training = training_section(**{"max_steps": 12, "learning_rate": 5e-3, "save_steps": 3} | changes)

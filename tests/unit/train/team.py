@@ -17,7 +17,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import nn
 from transformers import set_seed
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from stages.train import sparsity
 from stages.train.data import Share, open_rows
@@ -68,7 +68,7 @@ def member(data: Path, run: str, index: int, number: int) -> None:
 
 def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gather: bool, accumulation: int) -> None:
     architecture, options = KINDS[kind]
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     set_seed(3)
     model = SparseEncoder(str(data / architecture), device="cpu")
     for module in model.modules():

@@ -11,7 +11,7 @@ from sentence_transformers import SparseEncoderTrainingArguments
 from stages.config.params import PARAMS, validated
 from stages.config.schema import Training
 from stages.config.settings import TrainSettings
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.resolve.__main__ import resolve
 from stages.retrieval.sets import RetrievalSet
 from stages.train.arguments import training_arguments
@@ -31,7 +31,7 @@ SHARED = SparseEncoderTrainingArguments.__dataclass_fields__.keys() & Training.m
 
 def told(training: Training, architecture: str = "splade", validation: Validation | None = None) -> SparseEncoderTrainingArguments:
     columns: Sequence[str] = ["anchor", "positive"]
-    return training_arguments(get_encoder(architecture), training, 7, Path("checkpoints"), 10, columns, validation, mini_batches=False)
+    return training_arguments(ENCODERS[architecture], training, 7, Path("checkpoints"), 10, columns, validation, mini_batches=False)
 
 
 def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings() -> None:

@@ -11,9 +11,11 @@ import torch
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback
 
+from stages.encoders.attention import model_attention
 from stages.pretrained.norbert import prepare_base
 from stages.retrieval.sets import RetrievalSet
 from stages.runtime.errors import UserError
+from stages.train import trainer
 from stages.train.selection import Validation
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
@@ -192,3 +194,19 @@ def test_choosing_for_another_language_is_said_in_one_line(entry: str, languages
     warning = Validation([replace(SET, entry=entry)], eval_steps=1, batch_size=8).foreign(languages)
     assert (warning is not None) is warned
     assert not warning or ("\n" not in warning and "NanoSmall (nb)" in warning)
+
+
+def test_steps_have_the_attention_asked_for_and_evaluation_the_models_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "FLASH", "eager")  # another one in its place: flash attention needs a GPU
+    seen: dict[str, set[str | None]] = {"step": set(), "evaluation": set()}
+
+    class See(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            seen["step"].add(model_attention(kwargs["model"]))
+
+    validation = scripted(0.1, 0.9, 0.3, 0.4)
+    score = validation.score
+    monkeypatch.setattr(validation, "score", lambda model: seen["evaluation"].add(model_attention(model)) or score(model))
+    model, _ = run(validation=validation, callbacks=[See()], flash_attention=True)
+    assert seen == {"step": {"eager"}, "evaluation": {"sdpa"}}
+    assert model_attention(model) == "sdpa"

@@ -12,7 +12,7 @@ from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from stages.config.schema import Training
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from stages.runtime.errors import UserError
 from stages.train.data import TrainingRows
@@ -26,7 +26,7 @@ short = partial(training_section, logging_steps=5)
 
 
 def run(base: Path, rows: TrainingRows, training: Training, folder: Path, **options: float) -> tuple[SparseEncoder, list, torch.nn.Module]:
-    encoder = get_encoder("splade")
+    encoder = ENCODERS["splade"]
     torch.manual_seed(1)
     model = encoder.build(base, model_section(), [])
     make_fast(model)
@@ -113,7 +113,7 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(draw_base: D
     options = {"regularizer": "df_flops", "target_active_dims": 30}
     base = draw_base(bias=2.0)
     whole, log, loss = run(base, rows, training, tmp_path, **options)
-    encoder = get_encoder("splade")
+    encoder = ENCODERS["splade"]
     model = encoder.build(base, model_section(), [])
     make_fast(model)
     fresh = encoder.make_loss(model, loss_section(**options))
@@ -127,7 +127,7 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(draw_base: D
 def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
     draw_base: Draw, rows: TrainingRows, tmp_path: Path
 ) -> None:
-    encoder = get_encoder("splade")
+    encoder = ENCODERS["splade"]
     model = encoder.build(draw_base(), model_section(), [])
     logged = {"loss": 1.0}
     control, state = TrainerControl(), TrainerState(max_steps=100, log_history=[logged])

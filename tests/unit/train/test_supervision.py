@@ -10,9 +10,9 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
-from stages.mix import Source, mix
+from stages.mix.assembly import Source, mix
 from stages.runtime.errors import UserError
 from stages.train.data import TrainingRows, open_rows
 from stages.train.trainer import train
@@ -53,7 +53,7 @@ def run(
     **knobs: Any,
 ) -> tuple[Any, Any]:
     torch.manual_seed(1)
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     model = encoder.build(base, model_section(), SENTENCES)
     model.prompts.update(prompts or {})
     for module in model.modules():
@@ -131,7 +131,7 @@ def test_gradient_checkpointing_trains_the_same_model(base: Path, rows: Training
     weights = []
     for name, checkpointing in (("kept", False), ("twice", True)):
         torch.manual_seed(1)
-        encoder = get_encoder("splade")
+        encoder = ENCODERS["splade"]
         model = encoder.build(base, model_section(), [])
         make_fast(model)
         loss = encoder.make_loss(model, loss_section(query_regularizer_weight=0.0, distillation="kl"))

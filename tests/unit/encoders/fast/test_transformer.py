@@ -10,7 +10,7 @@ from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router, Transformer
 from torch import nn
 
-from stages.encoders import get_encoder
+from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
 from tests.sections import loss_section, model_section
@@ -30,7 +30,7 @@ def architecture(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def model(architecture: str, base: Path) -> SparseEncoder:
     torch.manual_seed(1)
-    made = get_encoder(architecture).build(base, MODEL, SENTENCES).to("cpu", torch.float64)
+    made = ENCODERS[architecture].build(base, MODEL, SENTENCES).to("cpu", torch.float64)
     for module in made.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -39,7 +39,7 @@ def model(architecture: str, base: Path) -> SparseEncoder:
 
 def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, torch.Tensor]:
     """The terms of the loss, and all gradients."""
-    loss = get_encoder(architecture).make_loss(model, LOSS, **options)
+    loss = ENCODERS[architecture].make_loss(model, LOSS, **options)
     tasks = ["query", "document", "document"]
     routed = isinstance(model[0], Router)
     features = [
@@ -75,7 +75,7 @@ def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncod
 def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, model: SparseEncoder) -> None:
     words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
     make_fast(model, split_padding=8)
-    loss = get_encoder(architecture).make_loss(model, LOSS)
+    loss = ENCODERS[architecture].make_loss(model, LOSS)
     nodes = [loss([model.preprocess(texts) for texts in COLUMNS], None)["base_loss"].grad_fn]
     for node in nodes:
         nodes += [each for each, _ in node.next_functions if each and each not in nodes]

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from sentence_transformers import SparseEncoder
 
-from stages.encoders import triton_maxima as module
+from stages.encoders.fast import triton_maxima as module
 from stages.encoders.fast.max_pooled_linear import in_blocks, max_pooled_linear
 from stages.encoders.fast.model import make_fast
 from stages.encoders.fast.triton_maxima import obstacle, triton_maxima

@@ -1,0 +1,66 @@
+"""The model before its first step: train starts from it, and evaluate scores it beside the trained one."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sentence_transformers import SparseEncoder
+from transformers import set_seed
+
+from stages.config.settings import TrainSettings
+from stages.encoders import csr, inference_free, splade
+from stages.encoders.attention import FLASH, attention_in_one_line, attention_of
+from stages.encoders.encoder import Encoder
+from stages.encoders.fast.max_pooled_linear import Maxima
+from stages.encoders.fast.model import make_fast
+from stages.pretrained.base_check import require_sound
+from stages.pretrained.check import require_weights
+from stages.pretrained.files import Use, require_positions, task_of
+from stages.pretrained.own_code import require_allowed_code
+
+ENCODERS: dict[str, Encoder] = {"splade": splade.ENCODER, "inference-free-splade": inference_free.ENCODER, "csr": csr.ENCODER}
+"""By architecture."""
+
+
+def build(
+    settings: TrainSettings,
+    base: Path,
+    texts: Callable[[list[str]], Iterable[str]],
+    device: str,
+    *,
+    triton: bool = False,
+    split_padding: int = 0,
+) -> SparseEncoder:
+    """The model that ``settings`` describe, on ``device`` and with our fast modules; what it has to do without is printed.
+
+    Args:
+        base: folder of the base model.
+        texts: columns of the training rows (anchor, positive) → their texts.
+        triton, split_padding: see `make_fast`.
+
+    Raises:
+        UserError: the base cannot be used so.
+    """
+    model_settings = settings.model
+    task = task_of(base, "base", settings.architecture)
+    use = Use("model.base_model", model_settings.base_model, task, model_settings.trust_remote_code, model_settings.max_seq_length)
+    require_allowed_code(base, use)
+    require_positions(base, use)
+    if settings.architecture != "csr":
+        require_weights(base, use)
+    set_seed(settings.seed)
+    with attention_in_one_line(model_settings.attn_implementation):
+        model = ENCODERS[settings.architecture].build(base, model_settings, texts(["positive"]), texts(["anchor"]), device)
+        with attention_of(model, FLASH if model_settings.attn_implementation == FLASH else None):
+            pass  # can it?
+    model.prompts.update(model_settings.prompts.given())
+    require_sound(model, base)
+    model.to(device)
+    for note in make_fast(model, _kernel() if triton else None, split_padding):
+        print(note, flush=True)
+    return model
+
+
+def _kernel() -> Maxima:
+    from stages.encoders.fast.triton_maxima import triton_maxima  # only Linux has Triton
+
+    return triton_maxima
