@@ -8,11 +8,15 @@ import pytest
 from stages.runtime.errors import UserError
 
 
+def names(message: str, *pins: str) -> bool:
+    """Whether the message holds each of the pins; "a … b" is two of them."""
+    return all(pin in message for pin in " … ".join(pins).split(" … "))
+
+
 @contextmanager
-def refused(*parts: str) -> Iterator[pytest.ExceptionInfo[UserError]]:
-    """The block ends with a `UserError` of one line that holds each of ``parts``."""
+def refused(*pins: str) -> Iterator[pytest.ExceptionInfo[UserError]]:
+    """The block ends with a `UserError` of one line that holds each of the pins."""
     with pytest.raises(UserError) as caught:
         yield caught
     message = str(caught.value)
-    assert "\n" not in message
-    assert [part for part in parts if part not in message] == [], message
+    assert "\n" not in message and names(message, *pins), message

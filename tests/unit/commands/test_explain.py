@@ -9,9 +9,9 @@ from stages.config.settings import EvaluateSettings
 from stages.encoders.building import ENCODERS
 from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
-from stages.runtime.errors import UserError
 from tests import tiny_models
 from tests.fakes.lookalikes.folders import write_folder
+from tests.refused import refused
 from tests.sections import model_section
 
 QUERY, DOCUMENT, TRUST = "hva er øl?", "øl er en drikk", "--trust-remote-code"
@@ -60,19 +60,18 @@ def test_latents_are_said_to_have_no_words(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "there is no text; give a query"),
-        ((" ",), "the query is empty; give a text"),
-        (("hva", "--document", ""), "the document is empty; give a text"),
-        (("hva", "--top", "0"), "--top is 0; give"),
-        (("hva",), "models/final: no model is there; run `dvc repro`"),
-        (("hva", "--model", "models/nowhere"), "models/nowhere: no model is there; name a folder"),
+        ((), "no text … query"),
+        ((" ",), "query is empty"),
+        (("hva", "--document", ""), "document is empty"),
+        (("hva", "--top", "0"), "--top … 0"),
+        (("hva",), "models/final … no model … `dvc repro`"),
+        (("hva", "--model", "models/nowhere"), "models/nowhere … no model … folder"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError) as raised:
+    with refused(message):
         main(arguments)
-    assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.mark.usefixtures("modules_cache")
@@ -86,11 +85,10 @@ def test_a_model_with_code_of_its_own_is_one_line_without_permission(
         model = ENCODERS[architecture].build(prepare_base(tmp_path / "base", tmp_path / "work"), section, [DOCUMENT])
         model.save_pretrained(str(tmp_path / architecture), create_model_card=False)
         lift_code(tmp_path / architecture)
-        with pytest.raises(UserError, match=r"^--model: \S+ needs Python code of its own.*add --trust-remote-code$") as raised:
+        with refused("--model", "Python code", "--trust-remote-code"):
             main([QUERY, "--model", str(tmp_path / architecture)])
-        assert "\n" not in str(raised.value)
         assert any("dimensions are active" in line for line in printed(capsys, QUERY, "--model", str(tmp_path / architecture), TRUST))
     monkeypatch.setattr("stages.evaluate.__main__.FINAL", tmp_path / "splade")
     settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
-    with pytest.raises(UserError, match=r"needs Python code of its own.*set trust_remote_code to true in its entry of `models`"):
+    with refused("Python code", "trust_remote_code", "`models`"):
         evaluate(settings)

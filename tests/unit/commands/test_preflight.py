@@ -13,6 +13,7 @@ from stages.config.params import read_resolved
 from stages.resolve import __main__ as resolve
 from stages.runtime.errors import UserError
 from tests import ROOT
+from tests.refused import names, refused
 
 
 @pytest.fixture
@@ -37,26 +38,25 @@ def test_files_as_shipped_and_a_missing_lock_pass(checkout: Path) -> None:
 @pytest.mark.parametrize("content", ["", "null\n", "[]\n", "x: [1", "# nothing\n", "a: 1\n"])
 def test_a_file_of_dvcs_that_is_empty_or_broken_is_named_with_what_it_holds(checkout: Path, name: str, content: str) -> None:
     (checkout / name).write_text(content)
-    with pytest.raises(UserError, match=rf"^{name}: (is empty|cannot be read|has no mapping).*; .*git checkout {name}") as error:
+    with refused(name, f"git checkout {name}"):
         preflight.main()
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["datasets", "evaluation.sets"])
 def test_a_table_that_was_commented_out_whole_is_named(checkout: Path, key: str) -> None:
     (checkout / "params.yaml").write_text(f"{'datasets: {}' if key == 'datasets' else 'datasets: {a: 1}'}\nevaluation:\n  sets:\n")
-    with pytest.raises(UserError, match=rf"params\.yaml: has no mapping {key}"):
+    with refused("params.yaml", f"mapping {key}"):
         preflight.main()
 
 
 @pytest.mark.parametrize("content", ["", "null\n", "[1]\n", "x: [1"])
 def test_an_empty_resolved_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "train.yaml").write_text(content)
-    with pytest.raises(UserError, match=r"train\.yaml: .*; `python -m stages\.resolve` writes it again"):
+    with refused("train.yaml", "`python -m stages.resolve`"):
         read_resolved("train", tmp_path)
 
 
-def refused(checkout: Path, *changes: tuple[str, str]) -> list[str]:
+def mistakes(checkout: Path, *changes: tuple[str, str]) -> list[str]:
     text = (checkout / "params.yaml").read_text(encoding="utf-8")
     for old, new in changes:
         assert old in text
@@ -72,9 +72,9 @@ WRONG = ("  learning_rate:", "  learning_rate: -1")
 
 
 def test_a_refused_value_says_what_was_there_and_how_to_undo_it(checkout: Path) -> None:
-    mistake, undo = refused(checkout, WRONG)
-    assert mistake.startswith("params.yaml: training.learning_rate: is -1; ")
-    assert "training.learning_rate is -1 and was null in the last commit" in undo and "`git checkout params.yaml`" in undo
+    mistake, undo = mistakes(checkout, WRONG)
+    assert names(mistake, "params.yaml … training.learning_rate … -1")
+    assert names(undo, "training.learning_rate is -1 … null … last commit … `git checkout params.yaml`")
 
 
 def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its_index(checkout: Path) -> None:
@@ -85,7 +85,7 @@ def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its
     before = path.read_text(encoding="utf-8")
     path.write_text(before.replace("profile: sample ", "profile: nordic "), encoding="utf-8")
     os.utime(path, (then, then))  # as dvc leaves it
-    with pytest.raises(UserError, match=r"`git checkout params\.yaml` undoes it"):
+    with refused("`git checkout params.yaml`"):
         resolve.main()
     subprocess.run(["git", "checkout", "params.yaml"], check=True)
     assert path.read_text(encoding="utf-8") == before
@@ -93,27 +93,26 @@ def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its
 
 @pytest.mark.parametrize("mine", [("seed: 42", "seed: 43"), ("# of weights", "# my remark"), ("# Every knob", "# mine\n# Every knob")])
 def test_the_advice_is_safe_where_other_edits_stand(checkout: Path, mine: tuple[str, str]) -> None:
-    _, undo = refused(checkout, WRONG, mine)
+    _, undo = mistakes(checkout, WRONG, mine)
     assert "git checkout" not in undo and "`-S training.learning_rate=null`" in undo and "seed" not in undo
 
 
 def test_a_mistake_that_names_another_key_than_the_changed_one_tells_the_changed_one(checkout: Path) -> None:
-    *_, undo = refused(checkout, ("profile: sample", "profile: nordic"))
-    assert "profile is nordic and was sample in the last commit" in undo
+    *_, undo = mistakes(checkout, ("profile: sample", "profile: nordic"))
+    assert names(undo, "profile is nordic … sample … last commit")
 
 
 @pytest.mark.parametrize("change", [("presets:", "presets: [1]\nx:"), ("hub:", "hub: 5\nx:")])
 def test_no_value_is_advised_where_a_mapping_stood(checkout: Path, change: tuple[str, str]) -> None:
-    *_, undo = refused(checkout, change)
+    *_, undo = mistakes(checkout, change)
     assert "-S" not in undo.partition("; `git diff")[2] and "null" not in undo and "`git checkout params.yaml`" in undo
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "text"])
 def test_a_file_that_holds_no_mapping_is_restored_whole(checkout: Path, content: str) -> None:
     (checkout / "params.yaml").write_text(content)
-    with pytest.raises(UserError) as error:
+    with refused("params.yaml"):
         resolve.main()
-    assert len(str(error.value).splitlines()) == 1
 
 
 def test_no_advice_without_a_commit_or_in_dvcs_temporary_copy(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +120,7 @@ def test_no_advice_without_a_commit_or_in_dvcs_temporary_copy(checkout: Path, mo
     shutil.copytree(checkout / ".git", copy / ".git")
     shutil.copy(checkout / "params.yaml", copy)
     monkeypatch.chdir(copy)
-    assert len(refused(copy, WRONG)) == 1
+    assert len(mistakes(copy, WRONG)) == 1
     monkeypatch.chdir(checkout)
     shutil.rmtree(checkout / ".git")
-    assert len(refused(checkout, WRONG)) == 1
+    assert len(mistakes(checkout, WRONG)) == 1

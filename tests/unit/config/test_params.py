@@ -20,6 +20,7 @@ from stages.resolve.checks import check
 from stages.runtime.errors import UserError
 from stages.train.__main__ import decisive
 from tests import ROOT
+from tests.refused import names, refused
 
 PROFILES = ("sample", "own", "nordic", "ecommerce")
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
@@ -59,7 +60,7 @@ def read_text(tmp_path: Path, pattern: str, replacement: str) -> Params:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_profile_and_architecture_resolves_or_is_refused_by_name(read, profile, architecture):
     if (profile, architecture) == ("ecommerce", "csr"):
-        with pytest.raises(UserError, match=r"model\.base_model: has no value"):
+        with refused("model.base_model", "no value"):
             read(profile=profile, architecture=architecture)
         return
     params = read(profile=profile, architecture=architecture)
@@ -90,45 +91,41 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"training__learning_rat": 1e-3}, r"training\.learning_rat: .*did you mean training\.learning_rate\?"),
-        ({"profil": "sample"}, r"profil: .*did you mean profile\?"),
+        ({"training__learning_rat": 1e-3}, "training.learning_rat … training.learning_rate?"),
+        ({"profil": "sample"}, "profil … profile?"),
         (
             {"datasets__ddsc": {"kind": "ddsc", "repo": "a/b", "langauges": ["da"]}},
-            r"datasets\.ddsc\.langauges: .*languages",
+            "datasets.ddsc.langauges … languages",
         ),
-        ({"profile": "nordisk"}, r"profile: is 'nordisk'; use one of sample, own, nordic or ecommerce"),
-        ({"architecture": "colbert"}, r"architecture: is 'colbert'; use one of splade"),
-        ({"training__learning_rate": "fast"}, r"training\.learning_rate: is 'fast', a str; give a number"),
-        ({"training__learning_rate": -1.0}, r"training\.learning_rate: is -1\.0; give .*greater than 0"),
-        ({"training__learning_rate": float("nan")}, r"training\.learning_rate: is nan; .*"),
+        ({"profile": "nordisk"}, "profile … 'nordisk' … sample, own, nordic or ecommerce"),
+        ({"architecture": "colbert"}, "architecture … 'colbert' … splade"),
+        ({"training__learning_rate": "fast"}, "training.learning_rate … 'fast' … number"),
+        ({"training__learning_rate": -1.0}, "training.learning_rate … -1.0 … greater than 0"),
+        ({"training__learning_rate": float("nan")}, "training.learning_rate … nan"),
         (
             {"training__per_device_train_batch_size": True},
-            r"per_device_train_batch_size: is True, a bool; give .*integer",
+            "training.per_device_train_batch_size … True … integer",
         ),
         (
             {"training__per_device_train_batch_size": 0},
-            r"per_device_train_batch_size: is 0; .*greater than or equal to 2",
+            "training.per_device_train_batch_size … 0 … equal to 2",
         ),
-        ({"datasets__ddsc__revision": "main"}, r"datasets\.ddsc\.revision: 'main' is not a revision; .*40 hexadecimal"),
-        ({"mix__stopping": None}, r"mix\.stopping: has no value"),
-        ({"hub__model_id": "nameonly"}, r"hub\.model_id: is 'nameonly'; .*"),
-        ({"training": [1]}, r"training: is \[1\], a list; .*"),
-        ({"model__revision": None}, r"model\.revision: is not a key any more; .*`models`.* in model\.base_model"),
-        ({"model__trust_remote_code": ["a/b"]}, r"model\.trust_remote_code: is not a key any more; .*`models`"),
-        ({"mining__revision": "0" * 40}, r"mining\.revision: is not a key any more; .* in mining\.model"),
-        ({"mining__cross_encoder_revision": None}, r"mining\.cross_encoder_revision: is not a key any more"),
-        ({"training__push_to_hub": True}, r"training\.push_to_hub: is not a key any more; write it as hub\.push"),
-        ({"presets__nordic__all__model__revision": None}, r"presets\.nordic\.all\.model\.revision: is not a key any more; .*`models`"),
-        ({"models__b": {"repo": "a/b", "revisoin": None}}, r"models\.b\.revisoin: .*did you mean models\.b\.revision\?"),
+        ({"datasets__ddsc__revision": "main"}, "datasets.ddsc.revision … 'main' … 40 hexadecimal"),
+        ({"mix__stopping": None}, "mix.stopping … no value"),
+        ({"hub__model_id": "nameonly"}, "hub.model_id … 'nameonly'"),
+        ({"training": [1]}, "training … [1]"),
+        ({"model__revision": None}, "model.revision … not a key any more … `models` … model.base_model"),
+        ({"model__trust_remote_code": ["a/b"]}, "model.trust_remote_code … not a key any more … `models`"),
+        ({"mining__revision": "0" * 40}, "mining.revision … not a key any more … mining.model"),
+        ({"mining__cross_encoder_revision": None}, "mining.cross_encoder_revision … not a key any more"),
+        ({"training__push_to_hub": True}, "training.push_to_hub … not a key any more … hub.push"),
+        ({"presets__nordic__all__model__revision": None}, "presets.nordic.all.model.revision … not a key any more … `models`"),
+        ({"models__b": {"repo": "a/b", "revisoin": None}}, "models.b.revisoin … models.b.revision"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_problem_and_remedy(read, changes, line):
-    with pytest.raises(UserError) as error:
+    with refused("params.yaml", line):
         read(**changes)
-    assert re.search(rf"params\.yaml: {line}", str(error.value)) or re.search(rf"params\.yaml: .*{line}", str(error.value)), str(
-        error.value
-    )
-    assert "\n" not in str(error.value)
 
 
 def test_two_mistakes_are_two_lines(read):
@@ -140,58 +137,58 @@ def test_two_mistakes_are_two_lines(read):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"profile": "nordic"}, r"models\.norbert3-base\.revision, datasets\.nli\.revision.*: no revision is set.*make pin"),
-        ({"datasets__sample-nli__path": "somewhere"}, r"datasets\.sample-nli: has path and sample; give one of"),
+        ({"profile": "nordic"}, "models.norbert3-base.revision, datasets.nli.revision … no revision … make pin"),
+        ({"datasets__sample-nli__path": "somewhere"}, "datasets.sample-nli … path and sample"),
         (
             {"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
-            r"datasets\.mine\.path: /nowhere/at/all does not exist; ",
+            "datasets.mine.path … /nowhere/at/all … not exist",
         ),
         (
             {"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
-            r"evaluation\.sets\.mine\.path: .*does not exist",
+            "evaluation.sets.mine.path … not exist",
         ),
         (
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual"}},
-            r"evaluation\.sets\.mine: a benchmark of MTEB is of kind nanobeir and needs the subset",
+            "evaluation.sets.mine … nanobeir … subset",
         ),
         (
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
-            r"evaluation\.sets\.mine: has path and benchmark; give one of",
+            "evaluation.sets.mine … path and benchmark",
         ),
         (
             {"model__base_model": "./nowhere"},
-            r"model\.base_model: \./nowhere is neither an entry of models nor a folder; use one of norbert3",
+            "model.base_model … ./nowhere … neither an entry of models nor a folder",
         ),
-        ({"model__base_model": "ltg/norbert3-base"}, r"model\.base_model: .*; write norbert3-base, its name there"),
-        ({"model__base_model": "norbert-base"}, r"model\.base_model: .*; did you mean norbert3-base\?"),
-        ({"model__base_model": "a/b"}, r"model\.base_model: .*; give it an entry, b: \{repo: a/b\}, run `make pin`"),
-        ({"models__b": {"repo": "a/b", "path": "."}}, r"models\.b: must have either repo"),
-        ({"models__b": {"trust_remote_code": True}}, r"models\.b: must have either repo"),
-        ({"models__made": {"repo": "a/b"}}, r"models\.made: this name stands for"),
-        ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, r"models\.b\.path: /nowhere/at/all is not a folder"),
-        ({"models__b": {"path": "/"}, "model__base_model": "b"}, r"models\.b\.path: / holds no model"),
-        ({"training__save_steps": 15}, r"training\.save_steps: is 15, no multiple"),
-        ({"architecture": "csr", "model__k": 512}, r"model\.k: is 512, more than a quarter of model\.hidden_dim"),
+        ({"model__base_model": "ltg/norbert3-base"}, "model.base_model … norbert3-base, its name"),
+        ({"model__base_model": "norbert-base"}, "model.base_model … norbert3-base?"),
+        ({"model__base_model": "a/b"}, "model.base_model … b: {repo: a/b} … `make pin`"),
+        ({"models__b": {"repo": "a/b", "path": "."}}, "models.b … either repo"),
+        ({"models__b": {"trust_remote_code": True}}, "models.b … either repo"),
+        ({"models__made": {"repo": "a/b"}}, "models.made … name"),
+        ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, "models.b.path … /nowhere/at/all … folder"),
+        ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
+        ({"training__save_steps": 15}, "training.save_steps … 15 … multiple"),
+        ({"architecture": "csr", "model__k": 512}, "model.k … 512 … quarter of model.hidden_dim"),
         (
             {"loss__target_active_dims": 200, "loss__document_regularizer_weight": 0.0},
-            r"loss\.target_active_dims: is 200, which steers loss\.document_regularizer_weight, and that is 0",
+            "loss.target_active_dims … 200 … loss.document_regularizer_weight",
         ),
         (
             {"loss__query_target_active_dims": 20, "loss__query_regularizer_weight": 0.0},
-            r"loss\.query_target_active_dims: is 20, which steers loss\.query_regularizer_weight",
+            "loss.query_target_active_dims … 20 … loss.query_regularizer_weight",
         ),
-        ({"model__attn_implementation": "flash_attention_2"}, r"model\.attn_implementation: is flash_attention_2, which takes no float32"),
-        ({"training__bf16": True, "training__fp16": True}, r"training\.fp16: is true while training\.bf16"),
-        ({"hub__push": True}, r"hub\.model_id: has no value while hub\.push is true"),
+        ({"model__attn_implementation": "flash_attention_2"}, "model.attn_implementation … flash_attention_2 … float32"),
+        ({"training__bf16": True, "training__fp16": True}, "training.fp16 … training.bf16"),
+        ({"hub__push": True}, "hub.model_id … no value … hub.push"),
         (
             {"architecture": "csr", "model__base_model": "norbert3-base"},
-            r"model\.base_model: csr cannot build on norbert3-base",
+            "model.base_model … csr … norbert3-base",
         ),
-        ({"evaluation__mteb_path": "/nowhere/at/all"}, r"evaluation\.mteb_path: /nowhere/at/all is no folder"),
+        ({"evaluation__mteb_path": "/nowhere/at/all"}, "evaluation.mteb_path … /nowhere/at/all … folder"),
     ],
 )
 def test_what_single_values_cannot_show_is_checked_across_them(read, changes, line):
-    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+    assert any(names(mistake, line) for mistake in check(read(**changes), {}))
 
 
 def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_lm_head(read, tmp_path):
@@ -201,9 +198,9 @@ def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_l
         (folder / "config.json").write_text(f'{{"architectures": ["{architectures[0]}"]}}')
     (sparse / "modules.json").write_text('[{"type": "sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling"}]')
     [mistake] = check(read(architecture="csr", model__base_model=str(sparse)), {})
-    assert "csr cannot build on" in mistake
+    assert names(mistake, "model.base_model … csr")
     [mistake] = check(read(architecture="splade", model__base_model=str(headless)), {})
-    assert "needs a masked-LM head" in mistake
+    assert names(mistake, "model.base_model … masked-LM head")
 
 
 CODE = '{"architectures": ["XForMaskedLM"], "auto_map": {"AutoConfig": "configuration_x.XConfig"}}'
@@ -222,13 +219,13 @@ def local_model(folder: Path, positions: int = 512) -> Path:
     [
         (
             lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
-            "Git LFS pointer in place",
+            "Git LFS pointer",
         ),
-        (lambda folder: (folder / "model.safetensors").unlink(), r"has no model\.safetensors"),
-        (lambda folder: (folder / "config.json").write_text("{"), r"config\.json that is not valid JSON"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json … valid JSON"),
         (
             lambda folder: (folder / "config.json").write_text(CODE),
-            "needs Python code of its own, .*set trust_remote_code to true in its entry",
+            "Python code … trust_remote_code",
         ),
     ],
 )
@@ -244,7 +241,7 @@ def test_a_local_model_is_looked_at_before_anything_runs(read, change, line, tmp
         "mining.cross_encoder": {"mining__cross_encoder": str(folder)},
     }.items():
         [mistake] = check(read(**asked), {})
-        assert re.search(rf"^{key}: {folder} .*{line}", mistake) and "\n" not in mistake
+        assert names(mistake, key, str(folder), line) and "\n" not in mistake
 
 
 def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture(read, tmp_path, monkeypatch):
@@ -255,11 +252,11 @@ def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture
     (folder / "manifest.json").write_text(json.dumps({"repo": "a/b", "revision": "0" * 40}))
     assert not [*check(read(**entry, model__max_seq_length=64), {})]
     [mistake] = check(read(**entry, model__max_seq_length=65), {})
-    assert re.search(r"^model\.max_seq_length must be at most 64, .* a/b \(models\.b\), got 65; make it smaller", mistake)
+    assert names(mistake, "model.max_seq_length … at most 64 … a/b … models.b … 65")
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
     assert not [*check(read(**entry, architecture="csr", model__max_seq_length=64), {})]
     [mistake] = check(read(**entry, model__max_seq_length=64), {})
-    assert "model.base_model: splade needs a masked-LM head, and b is BertModel" in mistake
+    assert names(mistake, "model.base_model … masked-LM head … BertModel")
     other = entry | {"models__b": {"repo": "a/b", "revision": "1" * 40}}
     assert not [*check(read(**other, model__max_seq_length=65), {})]
 
@@ -267,25 +264,25 @@ def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"mining__method": "model"}, r"mining\.model: has no value while mining\.method is model; "),
-        ({"mining__method": "model", "mining__model": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
+        ({"mining__method": "model"}, "mining.model … no value … mining.method"),
+        ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … no revision"),
         (
             {"mining__method": "model", "mining__model": "./nowhere"},
-            r"mining\.model: \./nowhere is neither an entry of models nor a folder",
+            "mining.model … ./nowhere … neither an entry of models nor a folder",
         ),
-        ({"mining__cross_encoder": "distilbert-base"}, r"models\.distilbert-base\.revision: no revision is set"),
-        ({"mining__datasets": ["sample-nlj"]}, r"mining\.datasets: sample-nlj is no data set; "),
-        ({"mining__negatives": 5, "mining__range_min": 97}, r"mining\.range_max: leaves no room for 5 negatives"),
+        ({"mining__cross_encoder": "distilbert-base"}, "models.distilbert-base.revision … no revision"),
+        ({"mining__datasets": ["sample-nlj"]}, "mining.datasets … sample-nlj"),
+        ({"mining__negatives": 5, "mining__range_min": 97}, "mining.range_max … 5 negatives"),
         (
             {"training__mini_batch_size": 4, "training__gradient_checkpointing": True},
-            r"training\.mini_batch_size: .*gradient_checkpointing",
+            "training.mini_batch_size … gradient_checkpointing",
         ),
-        ({"training__mini_batch_size": 4, "architecture": "csr"}, r"training\.mini_batch_size: is set, and csr has no cached loss; "),
+        ({"training__mini_batch_size": 4, "architecture": "csr"}, "training.mini_batch_size … csr"),
     ],
 )
 def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, line):
     [mistake] = check(read(**changes), {})
-    assert re.search(line, mistake) and "\n" not in mistake
+    assert names(mistake, line) and "\n" not in mistake
 
 
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
@@ -330,7 +327,7 @@ def test_a_push_is_refused_inside_dvc_exp_run(read):
     params = read(hub__push=True, hub__model_id="me/model")
     assert list(check(params, {})) == []
     [mistake] = check(params, {"DVC_EXP_NAME": "odd-name"})
-    assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+    assert names(mistake, "hub.push … `dvc exp run`")
 
 
 def test_a_value_of_another_architecture_changes_no_stage(read):
@@ -414,15 +411,15 @@ def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, r"datasets: nli and NLI differ in upper and lower case only"),
-        ({"datasets__mine": {"kind": "beir", "path": "."}}, r"datasets\.mine\.path: \. contains the checkout"),
-        ({"datasets__mine": {"kind": "beir", "path": "/"}}, r"datasets\.mine\.path: / contains the checkout"),
-        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, r"datasets\.mine\.path: data/formatted is replaced by later"),
+        ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, "datasets … nli and NLI … case"),
+        ({"datasets__mine": {"kind": "beir", "path": "."}}, "datasets.mine.path … . contains the checkout"),
+        ({"datasets__mine": {"kind": "beir", "path": "/"}}, "datasets.mine.path … / contains the checkout"),
+        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, "datasets.mine.path … data/formatted … replaced"),
     ],
 )
 def test_names_that_differ_in_case_and_paths_that_change_with_every_run_are_refused(read, monkeypatch, changes, line):
     monkeypatch.chdir(ROOT)
-    assert any(re.match(line, mistake) for mistake in check(read(**changes), {}))
+    assert any(names(mistake, line) for mistake in check(read(**changes), {}))
 
 
 def test_stages_and_reserved_words_of_yaml_are_names_like_others(read, monkeypatch):
@@ -436,7 +433,7 @@ def test_stages_and_reserved_words_of_yaml_are_names_like_others(read, monkeypat
 
 @pytest.mark.parametrize("name", ["null", "true", "2024"])
 def test_a_name_that_yaml_reads_as_something_else_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match=r"datasets\.\w+: cannot be a name, .*; put it in quotes"):
+    with refused("datasets.", "name", "quotes"):
         read_text(tmp_path, r"^  sample-nli:", f"  {name}:")
 
 
@@ -459,9 +456,8 @@ def test_every_relative_path_starts_at_the_checkout_that_dvc_was_started_in(read
 
 def test_broken_yaml_is_one_line(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [1\nmodel: }")
-    with pytest.raises(UserError, match="is not YAML") as error:
+    with refused("params.yaml", "YAML"):
         read_params(tmp_path / "params.yaml")
-    assert "\n" not in str(error.value)
 
 
 def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_on(read) -> None:
@@ -530,13 +526,13 @@ def test_how_a_training_runs_makes_dvc_train_no_model_anew(read) -> None:
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_deleted(read, monkeypatch) -> None:
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    assert "training.device: is mps, which this machine does not have; use auto or cpu" in list(check(read(training__device="mps"), {}))
+    assert any(names(mistake, "training.device … mps … auto or cpu") for mistake in check(read(training__device="mps"), {}))
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     assert not [mistake for mistake in check(read(training__device="mps"), {}) if "device" in mistake]
 
 
 def test_resume_is_true_false_or_a_path(read) -> None:
-    with pytest.raises(UserError, match=r"training\.resume: is 3; use true, false or the path of a checkpoint-N"):
+    with refused("training.resume", " 3", "checkpoint-N"):
         read(training__resume=3)
 
 
@@ -548,7 +544,7 @@ def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> N
     tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
     assert "upload" not in tracked and "validation" in tracked
     [mistake] = check(wanted, {"DVC_EXP_NAME": "x"})
-    assert mistake.startswith("hub.push: is true inside `dvc exp run`")
+    assert names(mistake, "hub.push … `dvc exp run`")
 
 
 @pytest.mark.parametrize("base", ["made", "norbert4-embedding", "a/folder"])
@@ -571,26 +567,26 @@ def test_a_batch_grows_with_the_processes_only_where_they_gather(read) -> None:
 
 def test_several_processes_need_a_launcher(read) -> None:
     params = read(training__num_processes=2)
-    assert any(line.startswith("training.launcher: is none") for line in check(params, {}))
+    assert any(names(line, "training.launcher … none") for line in check(params, {}))
     assert not any("launcher" in line for line in check(read(training__num_processes=2, training__launcher="torchrun"), {}))
 
 
 def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None:
     processes = {"training__launcher": "torchrun", "training__num_processes": 2, "training__mini_batch_size": 8}
     [mistake] = check(read(**processes), {})
-    assert mistake.startswith("training.mini_batch_size: is set while each process has batches of its own")
+    assert names(mistake, "training.mini_batch_size … process")
     assert not [*check(read(**processes, training__gather_negatives=True), {})]
 
 
 @pytest.mark.parametrize("name", ["mean", "dev", "NanoBEIR_mean_dot"])
 def test_an_evaluation_set_cannot_have_a_name_that_stands_for_something_else(read, name):
-    with pytest.raises(UserError, match=rf"evaluation\.sets\.{name}: '{name}' cannot be the name of an evaluation set.*; rename the set"):
+    with refused(f"evaluation.sets.{name}", "name of an evaluation set"):
         read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere", "enabled": False}})
 
 
 def test_a_task_of_mteb_is_named_once(read):
     params = read(profile="nordic", evaluation__mteb=["SNLRetrieval", "SweFaqRetrieval", "SNLRetrieval"])
-    assert any(line.startswith("evaluation.mteb: names SNLRetrieval more than once") for line in check(params, {}))
+    assert any(names(line, "evaluation.mteb … SNLRetrieval … once") for line in check(params, {}))
 
 
 def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_given(read):
@@ -602,5 +598,5 @@ def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_giv
         assert resolved[stage][key]["a"]["unknown_ids"] == 0.5
         assert "unknown_ids" not in resolved[stage][key]["b"]
     assert resolved["format"]["c"]["unknown_ids"] == 0.5
-    with pytest.raises(UserError, match=r"evaluation\.sets\.a\.unknown_ids: is 1\.5"):
+    with refused("evaluation.sets.a.unknown_ids", "1.5"):
         read(evaluation__sets__a=entry | {"unknown_ids": 1.5})

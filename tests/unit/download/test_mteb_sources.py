@@ -15,8 +15,8 @@ from stages.download.mteb_sources import fetch_mteb
 from stages.hub.snapshot import snapshot
 from stages.retrieval.mteb import evaluate_mteb, required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, read_texts
-from stages.runtime.errors import UserError
 from tests.fakes.hub_server import LoopbackHub
+from tests.refused import refused
 from tests.unit.conftest import bert, splade  # noqa: F401 fixtures
 
 Files = dict[str, bytes]
@@ -152,7 +152,7 @@ def test_tasks_may_share_a_data_set_and_each_reads_its_own_split(hub: LoopbackHu
 
 
 BAD: dict[str, tuple[str, Any, str]] = {
-    "too few rows": ("TV2Nordretrieval", {"test.parquet": parquet({"summary": ["a"], "text": ["b"]})}, "Index 2047 out of range"),
+    "too few rows": ("TV2Nordretrieval", {"test.parquet": parquet({"summary": ["a"], "text": ["b"]})}, "2047"),
     "another column": ("SNLRetrieval", {"data/test-00000-of-00001.parquet": parquet({"title": ["a"], "article": ["b"]})}, "headline"),
     "no split of its own": (
         "SNLRetrieval",
@@ -164,33 +164,33 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "TwitterHjerneRetrieval",
         search_set(["train"])
         | {"corpus/train-00000-of-00001.parquet": parquet({"_id": ["d1"], "title": pa.nulls(1, pa.string()), "text": ["a"]})},
-        "1 of 1 values in the column title of corpus are not strings",
+        "1 of 1 values … title … corpus … strings",
     ),
     "no text": (
         "TwitterHjerneRetrieval",
         search_set(["train"]) | {"queries/train-00000-of-00001.parquet": parquet({"_id": ["q1"], "body": ["a"]})},
-        "queries of train have no column text",
+        "queries … train … no column text",
     ),
     "nothing relevant": (
         "TwitterHjerneRetrieval",
         search_set(["train"]) | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d1"], "score": [0]})},
-        "no query has a relevant document",
+        "no query … relevant",
     ),
     "a score without a value": (
         "TwitterHjerneRetrieval",
         search_set(["train"])
         | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d1"], "score": pa.nulls(1, pa.int64())})},
-        "1 of 1 scores of train are not numbers",
+        "1 of 1 scores … train … numbers",
     ),
     "another corpus": (
         "TwitterHjerneRetrieval",
         search_set(["train"]) | {"default/train-00000-of-00001.parquet": parquet({"query-id": ["q1"], "corpus-id": ["d2"], "score": [1]})},
-        "1 of 1 relevant documents of train are not in the corpus",
+        "1 of 1 relevant documents … train … corpus",
     ),
     "ids that are numbers": (
         "TwitterHjerneRetrieval",
         search_set(["train"]) | {"queries/train-00000-of-00001.parquet": parquet({"id": [1], "text": ["a"]})},
-        "no query|not strings|does not load",
+        "",
     ),
 }
 
@@ -202,9 +202,8 @@ def test_what_mteb_cannot_score_is_one_line_and_the_rest_is_not_downloaded_again
     tasks = serve(hub, {other: search_set(["test"]), task: files})
     before: list[str] = []
     for _ in range(2):
-        with pytest.raises(UserError, match=reason) as raised:
+        with refused("evaluation.mteb", task, reason):
             fetch_mteb(tasks, None, tmp_path / "mteb")
-        assert task in str(raised.value) and "\n" not in str(raised.value)
         assert not (tmp_path / "mteb").exists()
         before = before or asked(hub)
         assert asked(hub) == before
@@ -216,20 +215,19 @@ def test_what_mteb_cannot_score_is_one_line_and_the_rest_is_not_downloaded_again
 @pytest.mark.parametrize(
     ("task", "files", "reason"),
     [
-        ("SwednRetrieval", search_set(["train", "dev"]), r"SwednRetrieval: mteb/SwednRetrieval, config \w+, has no split test.*train, dev"),
-        ("SwednRetrieval", {"data/test.parquet": b"PAR1"}, "has no config corpus, which mteb reads"),
+        ("SwednRetrieval", search_set(["train", "dev"]), "mteb/SwednRetrieval … no split test … train, dev"),
+        ("SwednRetrieval", {"data/test.parquet": b"PAR1"}, "no config corpus"),
         (
             "SwednRetrieval",
             {"README.md": search_set(["test"])["README.md"], "corpus/test-0.parquet": b""},
-            "lacks the files of its config queries|config default",
+            "files of its config",
         ),
-        ("SNLRetrieval", {"README.md": b"# SNL", "snl.pkl": b""}, "holds no data that mteb can read"),
+        ("SNLRetrieval", {"README.md": b"# SNL", "snl.pkl": b""}, "no data that mteb can read"),
     ],
 )
 def test_what_a_listing_shows_is_refused_before_anything_comes_down(
     hub: LoopbackHub, tmp_path: Path, task: str, files: Files, reason: str
 ) -> None:
-    with pytest.raises(UserError, match=reason) as raised:
+    with refused("evaluation.mteb", task, reason):
         fetch_mteb(serve(hub, {task: files}), None, tmp_path / "mteb")
-    assert str(raised.value).startswith("evaluation.mteb: ") and "\n" not in str(raised.value)
     assert set(asked(hub)) <= {"README.md"}

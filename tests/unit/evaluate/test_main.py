@@ -12,8 +12,8 @@ from sentence_transformers import SparseEncoder
 
 from stages.config.settings import EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
-from stages.runtime.errors import UserError
 from tests import tiny_models
+from tests.refused import refused
 
 
 @pytest.fixture
@@ -63,20 +63,17 @@ def test_a_set_is_scored_without_a_request_and_what_is_ignored_of_it_is_printed_
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        (
-            "sentence_transformers.SparseEncoder.encode_query",
-            r"while scoring mine; halve evaluation\.per_device_eval_batch_size, then model",
-        ),
-        ("sentence_transformers.SparseEncoder.__init__", r"while loading the model; use a smaller model, or set training\.device to cpu"),
-        ("stages.retrieval.bm25.retrieve", "while scoring mine; "),
-        ("stages.evaluate.terms.explain", "while explaining queries; "),
+        ("sentence_transformers.SparseEncoder.encode_query", "scoring mine … halve evaluation.per_device_eval_batch_size"),
+        ("sentence_transformers.SparseEncoder.__init__", "loading the model … training.device"),
+        ("stages.retrieval.bm25.retrieve", "scoring mine"),
+        ("stages.evaluate.terms.explain", "explaining queries"),
     ],
 )
 def test_out_of_memory_names_the_set_and_what_to_turn(
     settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, place: str, line: str
 ) -> None:
     monkeypatch.setattr(place, run_out)
-    with pytest.raises(UserError, match=f"^evaluation: out of memory {line}"):
+    with refused("evaluation", "out of memory", line):
         evaluate.evaluate(settings)
 
 
@@ -86,7 +83,7 @@ def test_no_memory_for_an_array_is_told_alike(settings: EvaluateSettings, monkey
         raise error
 
     monkeypatch.setattr("stages.retrieval.bm25.retrieve", fail)
-    with pytest.raises(UserError, match=r"^evaluation: out of memory while scoring mine"):
+    with refused("evaluation", "out of memory", "mine"):
         evaluate.evaluate(settings)
 
 

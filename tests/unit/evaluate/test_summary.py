@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stages.evaluate.summary import SetResult, summary, table
-from stages.runtime.errors import UserError
+from tests.refused import refused
 
 
 def result(name: str, ndcg: float, nano: bool = False, **more: float) -> SetResult:
@@ -36,12 +36,12 @@ def test_mean_holds_only_what_every_set_has() -> None:
 
 @pytest.mark.parametrize("names", [("same", "same"), ("mean", "other")])
 def test_names_that_would_overwrite_each_other_are_refused(names: tuple[str, str]) -> None:
-    with pytest.raises(UserError, match="taken; rename"):
+    with refused("taken"):
         summary([sparse(name, 0.5) for name in names])
 
 
 def test_no_set_at_all_is_one_line() -> None:
-    with pytest.raises(UserError, match="no evaluation set"):
+    with refused("no evaluation set"):
         summary([])
 
 

@@ -7,7 +7,7 @@ import pytest
 from stages.config.settings import Provenance
 from stages.hub.manifest import citation, forbids_commercial_use, licence, manifest, read_licence, write_manifest
 from stages.push.__main__ import licence_of, refuse_non_commercial
-from stages.runtime.errors import UserError
+from tests.refused import refused
 from tests.unit.format.sources.conftest import read_all
 
 
@@ -80,10 +80,10 @@ def test_a_push_names_what_is_not_for_commercial_use(tmp_path: Path, monkeypatch
         (tmp_path / folder / "README.md").write_text(f"---\nlicense: {name}\n---\n")
         write_manifest(tmp_path / folder, manifest(tmp_path / folder, kind=None))
     refuse_non_commercial(trained("qa", "sample"))
-    with pytest.raises(UserError, match=r"^hub\.allow_non_commercial: is false.*: datasets\.nli \(cc-by-nc-4\.0\); set it to true"):
+    with refused("hub.allow_non_commercial", "datasets.nli (cc-by-nc-4.0)"):
         refuse_non_commercial(trained("nli", "qa", "sample"))
     refuse_non_commercial(trained("nli", "qa", license="mit"))
-    with pytest.raises(UserError, match=r": datasets\.sample \(cc-by-nc-sa-4\.0\); set it to true"):
+    with refused("hub.allow_non_commercial", "datasets.sample (cc-by-nc-sa-4.0)"):
         refuse_non_commercial(trained("sample", license="CC-BY-NC-SA-4.0"))
 
 

@@ -18,6 +18,7 @@ from stages.hub.snapshot import snapshot
 from stages.runtime.errors import UserError
 from tests.fakes.hub_api import Answer
 from tests.fakes.hub_server import LoopbackHub, Request
+from tests.refused import refused
 
 REPO = "ltg/norquad"
 ROWS = bytes(range(256)) * 1024  # 256 KiB
@@ -92,7 +93,7 @@ def test_the_weights_come_last_and_only_if_what_came_before_is_accepted(bring: B
         assert {path.name for path in folder.iterdir()} == {"config.json"}
         raise UserError("no permission")
 
-    with pytest.raises(UserError, match="no permission"):
+    with refused("no permission"):
         bring(revision, "a/model", select=lambda paths: {"a.safetensors", "config.json"}, inspect=refuse)
     assert store.exists() and not asked_for(hub, "a.safetensors")
     assert bring(revision, "a/model", inspect=lambda folder: None) == files
@@ -129,7 +130,7 @@ def test_a_checksum_that_is_wrong_once_is_tried_again_and_twice_is_one_line(brin
         hub.corrupt(name)
         assert bring() == FILES
         hub.corrupt(name, times=math.inf)
-        with pytest.raises(UserError, match=rf"datasets\.norquad: \S*{name} of {REPO} came 2 times with a checksum"):
+        with refused("datasets.norquad", name, REPO, "2 times", "checksum"):
             bring()
         hub.heal()
     assert bring() == FILES
@@ -141,22 +142,21 @@ def test_a_hub_that_never_recovers_is_one_line_in_bounded_time(
     bring: Bring, hub: LoopbackHub, pauses: list[float], status: int, name: str
 ) -> None:
     hub.fail(name, status=status, times=math.inf)
-    with pytest.raises(UserError, match=rf"^datasets\.norquad: .*{status}.*dvc repro") as caught:
+    with refused("datasets.norquad", str(status), "dvc repro"):
         bring(patience=60.0)
     assert pauses == [1, 2, 4, 8, 16]
-    assert "\n" not in str(caught.value)
 
 
 def test_a_pause_that_is_too_long_is_not_waited_for(bring: Bring, hub: LoopbackHub, pauses: list[float]) -> None:
     hub.fail("train.parquet", status=429, headers={"Retry-After": "3600"}, times=math.inf)
-    with pytest.raises(UserError, match=r"429\) and asks for 3600 s"):
+    with refused("429", "3600 s"):
         bring()
     assert pauses == []
 
 
 def test_pauses_that_are_asked_for_again_and_again_come_to_an_end(bring: Bring, hub: LoopbackHub, pauses: list[float]) -> None:
     hub.fail("train.parquet", status=429, headers={"Retry-After": "100"}, times=math.inf)
-    with pytest.raises(UserError, match="429"):
+    with refused("429"):
         bring(patience=60.0)
     assert pauses == [100.0] * 3
 
@@ -173,7 +173,7 @@ def test_a_server_that_ignores_ranges_starts_over_and_cannot_do_so_for_ever(
     hub.truncate("train.parquet")
     assert bring() == FILES
     hub.truncate("train.parquet", times=math.inf)
-    with pytest.raises(UserError, match="RemoteProtocolError"):
+    with refused("RemoteProtocolError"):
         bring(patience=0.3)
 
 
@@ -190,7 +190,7 @@ def test_a_body_that_a_proxy_cuts_cleanly_is_noticed(bring: Bring, hub: Loopback
 
 def test_a_body_that_stays_empty_is_one_line(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     tampered(hub, monkeypatch, lambda request, answer: dataclasses.replace(answer, body=b"") if "/resolve/" in request.path else answer)
-    with pytest.raises(UserError, match=r"broke off at 0 of"):
+    with refused(" 0 of "):
         bring(patience=0.2)
     assert len(hub.log) < 20
 
@@ -200,7 +200,7 @@ def test_a_body_that_is_too_long_is_refused(bring: Bring, hub: LoopbackHub, monk
         return dataclasses.replace(answer, body=answer.body + b"more") if "train.parquet" in request.path else answer
 
     tampered(hub, monkeypatch, longer)
-    with pytest.raises(UserError, match="checksum"):
+    with refused("checksum"):
         bring()
 
 
@@ -220,14 +220,14 @@ def test_a_listing_that_is_something_else_is_one_line(bring: Bring, hub: Loopbac
     for page in (b"<html>log in</html>", b'{"hello": "hotel"}'):
         with monkeypatch.context() as context:
             tampered(hub, context, lambda request, answer, page=page: dataclasses.replace(answer, body=page))  # type: ignore[misc]
-            with pytest.raises(UserError, match=r"datasets\.norquad: .* could not be downloaded"):
+            with refused("datasets.norquad", "could not be downloaded"):
                 bring(patience=0.2)
 
 
 @pytest.mark.parametrize("path", ["../escaped.json", "/tmp/escaped.json", "a/../../escaped.json"])
 def test_a_repository_cannot_write_outside_its_folder(bring: Bring, hub: LoopbackHub, tmp_path: Path, path: str) -> None:
     revision = hub.add_repo("dataset", "a/bad-one", {path: b"[]", "train.json": b"[]"})
-    with pytest.raises(UserError, match="a/bad-one lists a file outside its folder"):
+    with refused("a/bad-one", "outside its folder"):
         bring(revision, "a/bad-one")
     assert not [request for request in hub.log if "/resolve/" in request.path]
 
@@ -235,7 +235,7 @@ def test_a_repository_cannot_write_outside_its_folder(bring: Bring, hub: Loopbac
 def test_what_is_there_already_is_proved_and_not_fetched_again(bring: Bring, hub: LoopbackHub, store: Path) -> None:
     revision = hub.add_repo("dataset", REPO, FILES)
     hub.fail("dev.parquet", status=404)
-    with pytest.raises(UserError, match="404"):
+    with refused("404"):
         bring(revision, select=lambda paths: {"data/dev.parquet", "README.md"})
     [place] = store.iterdir()
     for name, content in {"data/train.parquet": ROWS, "data/dev.parquet": b"x" * 1000, "data/old.parquet": b"unwanted"}.items():
@@ -253,7 +253,7 @@ def test_a_download_that_another_process_is_at_is_left_to_it(bring: Bring, hub: 
     handle = os.open(place, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=r"datasets\.norquad: another process is downloading ltg/norquad"):
+        with refused("datasets.norquad", "another process", "ltg/norquad"):
             bring(revision)
     finally:
         os.close(handle)
@@ -265,7 +265,7 @@ def test_a_disk_that_is_full_is_one_line(bring: Bring, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_space)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+    with refused("cannot be written", "No space left on device"):
         bring()
 
 
@@ -274,23 +274,23 @@ def test_a_token_that_is_refused_is_not_told(
     bring: Bring, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, token: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
-    with caplog.at_level(logging.DEBUG), pytest.raises(UserError, match=r"hf auth login") as caught:
+    with caplog.at_level(logging.DEBUG), refused("hf auth login") as caught:
         bring()
     assert token not in str(caught.value) + caplog.text
 
 
 def test_gated_and_private_sets_come_to_those_who_may(bring: Bring, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     gated = hub.add_repo("dataset", "a/gated", FILES, gated=True)
-    with pytest.raises(UserError, match=r"a/gated is gated \(403\); accept its terms at \S+/datasets/a/gated"):
+    with refused("a/gated is gated", "403", "/datasets/a/gated"):
         bring(gated, "a/gated")
     hub.grant("dataset", "a/gated")
     assert bring(gated, "a/gated") == FILES
     assert bring(hub.add_repo("dataset", "me/mine", FILES, private=True), "me/mine") == FILES
     monkeypatch.setenv("HF_TOKEN", "")
-    with pytest.raises(UserError, match=r"a/gated is gated \(401\)"):
+    with refused("a/gated is gated", "401"):
         bring(gated, "a/gated")
 
 
 def test_a_name_that_no_repository_can_have_is_one_line(bring: Bring) -> None:
-    with pytest.raises(UserError, match="'a/b/c' is no Hub repository"):
+    with refused("'a/b/c'", "Hub repository"):
         bring("0" * 40, "a/b/c")

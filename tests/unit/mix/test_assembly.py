@@ -9,7 +9,7 @@ import pytest
 from stages.mix import selection, shuffle
 from stages.mix.assembly import Source, mix
 from stages.mix.selection import EvaluationTexts
-from stages.runtime.errors import UserError
+from tests.refused import refused
 
 COLUMNS = ("anchor", "positive", "negative")
 
@@ -235,12 +235,12 @@ def test_row_groups_hold_whole_batches(tmp_path, source, monkeypatch):
 
 
 def test_no_source_stops_with_one_line(tmp_path):
-    with pytest.raises(UserError, match="none is chosen"):
+    with refused("none is chosen"):
         run(tmp_path, [])
 
 
 def test_no_full_batch_stops_with_one_line_and_leaves_nothing(tmp_path, source):
     small = source("x", pairs("x", 3))
-    with pytest.raises(UserError, match="no set fills a batch of 4"):
+    with refused("batch of 4"):
         run(tmp_path, [small])
     assert not (tmp_path / "mixed").exists()

@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from stages.pretrained.check import check_model, check_small_files
 from stages.pretrained.files import Use
-from stages.runtime.errors import UserError
 from tests.parity.test_families import PIECES, write_base
+from tests.refused import refused
 from tests.unit.pretrained.test_files import sentence_transformer
 
 USE = Use("models.x", "some/model", "fill-mask")
@@ -59,13 +59,13 @@ def no_padding(folder: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "none": (remove_tokenizer, "a tokenizer "),
+    "none": (remove_tokenizer, "tokenizer"),
     "settings only": (only_the_settings_of_a_tokenizer, "tokenizer"),
-    "another alphabet": (tokenizer_of_another_alphabet, r"tokenizer of \d+ tokens that knows \d+% of five short texts"),
-    "broken": (broken_tokenizer, "a tokenizer that cannot be loaded"),
-    "larger": (larger_tokenizer, rf"{len(PIECES)} embeddings and a tokenizer of {len(PIECES) + 3} tokens"),
-    "another's marks": (marks_of_another_model, rf"{len(PIECES)} embeddings and a tokenizer of 50,002 tokens"),
-    "no padding": (no_padding, "a tokenizer without a padding token"),
+    "another alphabet": (tokenizer_of_another_alphabet, "tokenizer … knows … %"),
+    "broken": (broken_tokenizer, "tokenizer … loaded"),
+    "larger": (larger_tokenizer, f"{len(PIECES)} embeddings … tokenizer … {len(PIECES) + 3} tokens"),
+    "another's marks": (marks_of_another_model, f"{len(PIECES)} embeddings … tokenizer … 50,002 tokens"),
+    "no padding": (no_padding, "tokenizer … padding token"),
 }
 
 
@@ -75,16 +75,15 @@ def test_a_tokenizer_that_is_missing_or_wrong_is_refused(family: str, fault: str
     damage, message = FAULTS[fault]
     damage(write_base(tmp_path, family))
     for task in ("fill-mask", "feature-extraction"):
-        with pytest.raises(UserError, match=rf"^models\.x: some/model has .*{message}") as caught:
+        with refused("models.x", "some/model", message):
             check_model(tmp_path, replace(USE, task=task))
-        assert "\n" not in str(caught.value)
 
 
 def test_a_tokenizer_is_looked_at_before_the_weights_are_there(tmp_path: Path) -> None:
     (write_base(tmp_path, "bert") / "model.safetensors").unlink()
     check_small_files(tmp_path, USE)
     remove_tokenizer(tmp_path)
-    with pytest.raises(UserError, match="tokenizer"):
+    with refused("tokenizer"):
         check_small_files(tmp_path, USE)
 
 
@@ -92,24 +91,24 @@ def test_a_tokenizer_is_looked_at_before_the_weights_are_there(tmp_path: Path) -
 def test_the_tokenizer_of_a_dense_model_is_checked_where_it_lies(place: str, tmp_path: Path) -> None:
     folder = sentence_transformer(tmp_path / "dense", place)
     check_model(folder, replace(USE, task="feature-extraction"))
-    with pytest.raises(UserError, match="has no complete masked-LM head"):
+    with refused("masked-LM head"):
         check_model(folder, USE) if place else check_model(write_base(tmp_path / "encoder", "bert", AutoModel), USE)
     remove_tokenizer(folder / place)
-    with pytest.raises(UserError, match="tokenizer"):
+    with refused("tokenizer"):
         check_model(folder, replace(USE, task="feature-extraction"))
 
 
 def test_a_module_that_does_not_load_is_refused(tmp_path: Path) -> None:
     folder = sentence_transformer(tmp_path / "dense", "")
     (folder / "1_Pooling" / "config.json").unlink()
-    with pytest.raises(UserError, match=r"^models\.x: some/model has a module 1_Pooling that cannot be loaded"):
+    with refused("models.x", "some/model", "1_Pooling"):
         check_model(folder, replace(USE, task="feature-extraction"))
 
 
 def test_a_cross_encoder_needs_a_trained_head_with_one_score(tmp_path: Path) -> None:
     use = replace(USE, task="sequence-classification")
     check_model(write_base(tmp_path / "one", "bert", AutoModelForSequenceClassification, num_labels=1), use)
-    with pytest.raises(UserError, match="gives 3 scores for a pair of texts, and a teacher gives one"):
+    with refused("models.x", "3 scores"):
         check_model(write_base(tmp_path / "three", "bert", AutoModelForSequenceClassification, num_labels=3), use)
-    with pytest.raises(UserError, match="has no complete classification head: "):
+    with refused("models.x", "classification head"):
         check_model(write_base(tmp_path / "none", "bert"), use)

@@ -1,9 +1,7 @@
 from pathlib import Path
 
-import pytest
-
 from stages.retrieval.texts import read_texts, write_texts
-from stages.runtime.errors import UserError
+from tests.refused import refused
 
 
 def test_texts_of_the_named_tasks_come_back_by_role(tmp_path: Path) -> None:
@@ -16,10 +14,10 @@ def test_texts_of_the_named_tasks_come_back_by_role(tmp_path: Path) -> None:
 
 def test_a_task_without_texts_is_named_with_the_command_that_brings_them(tmp_path: Path) -> None:
     path = tmp_path / "texts.parquet"
-    with pytest.raises(UserError, match=r"texts\.parquet: has no texts of One; run `dvc repro -f download-mteb`"):
+    with refused("texts.parquet", "One", "`dvc repro -f download-mteb`"):
         read_texts(path, ["One"])
     write_texts(path, {"One": [("queries", "hva?")]})
-    with pytest.raises(UserError, match="has no texts of Two;"):
+    with refused("texts.parquet", "Two"):
         read_texts(path, ["Two", "One"])
 
 

@@ -41,6 +41,7 @@ def run(base: Path, tmp_path: Path) -> Run:
         validation: Validation | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         key: str = "key",
+        flash_attention: bool = False,
         **changes: object,
     ) -> tuple[SparseEncoder, Trained]:
         folder = tmp_path / "checkpoints"
@@ -54,7 +55,7 @@ def run(base: Path, tmp_path: Path) -> Run:
         training = training_section(**{"max_steps": 12, "learning_rate": 5e-3, "save_steps": 3} | changes)
         loss = encoder.make_loss(model, loss_section())
         return model, train(
-            model, loss, encoder, rows, training, seed=1,
+            model, loss, encoder, rows, training, seed=1, flash_attention=flash_attention,
             checkpoints=folder, resume_from=resume_from, key=key, validation=validation, callbacks=callbacks,
         )  # fmt: skip
 

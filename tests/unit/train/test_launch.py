@@ -14,6 +14,7 @@ import pytest
 from stages.runtime.errors import UserError
 from stages.train.launch import launch
 from tests import ROOT
+from tests.refused import refused
 
 
 @pytest.fixture
@@ -86,16 +87,16 @@ def wait_for(look: Callable[[], list[Path]], count: int) -> list[Path]:
 @pytest.mark.parametrize(
     ("processes", "gpus", "machines", "message"),
     [
-        (8, 4, "1", "means 8 processes here, which has 4 GPUs"),
-        (8, 8, "3", r"3 machines \(NNODES\) cannot share evenly"),
-        (1000, 0, "1", "num_processes: means 1000 processes here, on 2 cores"),
-        (8, 8, "two", "NNODES: is 'two'; "),
-        (8, 8, "0", "NNODES: is '0'; "),
+        (8, 4, "1", "num_processes … 8 processes … 4 GPUs"),
+        (8, 8, "3", "3 machines … NNODES"),
+        (1000, 0, "1", "num_processes … 1000 processes … 2 cores"),
+        (8, 8, "two", "NNODES … 'two'"),
+        (8, 8, "0", "NNODES … '0'"),
     ],
 )
 def test_processes_that_do_not_fit_are_refused(
     launched: Path, monkeypatch: pytest.MonkeyPatch, processes: int, gpus: int, machines: str, message: str
 ) -> None:
     monkeypatch.setenv("NNODES", machines)
-    with pytest.raises(UserError, match=message):
+    with refused(message):
         launch("tests.unit.train.launched", processes, gpus, cores=2)

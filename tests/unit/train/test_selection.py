@@ -14,11 +14,11 @@ from transformers import TrainerCallback
 from stages.encoders.attention import model_attention
 from stages.pretrained.norbert import prepare_base
 from stages.retrieval.sets import RetrievalSet
-from stages.runtime.errors import UserError
 from stages.train import trainer
 from stages.train.selection import Validation
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
+from tests.refused import refused
 from tests.sections import model_section
 from tests.unit.train.conftest import Run
 
@@ -161,7 +161,7 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         run(validation=scripted(0.9, 0.1), callbacks=[Dies(7)])
     (tmp_path / "checkpoints" / "checkpoint-3" / "trainer_state.json").unlink()
-    with pytest.raises(UserError, match="checkpoint-3, the best one so far, is gone"):
+    with refused("checkpoint-3", "best"):
         run(validation=scripted(calls=2), resume_from=tmp_path / "checkpoints" / "checkpoint-6")
 
 
@@ -183,7 +183,7 @@ def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> No
 def test_the_metric_must_be_one_that_the_sets_give() -> None:
     assert Validation([SET], eval_steps=1, batch_size=8).decisive == METRIC
     assert Validation([SET], eval_steps=1, batch_size=8, metric="eval_NanoSmall_ndcg@10").decisive == "eval_NanoSmall_ndcg@10"
-    with pytest.raises(UserError, match=r"training\.metric_for_best_model: is accuracy, .*; use one of eval_NanoBEIR_mean_dot_ndcg@10, "):
+    with refused("training.metric_for_best_model", "accuracy", "eval_NanoBEIR_mean_dot_ndcg@10"):
         Validation([SET], eval_steps=1, batch_size=8, metric="accuracy")
 
 

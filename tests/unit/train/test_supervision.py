@@ -1,6 +1,5 @@
 """The trainer with what a step can learn from beyond pairs: scores reach the loss, prompts stand before the texts, GradCache trains."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from sentence_transformers import SparseEncoder
 from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from stages.mix.assembly import Source, mix
-from stages.runtime.errors import UserError
 from stages.train.data import TrainingRows, open_rows
 from stages.train.trainer import train
 from tests.conftest import SENTENCES
+from tests.refused import refused
 from tests.sections import loss_section, model_section, training_section
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
@@ -123,7 +122,7 @@ def test_without_prompts_nothing_stands_before_a_text(base: Path, rows: Training
 def test_rows_without_scores_are_one_line_where_the_loss_needs_them(rows: TrainingRows, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed" / "train.parquet"
     pq.write_table(pq.read_table(mixed).drop_columns("scores"), mixed)
-    with pytest.raises(UserError, match=re.escape(f"{mixed}: has rows without scores, which loss.distillation needs; ")):
+    with refused(str(mixed), "scores", "loss.distillation"):
         open_rows(mixed, tmp_path / "again.arrow", scored=True)
 
 

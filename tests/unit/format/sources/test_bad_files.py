@@ -1,35 +1,33 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from stages.runtime.errors import UserError
+from tests.refused import refused
 from tests.unit.format.sources.conftest import read_all
 
 
-def fails(raw, match):
-    with pytest.raises(UserError, match=match) as caught:
+def fails(raw, *pins):
+    with refused(*pins):
         read_all("triplets", raw)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_training_files(tmp_path):
-    fails(tmp_path, "holds no training file")
+    fails(tmp_path, "no training file")
 
 
 def test_an_empty_file(tmp_path):
     (tmp_path / "train.parquet").touch()
-    fails(tmp_path, r"train\.parquet: is empty")
+    fails(tmp_path, "train.parquet … empty")
 
 
 def test_an_empty_json_file(tmp_path):
     (tmp_path / "train.jsonl").write_text("\n\n")
-    fails(tmp_path, r"train\.jsonl: is empty")
+    fails(tmp_path, "train.jsonl … empty")
 
 
 def test_a_truncated_parquet(tmp_path, write):
     path = write("train.parquet", [{"anchor": "a" * 100, "positive": "p"}] * 1000)
     path.write_bytes(path.read_bytes()[:-100])
-    fails(tmp_path, r"train\.parquet: is no complete parquet file")
+    fails(tmp_path, "train.parquet … complete parquet")
 
 
 def test_a_parquet_with_a_broken_page(tmp_path, write):
@@ -37,55 +35,55 @@ def test_a_parquet_with_a_broken_page(tmp_path, write):
     data = bytearray(path.read_bytes())
     data[20:2000] = b"\xff" * 1980
     path.write_bytes(bytes(data))
-    fails(tmp_path, r"train\.parquet: is no complete parquet file")
+    fails(tmp_path, "train.parquet … complete parquet")
 
 
 def test_a_missing_column_is_named_with_those_there_are(tmp_path, write):
     write("train.parquet", [{"anchor": "a", "context": "p"}])
-    fails(tmp_path, r'train\.parquet: has no column "positive" \(it has anchor, context\)')
+    fails(tmp_path, 'train.parquet … no column "positive" … anchor, context')
 
 
 def test_a_column_of_lists_where_texts_belong(tmp_path, write):
     write("train.parquet", [{"anchor": "a", "positive": ["p", "q"]}])
-    fails(tmp_path, r'train\.parquet: its column "positive" holds list<.*, not texts')
+    fails(tmp_path, 'train.parquet … "positive" … list< … texts')
 
 
 def test_a_json_field_of_lists_where_texts_belong(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": ["p", "q"]}\n')
-    fails(tmp_path, r'train\.jsonl: its column "positive" holds list<.*, not texts')
+    fails(tmp_path, 'train.jsonl … "positive" … list< … texts')
 
 
 def test_a_missing_json_field_is_named(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a"}\n')
-    fails(tmp_path, 'has no column "positive"')
+    fails(tmp_path, 'no column "positive"')
 
 
 def test_a_broken_json_line_is_named_by_its_number(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": "p"}\n\n{"anchor": "a", "posi\n')
-    fails(tmp_path, r"train\.jsonl: line 3 is not valid JSON")
+    fails(tmp_path, "train.jsonl … line 3 … valid JSON")
 
 
 def test_a_json_line_that_is_no_object(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": "p"}\n7\n')
-    fails(tmp_path, r"line 2 is not a JSON object")
+    fails(tmp_path, "line 2 … JSON object")
 
 
 def test_a_json_field_that_is_no_text(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": "p"}\n{"anchor": {"x": 1}, "positive": "p"}\n')
-    fails(tmp_path, r'line 2 has a field "anchor" that is no valid text')
+    fails(tmp_path, 'line 2 … "anchor" … valid text')
 
 
 def test_half_a_surrogate_pair_in_json(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "\\ud800", "positive": "p"}\n')
-    fails(tmp_path, r'line 1 has a field "anchor" that is no valid text')
+    fails(tmp_path, 'line 1 … "anchor" … valid text')
 
 
 def test_invalid_utf8_in_json_is_named_by_its_line(tmp_path):
     (tmp_path / "train.jsonl").write_bytes(b'{"anchor": "a", "positive": "p"}\n{"anchor": "\xe5", "positive": "p"}\n')
-    fails(tmp_path, r"line 2 is not valid UTF-8")
+    fails(tmp_path, "line 2 … UTF-8")
 
 
 def test_invalid_utf8_in_parquet(tmp_path):
     bad = pa.array([b"ok", b"bl\xe5b\xe6r"]).view(pa.string())
     pq.write_table(pa.table({"anchor": bad, "positive": ["p", "q"]}), tmp_path / "train.parquet")
-    fails(tmp_path, r"train\.parquet: holds invalid UTF-8")
+    fails(tmp_path, "train.parquet … UTF-8")

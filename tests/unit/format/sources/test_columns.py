@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.runtime.errors import UserError
+from tests.refused import refused
 from tests.unit.format.sources.conftest import read_all
 
 WORDS = ["a", None]
@@ -54,7 +54,7 @@ def test_shards_may_hold_a_column_as_a_dictionary_and_as_strings(tmp_path, kind)
 
 def test_bytes_that_are_no_text_are_named_by_their_column(tmp_path):
     pq.write_table(pa.table({"anchor": pa.array([b"bl\xe5"]), "positive": ["p"]}), tmp_path / "train.parquet")
-    with pytest.raises(UserError, match=r'train\.parquet: its column "anchor" holds binary'):
+    with refused("train.parquet", '"anchor"', "binary"):
         read_all("triplets", tmp_path)
 
 
@@ -63,7 +63,7 @@ def test_bytes_in_a_list_are_read_as_texts_or_named_by_their_column(tmp_path):
         pq.write_table(pa.table({"query": ["q"], "pos": [[value]]}), tmp_path / "train.parquet")
         if value == b"b\xc3\xa5l":
             assert read_all("pairs", tmp_path)[0][0]["positive"] == "bål"
-    with pytest.raises(UserError, match=r'train\.parquet: its column "pos" holds list<element: binary>'):
+    with refused("train.parquet", '"pos"', "list<element: binary>"):
         read_all("pairs", tmp_path)
 
 
@@ -76,13 +76,13 @@ def test_nan_is_no_text(tmp_path):
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):
     pq.write_table(pa.table([["a"], ["b"], ["c"]], names=["anchor", "positive", "positive"]), tmp_path / "train.parquet")
-    with pytest.raises(UserError, match=r'train\.parquet: has 2 columns "positive"'):
+    with refused("train.parquet", '2 columns "positive"'):
         read_all("triplets", tmp_path)
 
 
 def test_lists_within_lists_without_an_end_are_named_by_their_line(tmp_path):
     (tmp_path / "train.jsonl").write_text(f'{{"anchor": {"[" * 600}{"]" * 600}, "positive": "p"}}\n')
-    with pytest.raises(UserError, match=r'train\.jsonl: line 1 (has a field "anchor" that is no valid text|is not valid JSON)'):
+    with refused("train.jsonl", "line 1", "valid"):
         read_all("triplets", tmp_path)
 
 
@@ -96,17 +96,17 @@ def test_a_json_array_is_read_with_and_without_a_byte_order_mark(tmp_path, encod
 
 def test_a_null_among_json_lines_is_no_row(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"anchor": "a", "positive": "p"}\nnull\n')
-    with pytest.raises(UserError, match="line 2 is not a JSON object"):
+    with refused("line 2", "JSON object"):
         read_all("triplets", tmp_path)
 
 
 def test_one_object_over_several_lines_is_a_row(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps({"data": [{"paragraphs": []}]}, indent=1))
-    with pytest.raises(UserError, match=r'train\.json: has no column "anchor" \(it has data\)'):
+    with refused("train.json", '"anchor"', "data"):
         read_all("triplets", tmp_path)
 
 
 def test_invalid_utf8_in_a_json_array_is_named_by_its_line(tmp_path):
     (tmp_path / "train.json").write_bytes(b'[\n{"anchor": "a", "positive": "p"},\n{"anchor": "\xe5", "positive": "p"}\n]')
-    with pytest.raises(UserError, match="line 3 is not valid UTF-8"):
+    with refused("line 3", "UTF-8"):
         read_all("triplets", tmp_path)
