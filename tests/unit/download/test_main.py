@@ -346,7 +346,7 @@ def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: 
 def task_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The texts of a task are the number of its files; how mteb reads them is tested in unit/retrieval."""
     texts = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]  # noqa: E731
-    monkeypatch.setattr("stages.retrieval.mteb.task_texts", texts)
+    monkeypatch.setattr("stages.download.mteb_sources.task_texts", texts)
 
 
 @pytest.mark.usefixtures("task_texts")
@@ -364,7 +364,7 @@ def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(monkeypatch: pytest
     def broken(task: str, folder: Path) -> None:
         raise UserError(f"{folder}: does not load")
 
-    monkeypatch.setattr("stages.retrieval.mteb.task_texts", broken)
+    monkeypatch.setattr("stages.download.mteb_sources.task_texts", broken)
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     with refused("tasks/NorQuadRetrieval", "load"):
         fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")

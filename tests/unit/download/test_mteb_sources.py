@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.download.mteb_sources import fetch_mteb
+from stages.evaluate.mteb_tasks import evaluate_mteb
 from stages.hub.snapshot import snapshot
-from stages.retrieval.mteb import evaluate_mteb, required_datasets, task_texts
+from stages.retrieval.mteb import required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, read_texts
 from tests.fakes.hub_server import LoopbackHub
 from tests.refused import refused
