@@ -40,7 +40,7 @@ def own_paths(params: "Params") -> dict[str, Path]:
     """Where each path of data or models lies that this run reads, by the key of params.yaml that names it."""
     entries: dict[str, Location] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
     entries |= {f"evaluation.sets.{name}": entry for name, entry in params.evaluation.sets.items()}
-    paths = {f"{key}.path": entry.path for key, entry in entries.items() if entry.path and entry.chosen(params.profile)}
+    paths = {f"{key}.path": entry.path for key, entry in entries.items() if entry.path and entry.profile == params.profile}
     if folder := params.evaluation.mteb_path:
         paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in params.evaluation.mteb}
     paths |= {key: path for key, model in params.models_used().items() if (path := params.entry(model).path)}

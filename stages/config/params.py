@@ -62,6 +62,11 @@ def read_params(path: Path = PARAMS) -> Params:
     Raises:
         UserError: one line a mistake, each naming the key, what is wrong and what to do.
     """
+    return validated(read_yaml(path), path)
+
+
+def read_yaml(path: Path = PARAMS) -> dict[str, Any]:
+    """params.yaml as it stands. Errors as `read_params`."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -70,7 +75,7 @@ def read_params(path: Path = PARAMS) -> Params:
         raise UserError(f"{path}: is not YAML ({in_a_line(error)}); correct the line it names") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path}: is empty or holds no mapping; restore it with `git checkout {path}`")
-    return validated(raw, path)
+    return raw
 
 
 def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
@@ -161,8 +166,11 @@ def load_resolved(stage: str, kind: type[T], folder: Path = RESOLVED) -> T:
 
 
 def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
-    """resolved/<stage>.yaml as a plain mapping."""
-    path = folder / f"{stage}.yaml"
+    """resolved/<stage>.yaml as a plain mapping, with what resolved/running/<stage>.yaml adds."""
+    return _read(folder / f"{stage}.yaml") | (_read(running) if (running := folder / "running" / f"{stage}.yaml").exists() else {})
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{path}: is missing; run `dvc repro`, or `python -m stages.resolve` for this one step")
     try:

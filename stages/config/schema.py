@@ -12,6 +12,7 @@ from stages.config.plain import shorten
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
+UsedBy = Literal["sample", "own", "nordic", "ecommerce", "none"]
 DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "supervised_da", "paws_x", "ddsc", "eti", "esci", "beir"]
 EvaluationKind = Literal["beir", "nanobeir"]
 
@@ -84,10 +85,10 @@ class Section(BaseModel):
 class Made(Section):
     """The base model that is made from the training texts."""
 
-    vocab_size: Annotated[int, Field(ge=500, le=500_000)]
-    hidden_size: Annotated[int, Field(gt=0, le=4096)]
-    num_hidden_layers: Annotated[int, Field(gt=0, le=100)]
-    num_attention_heads: Annotated[int, Field(gt=0, le=4096)]
+    vocab_size: Annotated[int, Field(ge=500, le=500_000)] = 8000
+    hidden_size: Annotated[int, Field(gt=0, le=4096)] = 128
+    num_hidden_layers: Annotated[int, Field(gt=0, le=100)] = 2
+    num_attention_heads: Annotated[int, Field(gt=0, le=4096)] = 4
 
 
 class Prompts(Section):
@@ -108,7 +109,7 @@ class Model(Section):
     max_seq_length: Annotated[int, Field(ge=8, le=131_072)]
     prompts: Prompts = Prompts()
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
-    made: Made | None = None
+    made: Made = Made()
     hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = PRESET
     k: Count = PRESET
     k_aux: Count = PRESET
@@ -139,24 +140,24 @@ class Training(Section):
     max_steps: Count | None
     per_device_train_batch_size: Annotated[Batch, Field(ge=2)]
     mini_batch_size: Batch | None = None
-    gradient_accumulation_steps: Count
+    gradient_accumulation_steps: Count = 1
     learning_rate: Rate
     query_learning_rate: Rate = PRESET
-    warmup_ratio: Share
-    weight_decay: Annotated[float, Field(ge=0, le=1)]
-    max_grad_norm: Weight
+    warmup_ratio: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_grad_norm: Weight = 1.0
     bf16: bool
     fp16: bool
-    gradient_checkpointing: bool
+    gradient_checkpointing: bool = False
     logging_steps: Count
     save_steps: Count
-    save_total_limit: Count
+    save_total_limit: Count = 1
     eval_steps: Count | None = None
     eval_sets: Names = ["dev"]
     metric_for_best_model: Annotated[str, Field(pattern=r"^eval_\S+_ndcg@10$")] | None = None
     early_stopping_patience: Count | None = None
-    resume: Resume
-    device: Literal["auto", "cuda", "mps", "cpu"]
+    resume: Resume = True
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     tf32: bool | None = None
     optim: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] | None = None
     dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] | None = None
@@ -177,9 +178,9 @@ class Training(Section):
 class Mix(Section):
     """How the data sets become one training order."""
 
-    strategy: Literal["round_robin", "proportional", "temperature"]
-    temperature: Annotated[float, Field(ge=0, le=1)]
-    stopping: Literal["all_exhausted", "first_exhausted"]
+    strategy: Literal["round_robin", "proportional", "temperature"] = "round_robin"
+    temperature: Annotated[float, Field(ge=0, le=1)] = 0.5
+    stopping: Literal["all_exhausted", "first_exhausted"] = "all_exhausted"
     max_negatives: Number | None = None
 
 
@@ -212,23 +213,16 @@ class ModelEntry(Section):
 
 
 class Location(Section):
-    """Where a data set or evaluation set lies, and which profiles use it."""
+    """Where a data set or evaluation set lies, and which profile uses it."""
 
     repo: HubId | None = None
     revision: Revision | None = None
     branch: Branch | None = None
     path: LocalPath | None = None
     sample: Word | None = None
-    profiles: list[Profile] | None = None
-    enabled: bool | None = None
+    profile: UsedBy
     kind: str
     unknown_ids: Share | None = None
-
-    def chosen(self, profile: str) -> bool:
-        """Whether ``profile`` uses this set; ``enabled`` overrules the list of profiles."""
-        if self.enabled is not None:
-            return self.enabled
-        return self.profiles is None or profile in self.profiles
 
     def origin(self) -> dict[str, str | None]:
         """Where it lies, as the download stage sees it; of the sample also which version of its generator writes it."""
@@ -300,7 +294,7 @@ class EvaluationSet(Location):
 class Evaluation(Section):
     """What the model is scored on."""
 
-    per_device_eval_batch_size: Batch
+    per_device_eval_batch_size: Batch = 32
     mteb: list[str]
     mteb_path: LocalPath | None
     active_dims: Annotated[list[Count], AfterValidator(distinct)] = []
@@ -310,18 +304,18 @@ class Evaluation(Section):
 class Tracking(Section):
     """Who watches."""
 
-    mlflow: bool
-    experiment: Annotated[str, Field(pattern=r"\S", max_length=250)]
-    tensorboard: bool
+    mlflow: bool = True
+    experiment: Annotated[str, Field(pattern=r"\S", max_length=250)] = "nordic-sparse"
+    tensorboard: bool = False
 
 
 class Hub(Section):
     """Where the model goes."""
 
-    push: bool
+    push: bool = False
     model_id: Annotated[HubId, Field(pattern="/")] | None
-    private: bool
-    strategy: Literal["end", "checkpoint"]
+    private: bool = True
+    strategy: Literal["end", "checkpoint"] = "end"
     license: Annotated[str, Field(pattern=r"^\S+$")] | None
     allow_non_commercial: bool = False
 
@@ -331,7 +325,7 @@ class Params(Section):
 
     profile: Profile
     architecture: Architecture
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     model: Model
     loss: Loss
     training: Training

@@ -35,7 +35,7 @@ class Upload(Section):
 
 
 class TrainSettings(Section):
-    """resolved/train.yaml; its section ``running`` belongs to ``training`` and is separate so that dvc need not watch it."""
+    """resolved/train.yaml; with resolved/running/train.yaml, whose section ``running`` belongs to ``training``."""
 
     architecture: Architecture
     profile: Profile
@@ -70,6 +70,7 @@ class EvaluateSettings(Section):
     device: str
     mteb: list[str]
     active_dims: list[int]
+    profile: Profile
     sets: dict[str, ScoredSet]
 
 
@@ -87,4 +88,5 @@ class PushSettings(Hub):
 
     architecture: Architecture
     languages: list[str]
+    profile: Profile
     datasets: dict[str, Provenance]

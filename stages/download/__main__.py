@@ -1,8 +1,7 @@
 """Bring one data set, evaluation set, the MTEB data or the base model to where the later stages expect it.
 
-`python -m stages.download dataset|evaluation|model NAME` and `python -m stages.download mteb`. After this stage nothing
-needs the network. Beside the files lies manifest.json: where they come from, their licence, their checksums. A set that the profile does
-not use is only marked as unused: dvc.yaml lists every set.
+`python -m stages.download dataset|model NAME`, `evaluation PROFILE NAME` and `mteb`. After this stage nothing needs the network.
+Beside the files lies manifest.json: where they come from, their licence, their checksums.
 """
 
 import sys
@@ -26,9 +25,9 @@ MODELS = Path("models")
 def main(arguments: Sequence[str]) -> None:
     match arguments:
         case ["dataset", name]:
-            fetch(read_resolved("download")[name], RAW / name, f"datasets.{name}")
-        case ["evaluation", name]:
-            fetch(read_resolved("download_eval")[name], EVALUATION / name, f"evaluation.sets.{name}")
+            fetch(read_resolved(f"download/{name}"), RAW / name, f"datasets.{name}")
+        case ["evaluation", profile, name]:
+            fetch(read_resolved(f"download_eval/{name}"), EVALUATION / profile / name, f"evaluation.sets.{name}")
         case ["mteb"]:
             settings = read_resolved("download_mteb")
             if not settings["tasks"]:
@@ -38,25 +37,25 @@ def main(arguments: Sequence[str]) -> None:
 
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
         case ["model", name]:
-            settings = read_resolved("download_models")
-            fetch_model(settings[name], MODELS / name, settings["architecture"], settings["max_seq_length"])
+            settings = read_resolved(f"download_models/{name}")
+            fetch_model(settings, MODELS / name, settings.get("architecture", ""), settings.get("max_seq_length"))
         case _:
-            raise UserError("usage: python -m stages.download dataset NAME | evaluation NAME | mteb | model base|miner|cross-encoder")
+            raise UserError(
+                "usage: python -m stages.download dataset NAME | evaluation PROFILE NAME | mteb | model base|miner|cross-encoder"
+            )
 
 
 def fetch(origin: Mapping[str, Any], target: Path, key: str) -> None:
     """Write the folder ``target`` from the origin: a pinned Hub snapshot, a local folder or file, or the built-in sample.
 
     Args:
-        origin: ``chosen``, ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``.
+        origin: ``kind`` and one of ``repo`` with ``revision``, ``path``, ``sample``.
         key: the key of params.yaml that error lines name.
 
     Raises:
         UserError: the place does not exist, cannot be reached or holds nothing that the kind reads.
     """
-    if not origin["chosen"]:
-        mark_unused(target)
-    elif origin.get("benchmark"):
+    if origin.get("benchmark"):
         fetch_benchmark(origin["benchmark"], origin["subset"], target, key)
     elif name := origin.get("sample"):
         if name not in (*sample.DATASETS, *sample.EVALUATION_SETS):

@@ -36,7 +36,7 @@ def fetch_benchmark(name: str, subset: str, target: Path, key: str) -> None:
 
             def needed(paths: Sequence[str], patterns: dict[str, list[str]] = patterns, repo: str = repo) -> set[str]:
                 if lacking := [part for part, some in patterns.items() if not matching(paths, some)]:
-                    raise UserError(f"{key}: {repo} lacks the files that its card names for {subset}-{lacking[0]}; set enabled: false")
+                    raise UserError(f"{key}: {repo} lacks the files that its card names for {subset}-{lacking[0]}; set profile: none")
                 return {CARD}.union(*(matching(paths, some) for some in patterns.values()))
 
             snapshots[task] = (*bring(downloads, origin, key, "dataset", needed), patterns)
@@ -60,7 +60,7 @@ def part_patterns(card: str, subset: str, repo: str, key: str) -> dict[str, list
     for part in PARTS:
         name = f"{subset}-{part}"
         if not (found := _of_split(declared.get(name))):
-            raise UserError(f"{key}: the card of {repo} names no files of {name}, split {SPLIT}; correct the subset, or set enabled: false")
+            raise UserError(f"{key}: the card of {repo} names no files of {name}, split {SPLIT}; correct the subset, or set profile: none")
         patterns[part] = found
     return patterns
 

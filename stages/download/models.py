@@ -8,7 +8,7 @@ from stages.download.files import fetch_files
 from stages.runtime.files import mark_unused
 
 
-def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str, max_seq_length: int) -> None:
+def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str = "", max_seq_length: int | None = None) -> None:
     """Write the folder ``target``, named base, miner or cross-encoder, with a model that can be used as that.
 
     Args:
@@ -22,13 +22,12 @@ def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str, max_
         mark_unused(target)
         return
     key, name = origin["key"], origin["repo"] or origin["path"]
-    length = max_seq_length if target.name == "base" else None
 
     def check(folder: Path, complete: bool) -> None:
         from stages.pretrained.check import check_model, check_small_files
         from stages.pretrained.files import Use, use_as
 
-        use = use_as(target.name, folder, Use(key, name, "", origin["trust_remote_code"], length), architecture)
+        use = use_as(target.name, folder, Use(key, name, "", origin["trust_remote_code"], max_seq_length), architecture)
         (check_model if complete else check_small_files)(folder, use)
 
     fetch_files({"kind": "model", **origin}, target, key, "model", check)

@@ -25,14 +25,19 @@ MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path(
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
+SUMMARY = Path("metrics/summary.json")
+"""Of the metrics, the few that `dvc exp show` and `dvc metrics diff` compare."""
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
+
+HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
 
 
 def main() -> None:
     settings = load_resolved("evaluate", EvaluateSettings)
     evaluation, explanations = evaluate(settings, untrained_model)
     write_json(METRICS, evaluation)
+    write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
 
     from stages.evaluate.account import account
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
@@ -102,7 +107,7 @@ def _evaluate(
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
     make_fast(model)
     results = []
-    loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
+    loaded = (load_sets(SETS / settings.profile / name, name, **form.model_dump()) for name, form in settings.sets.items())
     retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
     smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
     for each in retrieval_sets:

@@ -1,33 +1,26 @@
-"""Make data/formatted/<name> from data/raw/<name>: `python -m stages.format NAME`.
+"""Make data/formatted/<profile>/<name> from data/raw/<name>: `python -m stages.format PROFILE NAME`."""
 
-A set that the profile does not use costs nothing: what reads data is imported only for one that it does.
-"""
-
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from stages.config.params import read_resolved
+from stages.format.cleaning import format_set
+from stages.format.sources import reader
+from stages.format.sources.chunk import Options
+from stages.format.sources.folder import RawFolder
+from stages.hub.manifest import MANIFEST
 from stages.runtime.errors import UserError, run_stage
-from stages.runtime.files import mark_unused
 
 RAW, FORMATTED = Path("data/raw"), Path("data/formatted")
 
 
 def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 1:
-        raise UserError("usage: python -m stages.format NAME")
-    (name,) = arguments
-    settings = read_resolved("format")[name]
-    if not settings["chosen"]:
-        mark_unused(FORMATTED / name)
-        return
-
-    from stages.format.cleaning import format_set
-    from stages.format.sources import reader
-    from stages.format.sources.chunk import Options
-    from stages.format.sources.folder import RawFolder
-
+    if len(arguments) != 2:
+        raise UserError("usage: python -m stages.format PROFILE NAME")
+    profile, name = arguments
+    settings = read_resolved(f"format/{name}")
     languages = settings["languages"]
     options = Options(
         language=settings["language"],
@@ -42,7 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     read = reader(settings["kind"])
     raw = RawFolder(RAW / name)
-    format_set(name, lambda split: read(raw, split, options), FORMATTED / name, raw)
+    format_set(name, lambda split: read(raw, split, options), FORMATTED / profile / name, raw)
+    shutil.copy(RAW / name / MANIFEST, FORMATTED / profile / name)  # whose licence push goes by
     for line in raw.warnings():
         print(f"warning: datasets.{name}: {line}", file=sys.stderr)
 

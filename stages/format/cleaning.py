@@ -53,7 +53,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
             account = ", ".join(f"{reason}: {rows}" for reason, rows in train.whole()["dropped"].items())
             raise UserError(
                 f"datasets.{name}: no training row is left ({account or 'the files hold none'}); "
-                "correct the set or leave it out with enabled: false"
+                "correct the set or leave it out with profile: none"
             )
         report = {"train": train.as_dict(), "dev": dev.as_dict()}
         if raw is not None:

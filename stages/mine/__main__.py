@@ -1,4 +1,4 @@
-"""Make data/mined/<name> from data/formatted/<name>: `python -m stages.mine NAME`.
+"""Make data/mined/<profile>/<name> from data/formatted/<profile>/<name>: `python -m stages.mine PROFILE NAME`.
 
 Off by default: then the folder only says so, and mix reads the formatted rows themselves.
 """
@@ -21,12 +21,12 @@ MINER, CROSS_ENCODER = Path("models/miner"), Path("models/cross-encoder")
 
 
 def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 1:
-        raise UserError("usage: python -m stages.mine NAME")
-    (name,) = arguments
-    settings = read_resolved("mine")[name]
+    if len(arguments) != 2:
+        raise UserError("usage: python -m stages.mine PROFILE NAME")
+    profile, name = arguments
+    settings, formatted, mined = read_resolved(f"mine/{name}"), FORMATTED / profile / name, MINED / profile / name
     if not settings["chosen"]:
-        mark_unused(MINED / name)
+        mark_unused(mined)
         return
 
     from stages.mine.assembly import mine
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         model = load_miner(settings, Path(work))
         cross_encoder = load_cross_encoder(settings["cross_encoder"]) if "cross_encoder" in settings else None
         report = mine(
-            FORMATTED / name / "train.parquet",
-            MINED / name,
+            formatted / "train.parquet",
+            mined,
             name,
             model=model,
             rules=Rules(**{key: settings[key] for key in Rules.__annotations__}) if model is not None else None,

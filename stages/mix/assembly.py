@@ -76,7 +76,7 @@ def mix(
         UserError: there is no source, no source fills a batch, or a source has no scores where they are needed.
     """
     if not sources:
-        raise UserError("datasets: none is chosen; set enabled: true for one, or choose another profile")
+        raise UserError("datasets: this profile has none; choose another profile")
     dev = [source.dev for source in sources if source.dev]
     selection = Selection(evaluation or EvaluationTexts(), dev, max_negatives, scored)
     counts = [Counts() for _ in sources]
@@ -90,7 +90,7 @@ def mix(
             if scored and count.without_scores == count.available:
                 raise UserError(
                     f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
-                    "set mining.method and mining.cross_encoder, or leave the set out with enabled: false"
+                    "set mining.method and mining.cross_encoder, or leave the set out with profile: none"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
             streams.append(BatchStream(buckets, batch_size, generator, limit))

@@ -15,7 +15,7 @@ from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import write_json
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
-RAW, BASE = Path("data/raw"), Path("models/base")
+FORMATTED, BASE = Path("data/formatted"), Path("models/base")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
 
 
@@ -38,23 +38,23 @@ def main() -> None:
         print(f"{settings.model_id} has this model already: nothing to push")
         return
     if not settings.allow_non_commercial:
-        refuse_non_commercial(settings.datasets)
+        refuse_non_commercial(settings.datasets, FORMATTED / settings.profile)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.commit})
     print(f"pushed to {published.url} as commit {published.commit}")
 
 
-def refuse_non_commercial(datasets: Mapping[str, Provenance]) -> None:
+def refuse_non_commercial(datasets: Mapping[str, Provenance], formatted: Path) -> None:
     """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
     from stages.hub.manifest import forbids_commercial_use, read_licence
 
-    licences = {f"datasets.{name}": licence_of(origin, RAW / name) for name, origin in datasets.items()}
+    licences = {f"datasets.{name}": licence_of(origin, formatted / name) for name, origin in datasets.items()}
     licences["model.base_model"] = read_licence(BASE)
     if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
         names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
         raise UserError(
             f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
-            "set it to true to publish the model all the same, or train without them (enabled: false)"
+            "set it to true to publish the model all the same, or train without them (profile: none)"
         )
 
 
@@ -85,7 +85,7 @@ def card(settings: PushSettings, model_id: str) -> str:
                 name,
                 SAMPLE if origin.sample else origin.repo or LOCAL,
                 origin.revision,
-                license=licence_of(origin, RAW / name),
+                license=licence_of(origin, FORMATTED / settings.profile / name),
                 rows=_rows(sources, name),
             )
             for name, origin in settings.datasets.items()

@@ -1,40 +1,65 @@
 """The door: refuse what is wrong in params.yaml before anything is deleted, and write what each stage gets to see.
 
-Later stages depend on their own resolved/<stage>.yaml, key by key, so that a value re-runs only the stages that use it.
+Each stage depends on a small file of its own in resolved/, so that a value re-runs only the stages that use it. resolved/running/ has what
+changes no result, and no stage depends on it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from io import StringIO
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from stages.config.own_paths import digests, own_paths
-from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_params
-from stages.config.schema import Dataset, Location, Params, Training
+from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml, validated
+from stages.config.schema import Dataset, Location, Params, Section, Training
 from stages.resolve.checks import check
 from stages.resolve.undo import advice
 from stages.runtime.errors import UserError, run_stage
-from stages.runtime.files import atomic_write
+from stages.runtime.files import atomic_write, remove
+
+DATA = Path("data")
 
 
 def main() -> None:
     try:
-        params = read_params()
+        values = read_yaml()
+        params = validated(values)
         if mistakes := list(check(params, os.environ)):
             raise UserError("\n".join(f"{PARAMS}: {mistake}" for mistake in mistakes))
     except UserError as error:
         raise UserError("\n".join(filter(None, [str(error), advice(str(error), PARAMS)]))) from error
+    write(resolve(params, digests(own_paths(params))) | {"overrides": overrides(values) | {"architecture": params.architecture}}, RESOLVED)
+    for part, entries in (("formatted", params.datasets), ("mined", params.datasets), ("eval", params.evaluation.sets)):
+        keep_only(DATA / part / params.profile, {name for name, entry in entries.items() if entry.profile == params.profile})
+
+
+def write(resolved: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Make ``folder`` hold a file for each entry and nothing else. A file whose content stays is not touched."""
     yaml = YAML()
     yaml.default_flow_style = False
-    for stage, values in resolve(params, digests(own_paths(params))).items():
-        with atomic_write(RESOLVED / f"{stage}.yaml") as temporary, temporary.open("w", encoding="utf-8") as file:
-            yaml.dump(values, file)
+    files = {folder / f"{name}.yaml": values for name, values in resolved.items()}
+    for stale in set(folder.rglob("*.yaml")) - files.keys():
+        stale.unlink()
+    for path, values in files.items():
+        yaml.dump(values, text := StringIO())
+        if not path.is_file() or path.read_text(encoding="utf-8") != text.getvalue():
+            with atomic_write(path) as temporary:
+                temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def keep_only(folder: Path, names: Set[str]) -> None:
+    """Remove from a profile's folder, on which stages depend whole, what another choice of sets left there; dvc's cache has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stray in [path for path in folder.iterdir() if path.name not in names]:
+        remove(stray)
 
 
 def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
-    """The effective values of each stage: resolved/<stage>.yaml by the stage's name.
+    """The effective values of each stage, by the file in resolved/ that is to hold them: ``<stage>`` or ``<stage>/<data set>``.
 
     Args:
         digests: of the contents of `own_paths`, by key: a change there re-runs what depends on it.
@@ -42,8 +67,8 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
-    datasets = {name: entry for name, entry in params.datasets.items() if entry.chosen(params.profile)}
-    sets = {name: entry for name, entry in params.evaluation.sets.items() if entry.chosen(params.profile)}
+    datasets = {name: entry for name, entry in params.datasets.items() if entry.profile == params.profile}
+    sets = {name: entry for name, entry in params.evaluation.sets.items() if entry.profile == params.profile}
     languages = sorted({language for entry in datasets.values() for language in entry.spoken()})
     validation = _validation(params, languages)
     for key in VALIDATION:
@@ -52,21 +77,19 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
     base = params.entry(params.model.base_model)
     model |= base.model_dump(include={"repo", "revision", "trust_remote_code"})
     return {
-        "download": _sources("datasets", params.datasets, datasets, digests),
-        "download_eval": _sources("evaluation.sets", params.evaluation.sets, sets, digests),
+        **_sources("download", "datasets", datasets, digests),
+        **_sources("download_eval", "evaluation.sets", sets, digests),
         "download_mteb": {
             "tasks": params.evaluation.mteb,
             "path": params.evaluation.mteb_path,
             "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
         },
-        "download_models": {
-            **{name: _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
-            "architecture": params.architecture,  # not watched by dvc, as max_seq_length: what is there is not downloaded again
-            "max_seq_length": params.model.max_seq_length,
-        },
-        "format": _each(params.datasets, datasets, Dataset.form),
-        "mine": {name: _mining(params, name in datasets and params.mining.works_on(name)) for name in params.datasets},
+        **{f"download_models/{name}": _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
+        "running/download_models/base": {"architecture": params.architecture, "max_seq_length": params.model.max_seq_length},
+        **{f"format/{name}": entry.form() for name, entry in datasets.items()},
+        **{f"mine/{name}": _mining(params, name) for name in datasets},
         "mix": {
+            "profile": params.profile,
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
@@ -82,42 +105,46 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             "dense": params.architecture == "csr" if made else None,
         },
         "validation": {
+            "profile": params.profile,
             "dev": [*datasets] if validation and "dev" in validation["eval_sets"] else [],
             "sets": {name: sets[name].form() for name in validation["eval_sets"] if name in sets} if validation else {},
         },
         "train": {
             "architecture": params.architecture,
-            "profile": params.profile,
             "seed": params.seed,
             "model": model,
             "loss": loss,
             "training": training,
-            "running": running,
             "validation": validation,
+        },
+        "running/train": {
+            "profile": params.profile,
+            "running": running,
             "upload": {"model_id": params.hub.model_id} if params.hub.push and params.hub.strategy == "checkpoint" else None,
             "tracking": params.tracking.model_dump(),
         },
         "evaluate": {
+            "profile": params.profile,
             "sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
             "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
             "batch_size": params.evaluation.per_device_eval_batch_size,
             "trust_remote_code": base.trust_remote_code,
-            "device": params.training.device,
         },
+        "running/evaluate": {"device": params.training.device},
         "push": {
             **params.hub.model_dump(),
             "architecture": params.architecture,
             "languages": languages,
+            "profile": params.profile,
             "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
 
 
-def _sources(table: str, entries: Mapping[str, Location], chosen: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
+def _sources(stage: str, table: str, entries: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
     """Where each entry of a table lies, as the download stage sees it."""
-    sources: dict[str, Any] = _each(entries, chosen, lambda entry: entry.origin())
-    return {name: source | _digest(f"{table}.{name}.path", digests) for name, source in sources.items()}
+    return {f"{stage}/{name}": entry.origin() | _digest(f"{table}.{name}.path", digests) for name, entry in entries.items()}
 
 
 def _digest(key: str, digests: Mapping[str, str]) -> dict[str, str]:
@@ -128,6 +155,19 @@ def _provenance(entry: Dataset) -> dict[str, Any]:
     """Where a training set came from, and its licence where params.yaml gives one."""
     origin = {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
     return origin | ({"license": entry.license} if entry.license else {})
+
+
+def overrides(values: Mapping[str, Any], section: type[Section] = Params) -> dict[str, Any]:
+    """What params.yaml sets in place of a preset or default, but for its tables of entries: the columns of `dvc exp show`."""
+    found: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        value, kind = values.get(name), field.annotation
+        if isinstance(value, Mapping):
+            if isinstance(kind, type) and issubclass(kind, Section) and (below := overrides(value, kind)):
+                found[name] = below
+        elif value is not None and value != field.default and (section is not Params or name == "seed"):
+            found[name] = value
+    return found
 
 
 VALIDATION = ("eval_steps", "eval_sets", "metric_for_best_model", "early_stopping_patience")
@@ -163,11 +203,11 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
     return {"chosen": True, "key": named_by, **entry.model_dump(include={"repo", "revision", "path", "trust_remote_code"})}
 
 
-def _mining(params: Params, chosen: bool) -> dict[str, Any]:
+def _mining(params: Params, name: str) -> dict[str, Any]:
     """What mining does for one set, with what its method uses."""
-    if not chosen:
-        return {"chosen": False}
     mining = params.mining
+    if not mining.works_on(name):
+        return {"chosen": False}
     values: dict[str, Any] = {"chosen": True, "method": mining.method}
     if mining.method != "none":
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
@@ -176,11 +216,6 @@ def _mining(params: Params, chosen: bool) -> dict[str, Any]:
     if mining.cross_encoder:
         values |= {"cross_encoder": {"trust_remote_code": params.entry(mining.cross_encoder).trust_remote_code}}
     return values
-
-
-def _each(entries: Mapping[str, Any], chosen: Mapping[str, Any], values: Any) -> dict[str, Any]:
-    """``values(entry)`` of every chosen entry; of the others only that they are not chosen."""
-    return {name: {"chosen": True, **values(entry)} if name in chosen else {"chosen": False} for name, entry in entries.items()}
 
 
 if __name__ == "__main__":

@@ -43,15 +43,15 @@ def _entries(params: Params) -> dict[str, Location]:
     """Every data set and evaluation set that the profile uses, by its key."""
     entries: dict[str, Location] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
     entries |= {f"evaluation.sets.{name}": entry for name, entry in params.evaluation.sets.items()}
-    return {key: entry for key, entry in entries.items() if entry.chosen(params.profile)}
+    return {key: entry for key, entry in entries.items() if entry.profile == params.profile}
 
 
 def _check_sets(params: Params) -> Iterator[str]:
     entries = _entries(params)
     if not any(key.startswith("datasets.") for key in entries):
-        yield "datasets: none is enabled for this profile; enable one"
+        yield "datasets: this profile has none; give one its name as profile"
     if not params.evaluation.mteb and not any(key.startswith("evaluation.") for key in entries):
-        yield "evaluation.sets: none is enabled for this profile; enable one, or name tasks in evaluation.mteb"
+        yield "evaluation.sets: this profile has none; give one its name as profile, or name tasks in evaluation.mteb"
     for key, entry in entries.items():
         given = [name for name in ("repo", "path", "sample", "benchmark") if getattr(entry, name, None)]
         if len(given) != 1:
@@ -62,7 +62,7 @@ def _check_sets(params: Params) -> Iterator[str]:
         if entry.sample and entry.sample not in samples:
             yield f"{key}.sample: is {entry.sample}; use one of {', '.join(samples)}"
         if entry.path and not place(entry.path).exists():
-            yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.enabled=false"
+            yield f"{key}.path: {entry.path} does not exist; correct the path, or leave the set out with {key}.profile=none"
     if twice := [task for task, times in Counter(params.evaluation.mteb).items() if times > 1]:
         yield f"evaluation.mteb: names {', '.join(twice)} more than once; name each task once"
     if params.evaluation.mteb_path and not place(params.evaluation.mteb_path).is_dir():
@@ -128,9 +128,7 @@ def _check_base(params: Params) -> Iterator[str]:
 
 def _check_sizes(params: Params) -> Iterator[str]:
     model, training = params.model, params.training
-    if model.base_model == "made" and model.made is None:
-        yield "model.made: has no value while model.base_model is made; restore its four sizes, or name another base model"
-    elif model.base_model == "made" and model.made and model.made.hidden_size % model.made.num_attention_heads:
+    if model.base_model == "made" and model.made.hidden_size % model.made.num_attention_heads:
         heads = model.made.num_attention_heads
         yield f"model.made.hidden_size: is {model.made.hidden_size}, which {heads} attention heads do not divide; change one of the two"
     if params.architecture == "csr" and 4 * model.k > model.hidden_dim:
@@ -193,7 +191,7 @@ def _check_validation(params: Params) -> Iterator[str]:
     if training.eval_steps % training.logging_steps:
         every = f"training.logging_steps ({training.logging_steps})"
         yield f"training.eval_steps: is {training.eval_steps}, no multiple of {every}; make it one, or a resumed run logs another curve"
-    known = ["dev", *(name for name, entry in params.evaluation.sets.items() if entry.chosen(params.profile))]
+    known = ["dev", *(name for name, entry in params.evaluation.sets.items() if entry.profile == params.profile)]
     if not training.eval_sets:
         yield f"training.eval_sets: names no set while training.eval_steps is set; name some of {', '.join(known)}"
     for name in training.eval_sets:

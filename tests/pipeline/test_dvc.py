@@ -100,7 +100,7 @@ def test_a_mistake_deletes_nothing(workspace: Workspace) -> None:
 
 
 def test_a_set_that_is_disabled_is_left_out_of_the_mix(workspace: Workspace) -> None:
-    workspace.run("dvc", "exp", "run", "-S", "datasets.sample-esci.enabled=false", "mix")
+    workspace.run("dvc", "exp", "run", "-S", "datasets.sample-esci.profile=none", "mix")
     assert "sample-esci" not in metrics(workspace, "mix")["sources"]
     assert "sample-nli" in metrics(workspace, "mix")["sources"]
 
