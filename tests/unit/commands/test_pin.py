@@ -152,10 +152,10 @@ def test_params_yaml_is_in_the_form_that_dvc_writes(params: Path) -> None:
     ]
     apply_overrides(str(params), ["profile=sample"])
     assert params.read_text(encoding="utf-8") == before
-    apply_overrides(str(params), ["training.eval_steps=100", "training.learning_rate=null", "evaluation.sets.sample.enabled=false"])
+    apply_overrides(str(params), ["training.eval_steps=100", "training.learning_rate=null", "evaluation.sets.sample.profile=none"])
     assert [new.split("#")[0].strip() for _, new in changed_lines(before, params.read_text(encoding="utf-8"))] == [
         "eval_steps: 100",
-        "enabled: false",
+        "profile: none",
     ]
 
 
