@@ -122,7 +122,7 @@ def main() -> None:
     ways = [
         Way("stock", "stock"),
         Way("our head", "ours"),
-        Way(f"our head, groups that save {options.saving} tokens", "ours", options.saving),
+        Way(f"our head, buckets that save {options.saving} tokens", "ours", options.saving),
     ]
     picked = sorted(np.random.default_rng(2).choice(len(batches), options.steps + 1, replace=False))
     times = seconds(ways, [batches[place] for place in picked], options)
