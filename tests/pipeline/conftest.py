@@ -60,7 +60,7 @@ class Workspace:
     def stages_run(self, output: str) -> set[str]:
         """Names of the stages that a dvc command ran, with foreach's items as one."""
         lines = [line for line in output.splitlines() if line.startswith("Running stage")]
-        return {line.split("'")[1].split("@")[0] for line in lines}
+        return {line.split("'")[1].split("@")[0].rpartition(":")[2] for line in lines}
 
     def commit(self, message: str = "change") -> None:
         self.run("git", "add", "-A")

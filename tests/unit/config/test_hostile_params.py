@@ -75,7 +75,7 @@ def test_a_wrong_value_is_one_line_that_names_its_key(kind: str) -> None:
         for line in said.splitlines():
             assert line.startswith("params.yaml: ") and "; " in line and len(line) < 800, line
         if path[0] != "presets":
-            assert path[-1] in said or path[-2] in said or "none is enabled" in said, f"{'.'.join(path)} with {kind}: {said}"
+            assert path[-1] in said or path[-2] in said or "this profile has none" in said, f"{'.'.join(path)} with {kind}: {said}"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_wrong_value_is_one_line_that_names_its_key(kind: str) -> None:
         ("datasets.nli.repo", "a/b/c"), ("datasets.nli.repo", "https://huggingface.co/a/b"), ("datasets.sample-nli.sample", "nlj"),
         ("evaluation.sets.sample.sample", "nli"), ("datasets.sample-nli.split", "../x"), ("datasets.sample-qa.languages", []),
         ("evaluation.mteb_path", ""), ("training.resume", "x" * 300), ("model.base_model", "x" * 300), ("mining.model", "/dev/null"),
-        ("training.metric_for_best_model", "loss"), ("model.made", None),
+        ("training.metric_for_best_model", "loss"),
     ],
 )  # fmt: skip
 def test_what_no_machine_has_and_what_would_break_later_is_refused(key: str, value: Any) -> None:
@@ -117,7 +117,7 @@ def test_presets_of_a_wrong_shape_are_named(presets: Any, key: str) -> None:
 
 def test_a_prompt_may_hold_a_line_break_and_a_path_may_be_long() -> None:
     assert refusal(changed(SHIPPED, ("model", "prompts", "query"), "Instruct: find\nQuery: ")) is None
-    mine = {"kind": "beir", "path": "/" + "/".join(["a" * 200] * 10)}
+    mine = {"kind": "beir", "profile": "sample", "path": "/" + "/".join(["a" * 200] * 10)}
     assert "does not exist" in str(refusal(changed(SHIPPED, ("datasets", "mine"), mine)))
 
 

@@ -38,7 +38,7 @@ def read(tmp_path: Path) -> Callable[..., Params]:
             section = values
             for key in path:
                 section = section[key]
-            section[last] = value
+            section[last] = {"profile": "sample", **value} if path[-1:] in (["datasets"], ["sets"]) else value
         target = tmp_path / "params.yaml"
         with target.open("w", encoding="utf-8") as file:
             YAML().dump(values, file)
@@ -64,7 +64,7 @@ def test_every_profile_and_architecture_resolves_or_is_refused_by_name(read, pro
             read(profile=profile, architecture=architecture)
         return
     params = read(profile=profile, architecture=architecture)
-    assert set(resolve(params)) >= {"download", "format", "mix", "train", "evaluate", "push"}
+    assert set(resolve(params)) >= {"download_mteb", "mix", "train", "evaluate", "push"}
 
 
 def test_no_splade_preset_has_the_query_weight_of_the_readme_example(read):
@@ -111,7 +111,7 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
             "training.per_device_train_batch_size … 0 … equal to 2",
         ),
         ({"datasets__ddsc__revision": "main"}, "datasets.ddsc.revision … 'main' … 40 hexadecimal"),
-        ({"mix__stopping": None}, "mix.stopping … no value"),
+        ({"datasets__nli__profile": None}, "datasets.nli.profile … no value"),
         ({"hub__model_id": "nameonly"}, "hub.model_id … 'nameonly'"),
         ({"training": [1]}, "training … [1]"),
         ({"model__revision": None}, "model.revision … not a key any more … `models` … model.base_model"),
@@ -287,15 +287,13 @@ def test_supervision_that_cannot_be_had_is_refused_in_one_line(read, changes, li
 
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
     off = resolve(read())
-    assert set(map(str, off["mine"].values())) == {"{'chosen': False}"}
-    assert all(off["download_models"][name] == {"chosen": False} for name in ("base", "miner", "cross-encoder"))
+    models = ("download_models/base", "download_models/miner", "download_models/cross-encoder")
+    assert all(off[name] == {"chosen": False} for name in (*models, *(name for name in off if name.startswith("mine/"))))
     bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
-    assert bm25["download_models"] == off["download_models"]
-    assert [name for name, values in bm25["mine"].items() if values["chosen"]] == ["sample-qa"]  # norquad is not of this profile
-    assert bm25["mine"]["sample-qa"] == {
+    assert {name for name in bm25 if bm25[name] != off[name]} == {"mine/sample-qa"}  # norquad is not of this profile
+    assert bm25["mine/sample-qa"] == {
         "chosen": True, "method": "bm25", "negatives": 1, "relative_margin": 0.05, "range_min": 0, "range_max": 100,
     }  # fmt: skip
-    assert bm25["mix"] == off["mix"] and bm25["train"] == off["train"]
 
 
 def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
@@ -307,16 +305,15 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
     assert not [*check(params, {})]
     resolved = resolve(params)
     local = {"repo": None, "revision": None, "path": str(tmp_path), "trust_remote_code": False}
-    assert resolved["download_models"] == {
+    assert {name.partition("/")[2]: values for name, values in resolved.items() if name.startswith("download_models/")} == {
         "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
         "miner": {"chosen": True, "key": "models.c", **local},
         "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
-        "architecture": "splade",
-        "max_seq_length": 128,
     }
+    assert resolved["running/download_models/base"] == {"architecture": "splade", "max_seq_length": 128}
     assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
     assert resolved["evaluate"]["trust_remote_code"] is True
-    assert resolved["mine"]["sample-qa"]["miner"] == resolved["mine"]["sample-qa"]["cross_encoder"] == {"trust_remote_code": False}
+    assert resolved["mine/sample-qa"]["miner"] == resolved["mine/sample-qa"]["cross_encoder"] == {"trust_remote_code": False}
 
 
 def test_distillation_tells_mix_that_it_needs_scores(read):
@@ -335,9 +332,9 @@ def test_a_value_of_another_architecture_changes_no_stage(read):
     assert resolve(read(architecture="splade", model__k=7, loss__contrastive_weight=3.0)) == before
 
 
-def test_a_profile_that_does_not_use_a_set_and_a_set_that_is_disabled_leave_it_out(read):
-    assert resolve(read())["download"]["nli"] == {"chosen": False}
-    assert resolve(read(**{"datasets__sample-nli__enabled": False}))["mix"]["datasets"].keys() == {
+def test_a_set_is_used_by_its_profile_alone(read):
+    assert "download/nli" not in resolve(read()) and "download/nli" in resolve(read(datasets__nli__profile="sample"))
+    assert resolve(read(**{"datasets__sample-nli__profile": "none"}))["mix"]["datasets"].keys() == {
         "sample-qa",
         "sample-ddsc",
         "sample-esci",
@@ -362,15 +359,13 @@ def test_the_mix_reruns_neither_download_nor_format(read):
 
 def test_a_new_data_set_downloads_and_formats_only_itself(read):
     before, after = resolve(read()), resolve(read(datasets__mine={"kind": "beir", "path": "/"}))
-    for stage in ("download", "format"):
-        assert {name for name in after[stage] if after[stage][name] != before[stage].get(name)} == {"mine"}
+    assert {name for name in after if after[name] != before.get(name)} == {"download/mine", "format/mine", "mine/mine", "mix", "push"}
 
 
 def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):
-    assert resolve(read())["download_eval"]["nanobeir-no"] == {"chosen": False}
     stages = resolve(read(profile="nordic"))
-    assert {name for name, entry in stages["download_eval"].items() if entry["chosen"]} == {"nanobeir-no", "nanobeir-sv"}
-    assert stages["download_eval"]["nanobeir-no"]["subset"] == "no"
+    assert {name for name in stages if name.startswith("download_eval/")} == {"download_eval/nanobeir-no", "download_eval/nanobeir-sv"}
+    assert stages["download_eval/nanobeir-no"]["subset"] == "no"
     assert stages["evaluate"]["sets"]["nanobeir-no"] == {"kind": "nanobeir", "language": "nb", "split": None}
     assert set(stages["mix"]["evaluation_sets"]) == {"nanobeir-no", "nanobeir-sv"}
 
@@ -383,10 +378,9 @@ def test_a_licence_is_for_the_push_alone(read):
 
 def test_the_profile_for_own_data_takes_nothing_of_the_sample(read):
     stages = resolve(read(profile="own"))
-    assert [name for name, entry in stages["download"].items() if entry["chosen"]] == ["my-search"]
-    assert [name for name, entry in stages["download_eval"].items() if entry["chosen"]] == ["my-search"]
+    sources = {name for name in stages if name.startswith(("download/", "download_eval/"))}
+    assert sources == {"download/my-search", "download_eval/my-search"}
     assert stages["train"]["model"]["base_model"] == "made" and not stages["evaluate"]["mteb"]
-    assert not resolve(read())["download"]["my-search"]["chosen"]
 
 
 def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
@@ -399,13 +393,14 @@ def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
     assert keys["evaluation.mteb_path (NorQuadRetrieval)"] == tmp_path / "NorQuadRetrieval"
     before, after = resolve(params, dict.fromkeys(keys, "a")), resolve(params, dict.fromkeys(keys, "b"))
     assert {stage for stage in before if before[stage] != after[stage]} == {
-        "download", "download_eval", "download_mteb", "download_models",
+        "download/my-search", "download_eval/my-search", "download_mteb",
+        "download_models/base", "download_models/miner", "download_models/cross-encoder",
     }  # fmt: skip
-    assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
+    assert before["download/my-search"]["digest"] == before["download_eval/my-search"]["digest"] == "a"
     assert before["download_mteb"]["digests"] == ["a"]
-    assert [before["download_models"][name]["digest"] for name in ("base", "miner", "cross-encoder")] == ["a", "a", "a"]
+    assert [before[f"download_models/{name}"]["digest"] for name in ("base", "miner", "cross-encoder")] == ["a", "a", "a"]
     assert own_paths(read()) == {}
-    assert not any("digest" in entry for entry in resolve(read())["download"].values())
+    assert not any("digest" in entry for entry in resolve(read()).values())
 
 
 @pytest.mark.parametrize(
@@ -428,7 +423,7 @@ def test_stages_and_reserved_words_of_yaml_are_names_like_others(read, monkeypat
         **{f"{table}__{name}": entry for table in ("datasets", "evaluation__sets") for name in ("mine", "mix", "no", "sample-mix")}
     )
     assert not [*check(params, {})]
-    assert {"mine", "mix", "no"} <= set(resolve(params)["download"])
+    assert {"download/mine", "download/mix", "download/no"} <= set(resolve(params))
 
 
 @pytest.mark.parametrize("name", ["null", "true", "2024"])
@@ -462,7 +457,7 @@ def test_broken_yaml_is_one_line(tmp_path):
 
 def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_on(read) -> None:
     off = resolve(read())
-    assert off["train"]["validation"] is None and off["validation"] == {"dev": [], "sets": {}}
+    assert off["train"]["validation"] is None and off["validation"] == {"profile": "sample", "dev": [], "sets": {}}
     unused = resolve(read(training__eval_sets=["sample"], training__metric_for_best_model="eval_mean_ndcg@10"))
     assert unused == off
     on = resolve(read(training__eval_steps=50, training__eval_sets=["dev", "sample"], training__early_stopping_patience=3))
@@ -496,7 +491,8 @@ def test_mistakes_about_checkpoints_are_one_line_each(read, changes: dict[str, A
 
 def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> None:
     def settings(**changes: Any) -> dict[str, Any]:
-        return decisive(TrainSettings.model_validate(resolve(read(**changes))["train"]))
+        resolved = resolve(read(**changes))
+        return decisive(TrainSettings.model_validate(resolved["train"] | resolved["running/train"]))
 
     shipped = settings()
     for changes in (
@@ -517,8 +513,7 @@ def test_a_checkpoint_belongs_to_every_value_that_decides_the_result(read) -> No
 
 
 def test_how_a_training_runs_makes_dvc_train_no_model_anew(read) -> None:
-    tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
-    watched = lambda **changes: {key: resolve(read(**changes))["train"][key] for key in tracked}  # noqa: E731
+    watched = lambda **changes: resolve(read(**changes))["train"]  # noqa: E731
     for changes in ({"resume": False}, {"save_total_limit": 5}, {"launcher": "torchrun"}, {"dataloader_num_workers": 2}):
         assert watched(**{f"training__{key}": value for key, value in changes.items()}) == watched(), changes
     assert watched(training__num_threads=1) != watched()
@@ -538,25 +533,12 @@ def test_resume_is_true_false_or_a_path(read) -> None:
 
 def test_uploading_checkpoints_concerns_training_without_rerunning_it(read) -> None:
     hub = {"hub__push": True, "hub__model_id": "me/model"}
-    assert resolve(read(**hub))["train"]["upload"] is None
+    assert resolve(read(**hub))["running/train"]["upload"] is None
     wanted = read(**hub, hub__strategy="checkpoint")
-    assert resolve(wanted)["train"]["upload"] == {"model_id": "me/model"}
-    tracked = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["params"][0]["resolved/train.yaml"]
-    assert "upload" not in tracked and "validation" in tracked
+    assert resolve(wanted)["running/train"]["upload"] == {"model_id": "me/model"}
+    assert resolve(wanted)["train"] == resolve(read(**hub))["train"]
     [mistake] = check(wanted, {"DVC_EXP_NAME": "x"})
     assert names(mistake, "hub.push … `dvc exp run`")
-
-
-@pytest.mark.parametrize("base", ["made", "norbert4-embedding", "a/folder"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_value_that_dvc_watches_is_written_whatever_the_choice(read, architecture, base):
-    resolved = resolve(read(architecture=architecture, model__base_model=base))
-    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
-    for stage in (stage.get("do", stage) for stage in stages):
-        for watched in stage.get("params", []):
-            for file, keys in watched.items():
-                missing = [key for key in keys if "$" not in key and key not in resolved[Path(file).stem]]
-                assert not missing, f"{stage['cmd']}: {missing}"
 
 
 def test_a_batch_grows_with_the_processes_only_where_they_gather(read) -> None:
@@ -581,7 +563,7 @@ def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None
 @pytest.mark.parametrize("name", ["mean", "dev", "NanoBEIR_mean_dot"])
 def test_an_evaluation_set_cannot_have_a_name_that_stands_for_something_else(read, name):
     with refused(f"evaluation.sets.{name}", "name of an evaluation set"):
-        read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere", "enabled": False}})
+        read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere"}})
 
 
 def test_a_task_of_mteb_is_named_once(read):
@@ -597,6 +579,6 @@ def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_giv
     for stage, key in (("mix", "evaluation_sets"), ("evaluate", "sets")):
         assert resolved[stage][key]["a"]["unknown_ids"] == 0.5
         assert "unknown_ids" not in resolved[stage][key]["b"]
-    assert resolved["format"]["c"]["unknown_ids"] == 0.5
+    assert resolved["format/c"]["unknown_ids"] == 0.5
     with refused("evaluation.sets.a.unknown_ids", "1.5"):
         read(evaluation__sets__a=entry | {"unknown_ids": 1.5})

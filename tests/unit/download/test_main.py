@@ -42,10 +42,12 @@ class Stage:
         self.folder, self.hub = folder, hub
 
     def start(self, *arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        (self.folder / "resolved").mkdir(exist_ok=True)
         stage = {"dataset": "", "evaluation": "_eval", "model": "_models", "mteb": "_mteb"}[arguments[0]]
-        with (self.folder / "resolved" / f"download{stage}.yaml").open("w") as file:
-            YAML().dump(resolved, file)
+        for name, values in resolved.items():
+            path = self.folder / "resolved" / f"download{stage}" / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w") as file:
+                YAML().dump(values, file)
         settings = {"PYTHONPATH": str(ROOT), "DOWNLOAD_PATIENCE": "3", **environment}
         return subprocess.Popen(
             [sys.executable, "-m", "stages.download", *arguments],
@@ -78,7 +80,7 @@ def run(tmp_path: Path, hub: LoopbackHub) -> Stage:
 
 
 def origin(**values: Any) -> dict[str, Any]:
-    return {"chosen": True, "kind": "triplets", "repo": None, "revision": None, "path": None, "sample": None, **values}
+    return {"kind": "triplets", "repo": None, "revision": None, "path": None, "sample": None, **values}
 
 
 def model_origin(repo: str, revision: str, **values: Any) -> dict[str, Any]:
@@ -172,9 +174,9 @@ def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requ
 def test_each_kind_brings_the_files_that_it_reads(run: Stage, hub: LoopbackHub) -> None:
     nano = [f"{folder}/NanoX-00000-of-00001.parquet" for folder in ("corpus", "qrels", "queries")]
     revision = hub.add_repo("dataset", "st/nano", dict.fromkeys([*nano, "bm25/NanoX-00000-of-00001.parquet"], b"rows"))
-    done = run("evaluation", "nano", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
+    done = run("evaluation", "p", "nano", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
     assert done.returncode == 0, done.stderr
-    assert [file["path"] for file in run.manifest("data/eval/nano")["files"]] == nano
+    assert [file["path"] for file in run.manifest("data/eval/p/nano")["files"]] == nano
 
 
 def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_comes_down(run: Stage, hub: LoopbackHub) -> None:
@@ -194,7 +196,8 @@ def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, base: Path
     others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
     revision = hub.add_repo("model", "a/base", files | dict.fromkeys(others, b"other"), license="Apache-2.0")
     for trusted in (True, False):
-        settings = {"architecture": "splade", "max_seq_length": 32, "base": model_origin("a/base", revision, trust_remote_code=trusted)}
+        about = {"architecture": "splade", "max_seq_length": 32}
+        settings = {"base": model_origin("a/base", revision, trust_remote_code=trusted) | about}
         done = run("model", "base", resolved=settings)
         assert done.returncode == 0, done.stderr
         about = run.manifest("models/base")
@@ -297,7 +300,7 @@ def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: Loopb
 
 def test_a_base_model_of_pickles_is_refused(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("model", "an/old-one", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    done = run("model", "base", resolved={"architecture": "splade", "max_seq_length": 32, "base": model_origin("an/old-one", revision)})
+    done = run("model", "base", resolved={"base": model_origin("an/old-one", revision)})
     assert "models.x: an/old-one has no safetensors weights" in one_line(done)
     assert not (tmp_path / "models/base").exists()
 
@@ -432,13 +435,8 @@ def test_files_that_a_card_names_and_the_repository_lacks_are_one_line(nano_hub:
 
 
 def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:
-    assert run("evaluation", "sample", resolved={"sample": origin(sample="sample")}).returncode == 0
-    assert (tmp_path / "data/eval/sample/qrels").is_dir()
+    assert run("evaluation", "p", "sample", resolved={"sample": origin(sample="sample")}).returncode == 0
+    assert (tmp_path / "data/eval/p/sample/qrels").is_dir()
     assert "datasets.x.sample: there is no 'nothing'; use one of nli, qa" in one_line(
         run("dataset", "x", resolved={"x": origin(sample="nothing")})
     )
-
-
-def test_a_set_that_is_not_chosen_is_marked_unused(run: Stage, tmp_path: Path) -> None:
-    assert run("dataset", "x", resolved={"x": {"chosen": False}}).returncode == 0
-    assert [path.name for path in (tmp_path / "data/raw/x").iterdir()] == ["unused.txt"]

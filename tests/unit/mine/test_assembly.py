@@ -189,8 +189,8 @@ def test_the_stage_does_what_its_settings_say(
         monkeypatch.setattr(stage, name, folder)
     monkeypatch.setattr(stage, "MINER", models / "sparse")
     monkeypatch.setattr(stage, "CROSS_ENCODER", models / "cross-encoder")
-    monkeypatch.setattr(stage, "read_resolved", lambda stage: {"x": settings})
-    stage.main(["x"])
+    monkeypatch.setattr(stage, "read_resolved", lambda stage: settings)
+    stage.main([".", "x"])
     assert sorted(path.name for path in (tmp_path / "mined" / "x").iterdir()) == found
 
 
@@ -200,9 +200,9 @@ def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_pa
     monkeypatch.setattr(mix, "FORMATTED", tmp_path / "formatted")
     monkeypatch.setattr(mix, "MINED", tmp_path / "mined")
     mark_unused(tmp_path / "mined" / "x")
-    assert mix.source("x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
+    assert mix.source(".", "x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
     (tmp_path / "mined" / "x" / "train.parquet").touch()
-    taken = mix.source("x", 5)
+    taken = mix.source(".", "x", 5)
     assert (taken.path, taken.mined, taken.max_rows) == (tmp_path / "mined" / "x" / "train.parquet", True, 5)
 
 

@@ -235,7 +235,7 @@ def test_row_groups_hold_whole_batches(tmp_path, source, monkeypatch):
 
 
 def test_no_source_stops_with_one_line(tmp_path):
-    with refused("none is chosen"):
+    with refused("this profile has none"):
         run(tmp_path, [])
 
 
