@@ -19,7 +19,8 @@ from tests.refused import names, refused
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git repository of the files that dvc reads first."""
-    for name in ("params.yaml", "dvc.yaml", "dvc.lock"):
+    (tmp_path / "data").mkdir()
+    for name in ("params.yaml", "dvc.yaml", "dvc.lock", "data/dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
@@ -34,7 +35,7 @@ def test_files_as_shipped_and_a_missing_lock_pass(checkout: Path) -> None:
     preflight.main()
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock"])
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock", "data/dvc.yaml"])
 @pytest.mark.parametrize("content", ["", "null\n", "[]\n", "x: [1", "# nothing\n", "a: 1\n"])
 def test_a_file_of_dvcs_that_is_empty_or_broken_is_named_with_what_it_holds(checkout: Path, name: str, content: str) -> None:
     (checkout / name).write_text(content)
