@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "run.py"
+from tests import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "gpu" / "run.py"
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
