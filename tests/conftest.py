@@ -44,15 +44,10 @@ def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a made base model: 500 word pieces, hidden size 64, one layer."""
-    folder = tmp_path_factory.mktemp("base")
-    make_base(
-        lambda: SENTENCES,
-        folder,
-        vocab_size=500,
-        hidden_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_seq_length=64,
-        seed=1,
-    )
+    return make(tmp_path_factory.mktemp("base"))
+
+
+def make(folder: Path) -> Path:
+    shape = {"vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    make_base(lambda: SENTENCES, folder, **shape, max_seq_length=64, seed=1)
     return folder

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from tests import ROOT
@@ -97,13 +98,22 @@ def make_workspace(folder: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A small workspace after its first `dvc repro`, committed; its output is in the file repro.log beside it."""
-    workspace = make_workspace(tmp_path_factory.mktemp("clone"))
-    workspace.edit_params(SMALL)
-    output = workspace.run("dvc", "repro")
-    (workspace.folder.parent / "repro.log").write_text(output, encoding="utf-8")
-    workspace.commit("small")
-    return workspace
+    """A small workspace after its first `dvc repro`, committed; its output is in the file repro.log beside it.
+
+    Each of pytest-xdist's workers has its own copy of the one that the first of them made.
+    """
+    run = tmp_path_factory.getbasetemp()
+    place = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "reproduced"
+    with FileLock(place.with_suffix(".lock")):
+        if not (place / "repro.log").exists():
+            place.mkdir()
+            first = make_workspace(place / "clone")
+            first.edit_params(SMALL)
+            output = first.run("dvc", "repro")
+            first.commit("small")
+            (place / "repro.log").write_text(output, encoding="utf-8")
+    own = shutil.copytree(place, tmp_path_factory.mktemp("reproduced") / "own", symlinks=True)
+    return Workspace(own / "clone")
 
 
 @pytest.fixture

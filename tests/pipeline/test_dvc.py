@@ -11,6 +11,7 @@ import pytest
 from sentence_transformers import SparseEncoder
 
 from tests.pipeline.conftest import SMALL, Workspace
+from tests.refused import names
 
 
 def metrics(workspace: Workspace, name: str = "evaluation") -> dict:
@@ -104,7 +105,7 @@ def test_tracking_only_watches(workspace: Workspace) -> None:
 def test_a_mistake_deletes_nothing(workspace: Workspace) -> None:
     files = sorted(p.relative_to(workspace.folder) for f in ("data", "models", "metrics") for p in (workspace.folder / f).rglob("*"))
     output = workspace.run("dvc", "exp", "run", "-S", "training.learning_rate=-1", status=255)
-    assert "error: params.yaml: training.learning_rate: is -1; give greater than 0" in output
+    assert names(output, "error: params.yaml … training.learning_rate … -1 … greater than 0")
     assert "exited with 2" in output
     assert "Traceback" not in output
     assert files == sorted(
@@ -175,11 +176,8 @@ def test_own_data_by_relative_paths_in_place_in_a_queue_and_in_a_copy_and_again_
     output = workspace.run("dvc", "exp", "run", "-S", "profile=own", "-S", "evaluation.sets.my-search.language=null")
     assert set(metrics(workspace, "mix")["sources"]) == {"my-search"}
     assert set(metrics(workspace)) == {"my-search", "mean"}
-    assert (
-        re.search(r"^my-search +50 +\d+", output, re.M)
-        and "10 queries, 60 documents; 50 more queries have no text, or no relevant" in output
-    )
-    assert "my-search: 10 documents of the corpus are not trained on" in output
+    assert re.search(r"^my-search +50 +\d+", output, re.M)
+    assert names(output, "10 queries, 60 documents … 50 more queries … my-search: 10 documents")
 
     workspace.commit("own")
     workspace.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "loss.query_regularizer_weight=0.01")

@@ -26,17 +26,24 @@ def hub() -> Iterator[LoopbackHub]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def pinned(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The shipped params.yaml with every revision pinned."""
+    path = tmp_path_factory.mktemp("pinned") / PARAMS
+    path.write_bytes((ROOT / PARAMS).read_bytes())
+    list(pin(path, [], newest(hub)))
+    return path.read_text(encoding="utf-8")
+
+
 @pytest.fixture
-def prepare(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+def prepare(hub: LoopbackHub, pinned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     hub.prepare(monkeypatch, tmp_path / "home")
     hub.log.clear()
     monkeypatch.setattr("stages.hub.snapshot.snapshot", partial(snapshot, endpoint=hub.url))
     monkeypatch.chdir(tmp_path)
 
     def write(profile: str) -> None:
-        text = (ROOT / PARAMS).read_text(encoding="utf-8").replace("\nprofile: sample ", f"\nprofile: {profile} ")
-        PARAMS.write_text(text, encoding="utf-8")
-        list(pin(PARAMS, [], newest(hub)))
+        PARAMS.write_text(pinned.replace("\nprofile: sample ", f"\nprofile: {profile} "), encoding="utf-8")
         Path("resolved").mkdir(exist_ok=True)
         for stage, values in resolve(read_params()).items():
             with (Path("resolved") / f"{stage}.yaml").open("w", encoding="utf-8") as file:

@@ -6,20 +6,12 @@ from pathlib import Path
 
 from tests import ROOT
 
-MAKE = """
-import sys
-from pathlib import Path
-from stages.make_base.lexical import make_base
-from tests.conftest import SENTENCES
-make_base(lambda: SENTENCES, Path(sys.argv[1]), vocab_size=500, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-          max_seq_length=32, seed=1)
-"""
+MAKE = "import sys; from pathlib import Path; from tests.conftest import make; make(Path(sys.argv[1]))"
 
 
-def test_two_processes_make_the_same_base(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        subprocess.run([sys.executable, "-c", MAKE, str(tmp_path / name)], cwd=ROOT, check=True, capture_output=True)
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+def test_another_process_makes_the_same_base(base: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    files = sorted(path.name for path in base.iterdir())
     assert {"tokenizer.json", "model.safetensors"} <= set(files)
     for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+        assert (base / name).read_bytes() == (tmp_path / name).read_bytes(), name

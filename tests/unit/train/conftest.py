@@ -1,6 +1,7 @@
 """Trainings of seconds: `run` on a few words; `rows` and `draw_base` for one on some hundred triplets of the sample."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,21 +91,14 @@ def rows(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Traini
 def draw_base(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a small base from the triplets; ``bias`` moves its logits, so that it starts denser."""
 
+    @cache
     def draw(bias: float = 0.0) -> Path:
         from transformers import BertForMaskedLM
 
         folder = tmp_path_factory.mktemp("base")
         texts = [text for column in triplets.columns for text in column.to_pylist()]
-        make_base(
-            lambda: texts,
-            folder,
-            vocab_size=1000,
-            hidden_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_seq_length=32,
-            seed=1,
-        )
+        shape = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+        make_base(lambda: texts, folder, **shape, max_seq_length=32, seed=1)
         if bias:
             model = BertForMaskedLM.from_pretrained(folder)
             model.cls.predictions.decoder.bias.data += bias
