@@ -91,40 +91,41 @@ def run(
     from sentence_transformers.base.modules import Transformer
     from transformers import set_seed
 
-    from stages.encoders import Options, get_encoder
+    from stages.config.schema import Loss, Training
+    from stages.config.settings import ResolvedModel
+    from stages.encoders import get_encoder
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.sparsifying import sparsifying_cost
     from stages.retrieval.scoring import evaluate
-    from stages.train.arguments import Hyperparameters
     from stages.train.trainer import train
 
     architecture, _, k = {"untrained": "splade", "naive": "inference-free-splade"}.get(name, name).replace("csr-", "csr ").partition(" ")
-    options = Options(
-        max_seq_length=settings.length,
-        hidden_dim=4096, k=int(k or 128), k_aux=256, whitening=0.5, contrastive_weight=3.0, similarity_weight=3.0,
+    section = ResolvedModel(base_model="made", max_seq_length=settings.length, hidden_dim=4096, k=int(k or 128), k_aux=256, whitening=0.5)
+    weights = Loss(
         query_regularizer_weight=1e-3, document_regularizer_weight=3e-5 if name == "naive" else 1e-3,
+        auxiliary_weight=0.1, contrastive_weight=3.0, similarity_weight=3.0,
     )  # fmt: skip
     encoder = get_encoder(architecture)
     set_seed(seed)
     documents, queries = (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)
     base = (settings.dense_base or work / "dense") if architecture == "csr" else work / "lexical"
-    model = encoder.build(base, options, documents, queries)
+    model = encoder.build(base, section, documents, queries)
     make_fast(model)
-    loss = encoder.make_loss(model, options)
+    loss = encoder.make_loss(model, weights)
     if name == "naive":
         loss.query_regularizer_weight = 5e-5
         with torch.no_grad():
             next(weight for key, weight in model.named_parameters() if "query" in key).fill_(1.0)
-    parameters = Hyperparameters(
-        num_train_epochs=settings.epochs, max_steps=None, gradient_accumulation_steps=1, learning_rate=1e-3,
-        query_learning_rate=2e-5 if name == "naive" else 1e-2, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0,
-        gradient_checkpointing=False, logging_steps=50, save_steps=10**6, save_total_limit=1, seed=seed, device="cpu",
-        bf16=False, fp16=False,
+    training = Training(
+        num_train_epochs=settings.epochs, max_steps=None, per_device_train_batch_size=BATCH, gradient_accumulation_steps=1,
+        learning_rate=1e-3, query_learning_rate=2e-5 if name == "naive" else 1e-2, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0,
+        gradient_checkpointing=False, logging_steps=50, save_steps=10**6, save_total_limit=1, resume=False, device="cpu",
+        dataloader_pin_memory=False, bf16=False, fp16=False,
     )  # fmt: skip
     start = time.perf_counter()
     if name != "untrained":
         with remembering(model, vectors) if isinstance(model[0], Transformer) and architecture == "csr" else nullcontext():
-            train(model, loss, encoder, rows, parameters, checkpoints=work / "checkpoints", resume_from=None)
+            train(model, loss, encoder, rows, training, seed=seed, checkpoints=work / "checkpoints", resume_from=None)
     seconds = time.perf_counter() - start
     model.eval()
 

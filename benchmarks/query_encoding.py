@@ -26,7 +26,8 @@ NAMES = {
 
 
 def main() -> None:
-    from stages.encoders import Options, get_encoder
+    from stages.config.settings import ResolvedModel
+    from stages.encoders import get_encoder
     from stages.encoders.fast.model import make_fast
     from stages.make_base.lexical import make_base
 
@@ -38,11 +39,11 @@ def main() -> None:
         shape = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "max_seq_length": 256}
         make_base(lambda: words.tolist(), base, vocab_size=30_000, seed=0, **shape)
         splade, free = get_encoder("splade"), get_encoder("inference-free-splade")
-        options = Options(max_seq_length=256)
+        section = ResolvedModel(base_model="made", max_seq_length=256)
         models = {
-            "stock": splade.build(base, options, []),
-            "ours": splade.build(base, options, []),
-            "free": free.build(base, options, queries),
+            "stock": splade.build(base, section, []),
+            "ours": splade.build(base, section, []),
+            "free": free.build(base, section, queries),
         }
     make_fast(models["ours"])
     fastest = dict.fromkeys(models, float("inf"))

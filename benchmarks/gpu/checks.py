@@ -204,12 +204,13 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from stages.encoders import Options, get_encoder
+    from stages.config.schema import Loss, Training
+    from stages.config.settings import ResolvedModel
+    from stages.encoders import get_encoder
     from stages.encoders.fast.model import make_fast
     from stages.make_base.dense import make_dense
     from stages.make_base.lexical import make_base
     from stages.mix.assembly import Source, mix
-    from stages.train.arguments import Hyperparameters
     from stages.train.data import open_rows
     from stages.train.device import choose_engine
     from stages.train.trainer import train
@@ -238,27 +239,29 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
     def run(
         device: str, architecture: str, fused: bool = True, triton: bool = False, bf16: bool = False, resume: bool = False
     ) -> tuple[list[float], str]:
+        section = ResolvedModel(base_model="made", max_seq_length=128, hidden_dim=512, k=32, k_aux=64, whitening=0.0)
         weights = {"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3}
-        options = Options(max_seq_length=128, device=device, hidden_dim=512, k=32, k_aux=64, **weights)
-        tf32 = False if device == "cuda" and not bf16 else None
-        engine = choose_engine(device, 1, bf16=bf16, fp16=False, tf32=tf32, triton=triton, split_padding=64 if fused else 0)
+        weights |= {"auxiliary_weight": 0.1, "contrastive_weight": 1.0, "similarity_weight": 0.0}
+        wanted = Training(
+            num_train_epochs=1, max_steps=None, per_device_train_batch_size=16, gradient_accumulation_steps=1, learning_rate=3e-4,
+            query_learning_rate=1e-3, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False,
+            logging_steps=1, save_steps=steps // 2, save_total_limit=2, resume=True, device=device, bf16=bf16, fp16=False,
+            tf32=False if device == "cuda" and not bf16 else None, triton=triton, split_padding=64 if fused else 0,
+        )  # fmt: skip
+        training, line = choose_engine(wanted, device, 1)
         encoder = get_encoder(architecture)
         torch.manual_seed(0)
         base = work / ("dense" if architecture == "csr" else "lexical")
-        model = encoder.build(base, options, (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)).to(device)
+        texts = ([row[column] for row in rows.texts] for column in ("positive", "anchor"))
+        model = encoder.build(base, section, *texts, device).to(device)
         if fused:
-            notes = make_fast(model, torch_or_triton(engine.triton), engine.split_padding)
+            notes = make_fast(model, torch_or_triton(training.triton), training.split_padding)
             assert not notes, notes
-        parameters = Hyperparameters(
-            num_train_epochs=1, max_steps=None, gradient_accumulation_steps=1, learning_rate=3e-4, query_learning_rate=1e-3,
-            warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False, logging_steps=1,
-            save_steps=steps // 2, save_total_limit=2, seed=1, device=device, **engine.arguments(),
-        )  # fmt: skip
         checkpoints = work / "checkpoints"
         trained = train(
-            model, encoder.make_loss(model, options), encoder, rows, parameters,
+            model, encoder.make_loss(model, Loss(**weights)), encoder, rows, training, seed=1,
             checkpoints=checkpoints, resume_from=checkpoints / f"checkpoint-{steps // 2}" if resume else None,
         )  # fmt: skip
-        return [entry["loss"] for entry in trained.log if "loss" in entry], "; ".join(engine.fallbacks)
+        return [entry["loss"] for entry in trained.log if "loss" in entry], line.partition("; ")[2]
 
     return run
