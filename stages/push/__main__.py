@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.config.params import load_resolved, read_resolved
-from stages.config.settings import Provenance, PushSettings
+from stages.config.params import load_resolved
+from stages.config.schema import Training
+from stages.config.settings import Provenance, PushSettings, TrainSettings
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import write_json
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
 FORMATTED, BASE = Path("data/formatted"), Path("models/base")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
+LAUNCH: dict[str, Any] = {"tracking": True, "upload": True, "training": {*Training.RUNNING, "device", "num_processes", "num_threads"}}
+"""Of resolved/train.yaml: how the run was launched, which its card does not tell."""
 
 
 def main() -> None:
@@ -70,15 +73,15 @@ def card(settings: PushSettings, model_id: str) -> str:
     from stages.push.card import LOCAL, SAMPLE, TrainingSet, model_card
     from stages.tracking.git import git_state
 
-    trained = read_resolved("train")
-    model = trained["model"]
+    trained = load_resolved("train", TrainSettings)
+    model = trained.model
     sources = json.loads(MIX.read_text(encoding="utf-8"))["sources"]
     state = git_state()
     return model_card(
         model_id=model_id,
         architecture=settings.architecture,
-        base_model=SAMPLE if model["base_model"] == "made" else model["repo"] or model["base_model"],
-        base_revision=model["revision"],
+        base_model=SAMPLE if model.base_model == "made" else model.repo or model.base_model,
+        base_revision=model.revision,
         languages=settings.languages,
         training_sets=[
             TrainingSet(
@@ -90,11 +93,11 @@ def card(settings: PushSettings, model_id: str) -> str:
             )
             for name, origin in settings.datasets.items()
         ],
-        params={key: value for key, value in trained.items() if key not in ("tracking", "upload") and value is not None},
+        params=trained.model_dump(exclude=LAUNCH, exclude_unset=True, exclude_none=True),
         evaluation=json.loads(EVALUATION.read_text(encoding="utf-8")),
         commit=state.get("git_commit"),
         dirty=state.get("git_dirty") == "true",
-        trust_remote_code=model["trust_remote_code"],
+        trust_remote_code=model.trust_remote_code,
         license=settings.license,
     )
 
