@@ -6,7 +6,7 @@ stays as it is and only the autoencoder learns. Vectors and codes have unit leng
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sentence_transformers.util import all_gather_with_grad
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders.encoder import Encoder, loading
+from stages.encoders.encoder import Encoder, Texts, loading
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
 
@@ -43,17 +43,14 @@ def dense_base(base: Path, settings: ResolvedModel, device: str | None = None) -
     return model
 
 
-def build(
-    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
-) -> SparseEncoder:
+def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
     """A sparse autoencoder on the frozen dense model in the folder ``base``, whose vectors are whitened (`whitening`) if asked for.
 
     The first of ``documents`` and ``queries``, as many as there are latents, tell how the vectors lie: see `start_from`.
     """
     dense = dense_base(base, settings, device)
-    prompts = {
-        name: prompt for name, prompt in dense.prompts.items() if prompt
-    } | settings.prompts.given()  # what the base was trained with
+    trained_with = {name: prompt for name, prompt in dense.prompts.items() if prompt}
+    prompts = trained_with | settings.prompts.given()
     modules = [*dense] if isinstance(dense[-1], Normalize) else [*dense, Normalize()]
     encoder = SentenceTransformer(modules=modules, prompts=prompts, device=device)
     dimension = encoder.get_embedding_dimension()

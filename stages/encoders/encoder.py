@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from stages.config.schema import Loss
     from stages.config.settings import ResolvedModel
 
+Texts = Iterable[str]
+
 
 class Build(Protocol):
     """Base model folder, training documents and queries (each read at most once) → model to train, on ``device``, if it is given."""
 
     def __call__(
-        self, base: Path, settings: "ResolvedModel", documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
+        self, base: Path, settings: "ResolvedModel", documents: Texts, queries: Texts = (), device: str | None = None
     ) -> "SparseEncoder": ...
 
 

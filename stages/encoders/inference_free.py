@@ -20,16 +20,14 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders.encoder import Encoder
+from stages.encoders.encoder import Encoder, Texts
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 from stages.rows.normalisation import HashSet, hash_texts, normal_form
 
 
-def build(
-    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
-) -> SparseEncoder:
+def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
     """A router: queries through static token weights, documents through the masked language model in the folder ``base``."""
     transformer = masked_language_model(base, settings)
     tokenizer = transformer.tokenizer

@@ -4,7 +4,6 @@ Formal et al. 2022, "From Distillation to Hard Negative Sampling" (arXiv 2205.04
 FLOPS regularisation: Paria et al. 2020 (arXiv 2004.05665).
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from sentence_transformers import SparseEncoder
@@ -14,7 +13,7 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders.encoder import Encoder, loading
+from stages.encoders.encoder import Encoder, Texts, loading
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.pretrained.norbert import transformer_folder
@@ -33,9 +32,7 @@ def masked_language_model(base: Path, settings: ResolvedModel) -> Transformer:
     )
 
 
-def build(
-    base: Path, settings: ResolvedModel, documents: Iterable[str], queries: Iterable[str] = (), device: str | None = None
-) -> SparseEncoder:
+def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
     """A SPLADE model on the masked language model in the folder ``base``; ``documents`` are not needed."""
     return SparseEncoder(
         modules=[masked_language_model(base, settings), SpladePooling("max")],

@@ -1,7 +1,6 @@
 """Which device trains, and what of it is used: precision, workers, pinned memory, optimiser, threads. Each can be overruled."""
 
 import os
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 
@@ -71,7 +70,7 @@ def choose_engine(
         "split_padding": SPLIT_PADDING[device] if split_padding is None else split_padding,
     }
     resolved = training.model_copy(update=chosen)
-    return resolved, "; ".join([f"training on {_name(device, processes)}: {', '.join(_parts(resolved))}", *fallbacks])
+    return resolved, "; ".join([f"training on {_name(device, processes)}: {_parts(resolved)}", *fallbacks])
 
 
 def _name(device: str, processes: int) -> str:
@@ -79,21 +78,18 @@ def _name(device: str, processes: int) -> str:
     return f"{device} ({name}{f', {processes} processes' if processes > 1 else ''})"
 
 
-def _parts(training: Training) -> Iterator[str]:
-    yield "bf16" if training.bf16 else "fp16" if training.fp16 else "float32"
-    if training.tf32:
-        yield "TF32"
-    yield str(training.optim)
-    if training.dataloader_num_workers:
-        yield f"{training.dataloader_num_workers} workers"
-    if training.dataloader_pin_memory:
-        yield "pinned memory"
-    if training.torch_compile:
-        yield "torch.compile"
-    if training.triton:
-        yield "Triton head"
-    if training.split_padding:
-        yield f"length buckets that save {training.split_padding} tokens"
+def _parts(training: Training) -> str:
+    parts = {
+        "bf16" if training.bf16 else "fp16" if training.fp16 else "float32": True,
+        "TF32": training.tf32,
+        str(training.optim): True,
+        f"{training.dataloader_num_workers} workers": training.dataloader_num_workers,
+        "pinned memory": training.dataloader_pin_memory,
+        "torch.compile": training.torch_compile,
+        "Triton head": training.triton,
+        f"length buckets that save {training.split_padding} tokens": training.split_padding,
+    }
+    return ", ".join(part for part, there in parts.items() if there)
 
 
 @cache

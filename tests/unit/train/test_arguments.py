@@ -1,6 +1,5 @@
 """A knob of the section training reaches the trainer by its name alone: it stands in the schema and params.yaml, and nowhere else."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from stages.config.schema import Training
 from stages.config.settings import TrainSettings
 from stages.encoders.building import ENCODERS
 from stages.resolve.__main__ import resolve
-from stages.retrieval.sets import RetrievalSet
 from stages.train.arguments import training_arguments
 from stages.train.device import choose_engine
-from stages.train.selection import Validation
 from tests import ROOT
 from tests.sections import training_section
 
@@ -29,9 +26,9 @@ KNOBS: dict[str, Any] = {
 SHARED = SparseEncoderTrainingArguments.__dataclass_fields__.keys() & Training.model_fields.keys()
 
 
-def told(training: Training, architecture: str = "splade", validation: Validation | None = None) -> SparseEncoderTrainingArguments:
-    columns: Sequence[str] = ["anchor", "positive"]
-    return training_arguments(ENCODERS[architecture], training, 7, Path("checkpoints"), 10, columns, validation, mini_batches=False)
+def told(training: Training, architecture: str = "splade") -> SparseEncoderTrainingArguments:
+    encoder = ENCODERS[architecture]
+    return training_arguments(encoder, training, 7, Path("checkpoints"), 10, ["anchor", "positive"], None, mini_batches=False)
 
 
 def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings() -> None:
@@ -60,10 +57,3 @@ def test_a_knob_that_is_only_added_to_the_schema_arrives() -> None:
 @pytest.mark.parametrize(("architecture", "rates"), [("splade", {}), ("inference-free-splade", {r"sub_modules\.query\.": 1e-2})])
 def test_query_weights_have_a_learning_rate_of_their_own_only_where_there_are_such(architecture: str, rates: dict[str, float]) -> None:
     assert told(training_section(), architecture).learning_rate_mapping == rates
-
-
-def test_where_the_best_checkpoint_is_chosen_it_is_kept_beside_the_last() -> None:
-    one = RetrievalSet("x", "nb", {"q": "a"}, {"d": "a"}, {"q": {"d": 1.0}}, entry="x")
-    arguments = told(training_section(), validation=Validation([one], eval_steps=6, batch_size=8))
-    assert (arguments.eval_strategy, arguments.eval_steps, arguments.metric_for_best_model) == ("steps", 6, "eval_mean_ndcg@10")
-    assert arguments.save_total_limit == 2 and told(training_section()).save_total_limit == 1
