@@ -4,7 +4,6 @@ All have sentence-transformers' form of a regulariser: ``compute_loss_from_embed
 """
 
 import math
-from typing import Literal
 
 import torch
 from sentence_transformers import SparseEncoder
@@ -12,7 +11,6 @@ from sentence_transformers.sparse_encoder.losses import FlopsLoss
 from sentence_transformers.util import all_gather_with_grad
 from torch import Tensor, nn
 
-RegularizerName = Literal["flops", "l1", "df_flops"]
 GAIN, RECENT = 2.0, 0.1  # of the controller: proportional share of the error, weight of the last batch
 
 
@@ -126,8 +124,8 @@ class Regularizer(nn.Module):
         self.factor.copy_((self.integral + GAIN * error).exp())
 
 
-def make_regularizer(name: RegularizerName, model: SparseEncoder, target: int | None) -> Regularizer:
-    """The regulariser of that name for ``model``'s embeddings, steered to ``target`` active dimensions where that is given."""
+def make_regularizer(name: str, model: SparseEncoder, target: int | None) -> Regularizer:
+    """The regulariser of that name (l1, df_flops, else FLOPS) for ``model``'s embeddings, steered to ``target`` active dimensions if given."""
     if name == "l1":
         return Regularizer(L1Loss(), target)
     if name == "df_flops":
