@@ -93,7 +93,7 @@ def run(
 
     from stages.config.schema import Loss, Training
     from stages.config.settings import ResolvedModel
-    from stages.encoders import get_encoder
+    from stages.encoders.building import ENCODERS
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.sparsifying import sparsifying_cost
     from stages.retrieval.scoring import evaluate
@@ -105,7 +105,7 @@ def run(
         query_regularizer_weight=1e-3, document_regularizer_weight=3e-5 if name == "naive" else 1e-3,
         auxiliary_weight=0.1, contrastive_weight=3.0, similarity_weight=3.0,
     )  # fmt: skip
-    encoder = get_encoder(architecture)
+    encoder = ENCODERS[architecture]
     set_seed(seed)
     documents, queries = (row["positive"] for row in rows.texts), (row["anchor"] for row in rows.texts)
     base = (settings.dense_base or work / "dense") if architecture == "csr" else work / "lexical"

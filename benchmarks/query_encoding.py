@@ -27,7 +27,7 @@ NAMES = {
 
 def main() -> None:
     from stages.config.settings import ResolvedModel
-    from stages.encoders import get_encoder
+    from stages.encoders.building import ENCODERS
     from stages.encoders.fast.model import make_fast
     from stages.make_base.lexical import make_base
 
@@ -38,7 +38,7 @@ def main() -> None:
         base = Path(folder)
         shape = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "max_seq_length": 256}
         make_base(lambda: words.tolist(), base, vocab_size=30_000, seed=0, **shape)
-        splade, free = get_encoder("splade"), get_encoder("inference-free-splade")
+        splade, free = ENCODERS["splade"], ENCODERS["inference-free-splade"]
         section = ResolvedModel(base_model="made", max_seq_length=256)
         models = {
             "stock": splade.build(base, section, []),

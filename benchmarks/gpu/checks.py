@@ -206,7 +206,7 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
 
     from stages.config.schema import Loss, Training
     from stages.config.settings import ResolvedModel
-    from stages.encoders import get_encoder
+    from stages.encoders.building import ENCODERS
     from stages.encoders.fast.model import make_fast
     from stages.make_base.dense import make_dense
     from stages.make_base.lexical import make_base
@@ -249,7 +249,7 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
             tf32=False if device == "cuda" and not bf16 else None, triton=triton, split_padding=64 if fused else 0,
         )  # fmt: skip
         training, line = choose_engine(wanted, device, 1)
-        encoder = get_encoder(architecture)
+        encoder = ENCODERS[architecture]
         torch.manual_seed(0)
         base = work / ("dense" if architecture == "csr" else "lexical")
         texts = ([row[column] for row in rows.texts] for column in ("positive", "anchor"))

@@ -125,7 +125,7 @@ class Regularizer(nn.Module):
 
 
 def make_regularizer(name: str, model: SparseEncoder, target: int | None) -> Regularizer:
-    """The regulariser of that name (l1, df_flops, else FLOPS) for ``model``'s embeddings, steered to ``target`` active dimensions if given."""
+    """L1, DF-FLOPS or, by default, FLOPS for ``model``'s embeddings, steered to ``target`` active dimensions if given."""
     if name == "l1":
         return Regularizer(L1Loss(), target)
     if name == "df_flops":

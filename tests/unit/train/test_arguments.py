@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from sentence_transformers import SparseEncoderTrainingArguments
 
-from stages.config.params import PARAMS, validated
+from stages.config.params import PARAMS, load_resolved, read_yaml, validated
 from stages.config.schema import Training
 from stages.config.settings import TrainSettings
 from stages.encoders.building import ENCODERS
-from stages.resolve.__main__ import resolve
+from stages.resolve.__main__ import resolve, write
 from stages.train.arguments import training_arguments
 from stages.train.device import choose_engine
 from tests import ROOT
@@ -31,10 +30,11 @@ def told(training: Training, architecture: str = "splade") -> SparseEncoderTrain
     return training_arguments(encoder, training, 7, Path("checkpoints"), 10, ["anchor", "positive"], None, mini_batches=False)
 
 
-def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings() -> None:
-    values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
+def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings(tmp_path: Path) -> None:
+    values = read_yaml(ROOT / PARAMS)
     values["training"] |= KNOBS
-    training, _ = choose_engine(TrainSettings.model_validate(resolve(validated(values))["train"]).training, "cpu", 1)
+    write(resolve(validated(values)), tmp_path)
+    training, _ = choose_engine(load_resolved("train", TrainSettings, tmp_path).training, "cpu", 1)
     arguments = told(training)
     assert SHARED - {"eval_steps", "metric_for_best_model"} == KNOBS.keys(), "a new knob belongs in KNOBS, with a value of its own"
     for name in KNOBS.keys() - {"warmup_ratio"}:  # deprecated

@@ -12,7 +12,7 @@ from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, Sparse
 
 from stages.config.params import PARAMS, read_params
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
-from stages.resolve.__main__ import resolve
+from stages.resolve.__main__ import resolve, write
 from stages.train import __main__ as stage
 from stages.train.checkpoints import WRITTEN
 from tests import ROOT
@@ -39,15 +39,13 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
             section[last] = value
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(values, file)
-        resolved = resolve(read_params(tmp_path / "params.yaml"))["train"]
+        write(resolve(read_params(tmp_path / "params.yaml")), tmp_path / "resolved")
         columns = {"anchor": SENTENCES, "positive": SENTENCES, "negative": SENTENCES[::-1], "source": ["a"] * len(SENTENCES)}
         columns |= {"scores": [[1.0, 0.0]] * len(SENTENCES), "batch": pa.array([0] * len(SENTENCES), pa.int32())}
-        for folder in ("data/mixed", "models", "resolved", "data/validation"):
+        for folder in ("data/mixed", "models", "data/validation"):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table(columns), tmp_path / "data/mixed/train.parquet")
         (tmp_path / "models" / "base").symlink_to(base)
-        with (tmp_path / "resolved/train.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(resolved, file)
         for code in stage.CODE:
             (tmp_path / code).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / code).symlink_to(ROOT / code)
