@@ -21,6 +21,13 @@ def text_columns(names: Sequence[str]) -> list[str]:
     return ["anchor", "positive", *(name for name in names if name == "negative" or name.startswith("negative_"))]
 
 
+def row_schema(negatives: int, scores: bool) -> pa.Schema:
+    """The columns of formatted rows: anchor, positive, negative, negative_2 …, maybe scores, source, language."""
+    texts = ["anchor", "positive", *("negative" if number == 1 else f"negative_{number}" for number in range(1, max(negatives, 1) + 1))]
+    fields = [(name, pa.string()) for name in [*texts, "source", "language"]]
+    return pa.schema([*fields[:-2], *([(SCORES, pa.list_(pa.float64()))] if scores else []), *fields[-2:]])
+
+
 def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield the rows of an open file, at most `READ_ROWS` and about `READ_BYTES` at a time.
 
@@ -35,6 +42,11 @@ def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
     """A table's column as one array, without a copy where it is one already."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def text(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    """A column of any string-like type as one string array; of a type that holds no strings, all its values as text."""
+    return (one_array(column) if isinstance(column, pa.ChunkedArray) else column).cast(pa.string())
 
 
 def read_tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -82,10 +94,9 @@ class RowGroupWriter:
     def _flush(self) -> None:
         if self._written is not None:
             self._written.result()
-        if sum(map(len, self._tables)):
-            group = pa.concat_tables(self._tables)
-            self._written = self._thread.submit(self._writer.write_table, group, row_group_size=max(1, len(group)))
-        self._tables = []
+        group, self._tables = pa.concat_tables([self._schema.empty_table(), *self._tables]), []
+        if len(group):
+            self._written = self._thread.submit(self._writer.write_table, group, row_group_size=len(group))
 
     def __enter__(self) -> "RowGroupWriter":
         return self
@@ -99,10 +110,3 @@ class RowGroupWriter:
         finally:
             self._thread.shutdown()
             self._writer.close()
-
-
-def text(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    """A column of any string-like type as one string array; of a type that holds no strings, all its values as text."""
-    if isinstance(column, pa.ChunkedArray):
-        column = one_array(column)
-    return column if column.type == pa.string() else column.cast(pa.string())

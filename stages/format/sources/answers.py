@@ -3,7 +3,6 @@
 import ast
 import json
 import math
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -27,8 +26,10 @@ def is_answered(value: Any, start: Any = None) -> bool:
 
     ``start``: the field ``answer_start`` beside the answer, if it is not in it.
     """
-    starts = [*_starts(_unwritten(value)), *_numbers(start)]
-    return bool(answer_texts(value)) and not (starts and all(start < 0 for start in starts))
+    texts, value = answer_texts(value), _unwritten(value)
+    within = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+    starts = [*_numbers(within), *_numbers(_unwritten(start))]
+    return bool(texts) and not (starts and all(start < 0 for start in starts))
 
 
 def _unwritten(value: Any) -> Any:
@@ -42,20 +43,14 @@ def _unwritten(value: Any) -> Any:
     return value
 
 
-def _starts(value: Any) -> Iterable[float]:
+def _numbers(value: Any) -> list[float]:
+    """Every number in a value, a struct's ``answer_start`` or a list of those, whether it is written as a number or as a text."""
     if isinstance(value, dict):
-        yield from _numbers(value.get("answer_start"))
-    elif isinstance(value, list):
-        for each in value:
-            yield from _starts(each)
-
-
-def _numbers(value: Any) -> Iterable[float]:
-    """Every number in a value or list of values, whether it is written as a number or as a text."""
-    for each in value if isinstance(value, list) else [value]:
-        try:
-            number = math.nan if each is None or isinstance(each, bool) else float(each)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(number):
-            yield number
+        return _numbers(value.get("answer_start"))
+    if isinstance(value, list):
+        return [number for each in value for number in _numbers(each)]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return []
+    return [number] if math.isfinite(number) else []

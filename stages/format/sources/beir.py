@@ -3,14 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from stages.format.sources.answers import answer_texts
-from stages.format.sources.chunk import Chunk, Options, Split, chunk
+from stages.format.sources.chunk import Chunk, Options, chunk
 from stages.format.sources.folder import RawFolder
+from stages.hub.splits import Split
 from stages.retrieval.beir import UnknownIds, id_field, qrels_file, read_corpus, read_jsonl, read_qrels, read_queries
 from stages.rows.dropping import UNKNOWN, Dropped
 from stages.rows.normalisation import fold
@@ -41,30 +42,33 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     if unknown.ignored:
         print(f"{qrels_path}: {unknown}; they are ignored", flush=True)
     answers = _answers(raw.path / "queries.jsonl") if options.passage_words else {}
-    _account(raw, split, {"corpus.jsonl": len(corpus), "queries.jsonl": len(queries)}, qrels_path, unknown.read)
+    for path in (raw.path / "qrels").glob("*.tsv"):
+        raw.leave_out(raw.name(path), "qrels of a split that is not trained on")
+    for name, texts in {"corpus.jsonl": corpus, "queries.jsonl": queries}.items():
+        raw.leave_out(name, f"{len(texts)} texts, which the qrels name by id")
+    raw.count(raw.name(qrels_path), split, unknown.read)
+    pairs = [(query, document) for query, documents in qrels.items() for document in documents]
     language = options.language or UNKNOWN
-    repeated = unknown.read - unknown.ignored - sum(map(len, qrels.values()))
-    named = {document for documents in qrels.values() for document in documents}
-    notes = {NOT_TRAINED: len(corpus) - len(named)} if split == "train" else {}
-    yield _chunk([], [], options, Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): repeated}), notes)
-    pairs = ((query, document) for query, documents in qrels.items() for document in documents)
-    while some := list(islice(pairs, READ_ROWS)):
-        anchors, positives, dropped, passages = [], [], Dropped(), Counter[str]()
-        for query, document in some:
+    dropped = Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): unknown.read - unknown.ignored - len(pairs)})
+    notes = Counter({NOT_TRAINED: len(corpus) - len({document for _, document in pairs})} if split == "train" else {})
+    for start in range(0, max(1, len(pairs)), READ_ROWS):
+        anchors, positives = [], []
+        for query, document in pairs[start : start + READ_ROWS]:
             text: str | None = corpus[document]
             if options.passage_words and len(corpus[document].split()) > options.passage_words:
-                text = (
-                    None if answers and query not in answers else passage(corpus[document], options.passage_words, answers.get(query, []))
-                )
-                passages[FIRST_PASSAGE] += not answers
+                notes[FIRST_PASSAGE] += not answers
+                lacks_answer = answers and query not in answers
+                text = None if lacks_answer else passage(corpus[document], options.passage_words, answers.get(query, []))
             if text is None:
                 dropped[NOT_FOUND if query in answers else NO_ANSWER, language] += 1
             else:
                 anchors.append(queries[query])
                 positives.append(text)
-        if passages[FIRST_PASSAGE]:
+        if notes[FIRST_PASSAGE]:
             raw.warn("passage_words: no query has an answer (a field answer or answers), so each long document becomes its first passage")
-        yield _chunk(anchors, positives, options, dropped, passages)
+        rows = chunk(pa.array(anchors, pa.string()), pa.array(positives, pa.string()), language=options.language)
+        yield replace(rows, dropped=+dropped, notes=+notes)
+        dropped, notes = Dropped(), Counter()
 
 
 def passage(text: str, words: int, answers: list[str]) -> str | None:
@@ -108,16 +112,3 @@ def _answers(path: Path) -> dict[str, list[str]]:
         if texts := [*answer_texts(row.get("answer")), *answer_texts(row.get("answers"))]:
             answers[id_field(row, "_id", f"{path}: line {number}")] = texts
     return answers
-
-
-def _account(raw: RawFolder, split: Split, texts: dict[str, int], qrels: Path, judged: int) -> None:
-    for path in (raw.path / "qrels").glob("*.tsv"):
-        raw.leave_out(raw.name(path), "qrels of a split that is not trained on")
-    for name, rows in texts.items():
-        raw.leave_out(name, f"{rows} texts, which the qrels name by id")
-    raw.count(raw.name(qrels), split, judged)
-
-
-def _chunk(anchors: list[str], positives: list[str], options: Options, dropped: Dropped, notes: dict[str, int]) -> Chunk:
-    anchor, positive = pa.array(anchors, pa.string()), pa.array(positives, pa.string())
-    return chunk(anchor, positive, language=options.language, dropped=+dropped, notes=notes)

@@ -3,10 +3,10 @@
 A column that is left over would be taken for one more negative by the loss, so `chunk` takes its columns by name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,39 +14,23 @@ import pyarrow.compute as pc
 
 from stages.hub.splits import Split
 from stages.retrieval.beir import UNKNOWN_IDS
-from stages.rows.dropping import Dropped, as_mask
-from stages.rows.parquet import SCORES, one_array, text
+from stages.rows.dropping import Dropped, as_mask, marked
+from stages.rows.parquet import SCORES, one_array
 
 if TYPE_CHECKING:
     from stages.format.sources.folder import RawFolder
 
 Texts: TypeAlias = pa.StringArray
 
-LANGUAGES = {
-    "no": "nb",
-    "nb": "nb",
-    "nob": "nb",
-    "norwegian": "nb",
-    "bokmål": "nb",
-    "norwegian bokmål": "nb",
-    "norwegian bokmal": "nb",
-    "nn": "nn",
-    "nno": "nn",
-    "nynorsk": "nn",
-    "norwegian nynorsk": "nn",
-    "da": "da",
-    "dan": "da",
-    "danish": "da",
-    "sv": "sv",
-    "swe": "sv",
-    "swedish": "sv",
-    "en": "en",
-    "eng": "en",
-    "us": "en",
-    "english": "en",
+NAMES = {
+    "nb": ("no", "nb", "nob", "norwegian", "bokmål", "norwegian bokmål", "norwegian bokmal"),
+    "nn": ("nn", "nno", "nynorsk", "norwegian nynorsk"),
+    "da": ("da", "dan", "danish"),
+    "sv": ("sv", "swe", "swedish"),
+    "en": ("en", "eng", "us", "english"),
 }
-"""Names of languages and locales, in lower case, that data sets use, and the code of each. Norwegian unsaid is
-bokmål."""
+LANGUAGES = {name: code for code, names in NAMES.items() for name in names}
+"""The code of each name of a language or locale, in lower case. Norwegian that does not say which is bokmål."""
 
 
 @dataclass(frozen=True)
@@ -97,39 +81,59 @@ class Chunk:
     rows: pa.Table
     dropped: Dropped = field(default_factory=Dropped)
     added: int = 0
-    notes: Mapping[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
-Read = Callable[["RawFolder", Split, Options], Iterator[Chunk]]
+class Read(Protocol):
+    """The reader of a kind."""
+
+    def __call__(self, raw: "RawFolder", split: Split, options: Options, /) -> Iterator[Chunk]: ...
 
 
 def chunk(
-    anchor: Texts,
-    positive: Texts,
-    negatives: list[Texts] | None = None,
+    anchor: Any,
+    positive: Any,
+    negatives: Sequence[Any] = (),
     language: Texts | str | None = None,
-    dropped: Dropped | None = None,
-    scores: pa.Array | pa.ChunkedArray | None = None,
-    added: int = 0,
-    notes: Mapping[str, int] | None = None,
+    *,
+    reasons: Mapping[str, Any] | None = None,
+    notes: Mapping[str, np.ndarray] | None = None,
+    scores: Any = None,
 ) -> Chunk:
-    """A `Chunk` of equally long columns; ``language`` may be one code for all rows. A language that is unknown is
-    null. ``scores`` are lists of numbers, or of their texts."""
-    columns = {"anchor": text(anchor), "positive": text(positive)}
-    for number, negative in enumerate(negatives or [pa.nulls(len(anchor), pa.string())], start=1):
-        columns["negative" if number == 1 else f"negative_{number}"] = text(negative)
+    """A `Chunk` of equally long columns, without the rows that a mask of ``reasons`` marks.
+
+    Args:
+        positive: texts, or lists of texts, each of which makes a row; a row whose list is null or empty is dropped.
+        language: a code for each row or for all of them; null is unknown.
+        notes: masks of rows to count among those that are kept.
+        scores: lists of numbers, or of their texts.
+    """
     if language is None or isinstance(language, str):
         language = repeated(language, len(anchor))
-    columns["language"] = text(language)
+    columns = {"anchor": anchor, "positive": positive}
+    for number, negative in enumerate(negatives or [pa.nulls(len(anchor), pa.string())], start=1):
+        columns["negative" if number == 1 else f"negative_{number}"] = negative
+    columns["language"] = language
     if scores is not None:
-        columns[SCORES] = (one_array(scores) if isinstance(scores, pa.ChunkedArray) else scores).cast(pa.list_(pa.float64()))
-    noted = {note: rows for note, rows in (notes or {}).items() if rows}
-    return Chunk(pa.table(columns), Dropped() if dropped is None else dropped, added, noted)
+        columns[SCORES] = scores.cast(pa.list_(pa.float64()))
+    reasons = dict(reasons or {})
+    if pa.types.is_list(positive.type):
+        reasons["no positive"] = pc.equal(pc.fill_null(pc.list_value_length(positive), 0), 0)
+    left_out, dropped = marked(language, reasons)
+    noted = {note: int((mask & ~left_out).sum()) for note, mask in (notes or {}).items()}
+    rows = pa.table(columns)
+    if left_out.any():
+        rows = rows.filter(pa.array(~left_out))
+    files_rows = len(rows)
+    if pa.types.is_list(positive.type):
+        lists = one_array(rows["positive"])
+        rows = rows.drop_columns("positive").take(pc.list_parent_indices(lists)).append_column("positive", pc.list_flatten(lists))
+    return Chunk(rows.select(list(columns)), dropped, len(rows) - files_rows, {note: count for note, count in noted.items() if count})
 
 
 def repeated(word: str | None, rows: int) -> Texts:
     """A column that holds one word, or null, in each of ``rows`` rows."""
-    return pa.array([word], pa.string()).take(pa.array(np.zeros(rows, dtype=np.int64)))
+    return pa.repeat(pa.scalar(word, pa.string()), rows)
 
 
 def language_codes(words: Texts) -> Texts:

@@ -4,22 +4,23 @@ Exact (1.0) and Substitute (0.7) products are positives, Irrelevant (0.0) ones o
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.format.sources.chunk import Chunk, Options, Split, chunk, language_codes
+from stages.format.sources.chunk import Chunk, Options, chunk, language_codes
 from stages.format.sources.folder import RawFolder
 from stages.format.sources.product import PRODUCT_TOKENS, product_text
+from stages.hub.splits import Split
 from stages.rows.dropping import Dropped, as_mask, drop, marked
 from stages.rows.normalisation import hash_texts
 from stages.rows.parquet import READ_ROWS, one_array
 
-POSITIVE, NEGATIVE = pa.array(["exact", "substitute"]), "irrelevant"
 DEV_SHARE = 50
 COLUMNS = ["query", "query_id", "product_locale", "esci_label", "product_title"]
-OPTIONAL = ["product_description", "product_bullet_point", "product_brand"]
+OPTIONAL = ["product_brand", "product_description", "product_bullet_point"]
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
@@ -45,21 +46,18 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 def _of_dev(table: pa.Table) -> np.ndarray:
     ids = one_array(table["query_id"])
-    dev: np.ndarray = (hash_texts(ids) % DEV_SHARE == 0) & as_mask(pc.is_valid(ids))
-    return dev
+    return np.asarray((hash_texts(ids) % DEV_SHARE == 0) & as_mask(pc.is_valid(ids)))
 
 
 def _of_locale(rows: pa.Table, options: Options) -> np.ndarray:
     locales = one_array(rows["product_locale"])
     if options.locale is not None:
         return as_mask(pc.equal(locales, options.locale))
-    if options.languages is not None:
-        return as_mask(pc.is_in(language_codes(locales), pa.array(options.languages)))
-    return as_mask(pc.is_valid(locales))
+    return as_mask(pc.is_valid(locales)) & ~options.unwanted(language_codes(locales))
 
 
 def _before_last_query(rows: pa.Table) -> int:
-    """How many rows stand before those of the last query, which the next chunk may go on with."""
+    """How many rows stand before those of the last query, which may continue in the next chunk."""
     if not len(rows):
         return 0
     other = np.flatnonzero(pc.not_equal(rows["query_id"], rows["query_id"][-1]).to_numpy())
@@ -69,21 +67,19 @@ def _before_last_query(rows: pa.Table) -> int:
 
 def _paired(rows: pa.Table, options: Options, dropped: Dropped) -> Chunk:
     labels = pc.utf8_lower(one_array(rows["esci_label"]))
-    is_positive, is_negative = as_mask(pc.is_in(labels, POSITIVE)), as_mask(pc.equal(labels, NEGATIVE))
-    positive, negative = np.flatnonzero(is_positive), np.flatnonzero(is_negative)
+    is_positive, is_negative = as_mask(pc.is_in(labels, pa.array(["exact", "substitute"]))), as_mask(pc.equal(labels, "irrelevant"))
     query = one_array(rows["query_id"]).dictionary_encode().indices.to_numpy()
-    positive = positive[np.argsort(query[positive], kind="stable")]
-    negative = negative[np.argsort(query[negative], kind="stable")]
+    positive, negative = (places[np.argsort(query[places], kind="stable")] for places in map(np.flatnonzero, (is_positive, is_negative)))
     mine, theirs = query[positive], query[negative]
     turn = np.arange(len(positive)) - np.searchsorted(mine, mine)
     first, last = np.searchsorted(theirs, mine), np.searchsorted(theirs, mine, side="right")
     count = last - first
     chosen = pa.array(np.append(negative, 0)[first + turn % np.maximum(count, 1)], mask=count == 0)
 
-    brand, title, description, bullets = (one_array(rows[name]) for name in ("product_brand", "product_title", *OPTIONAL[:2]))
-    product = product_text(brand, title, description, bullets, options.max_tokens or PRODUCT_TOKENS)
+    title, brand, description, bullets = (one_array(rows[name]) for name in ("product_title", *OPTIONAL))
+    product = product_text(title, brand, description, bullets, options.max_tokens or PRODUCT_TOKENS)
     reasons = {"complement": pc.equal(labels, "complement"), "irrelevant (a negative)": is_negative, "no known label": ~is_positive}
-    _, without_positive = marked(rows["language"], reasons)
+    dropped = dropped + marked(rows["language"], reasons)[1]
     places = pa.array(positive)
-    query_text, language = rows["query"].take(places), rows["language"].take(places)
-    return chunk(query_text, product.take(places), [product.take(chosen)], language, dropped + without_positive)
+    paired = chunk(rows["query"].take(places), product.take(places), [product.take(chosen)], rows["language"].take(places))
+    return replace(paired, dropped=dropped)

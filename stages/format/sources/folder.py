@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -20,28 +20,8 @@ from stages.rows.parquet import one_array
 from stages.runtime.errors import UserError
 
 METADATA = {"manifest.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-DATA = (
-    ".csv",
-    ".tsv",
-    ".jsonlines",
-    ".sqlite",
-    ".db",
-    ".gz",
-    ".tgz",
-    ".tar",
-    ".zip",
-    ".bz2",
-    ".xz",
-    ".zst",
-    ".7z",
-    ".feather",
-    ".orc",
-    ".avro",
-    ".xlsx",
-    ".pkl",
-    ".pickle",
-)
-"""Suffixes of files that likely hold rows and are not read: a warning names them."""
+DATA = re.compile(r".*\.(csv|tsv|jsonlines|sqlite|db|gz|tgz|tar|zip|bz2|xz|zst|7z|feather|orc|avro|xlsx|pkl|pickle)", re.IGNORECASE)
+"""Names of files that likely hold rows and are not read: a warning names them."""
 LOOKS_USED = re.compile(
     r"(?!.*[ _.-]ids?$)(.*[ _.-])?"
     r"(neg(ative)?s?|scores?|labels?|margin|similarity|relevance|irrelevant|split)(\d+|[ _.-].*)?",
@@ -59,10 +39,10 @@ class RawFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows: dict[str, Counter[str]] = defaultdict(Counter)
-        self._left_out: dict[str, Counter[str]] = defaultdict(Counter)
-        self._reasons: dict[str, str] = {}
-        self._warnings: dict[str, None] = {}
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)  # by file
+        self._left_out: dict[str, Counter[str]] = defaultdict(Counter)  # rows by file and reason
+        self._reasons: dict[str, str] = {}  # why a file is not read, as its kind says
+        self._warnings: dict[str, None] = {}  # an ordered set
         self._read_columns: set[str] = {"split"}
 
     def read_split(
@@ -70,16 +50,16 @@ class RawFolder:
         split: Split,
         required: Sequence[str],
         optional: Sequence[str] = (),
-        lists: Sequence[str] = (),
-        objects: Sequence[str] = (),
+        lists: Collection[str] = (),
+        as_is: Collection[str] = (),
         divide: Callable[[pa.Table], np.ndarray] | None = None,
     ) -> Iterator[tuple[Path, pa.Table]]:
         """Yield (file, some rows) of every file of a split, with the named columns as `columns.read_columns` gives them.
 
         A file belongs to the split that is a word of its name (``train-00000-of-00002.parquet``) or of the nearest
-        folder above it. In a file whose name tells none each row's field ``split`` does; where no file's name tells a
-        split, rows without the field are training rows. In the other files a row whose field tells another split than
-        the file's name is left out.
+        folder above it. If neither tells one, each row's field ``split`` does; if no file's name tells a split, rows
+        without the field are training rows. In the other files a row whose field tells another split than the file's
+        name is left out.
 
         Args:
             divide: which rows of the training files are those of dev, as a mask; files of dev are not read then.
@@ -92,12 +72,19 @@ class RawFolder:
         named = next((path for path, name in told.items() if name), None)
         files = [path for path, name in told.items() if name in (of_split, None)]
         if split == "train" and not files:
-            raise UserError(f"{self.path}: holds no training file; put train.parquet or train.jsonl there{self._others()}")
-        self._read_columns.update(required, optional, objects)
+            others = [self.name(path) for path in sorted(self.path.rglob("*")) if path.is_file() and path.name not in METADATA]
+            holds = f" (it holds {', '.join(others[:5])}{' …' if len(others) > 5 else ''})" if others else ""
+            raise UserError(f"{self.path}: holds no training file; put train.parquet or train.jsonl there{holds}")
+        self._read_columns.update(required, optional)
         for path in files:
             try:
-                for table in read_columns(path, required, [*optional, "split"], lists, objects):
-                    rows = self._of_split(path, table, told[path], of_split, named, count=split == (told[path] or "train"))
+                for table in read_columns(path, required, [*optional, "split"], lists, as_is):
+                    splits = self._splits(path, table["split"], told[path], named)
+                    if split == (told[path] or "train"):  # each file's rows of other splits are counted in one pass only
+                        self._count_others(path, splits, told[path])
+                    chosen = as_mask(pc.equal(splits, of_split))
+                    rows = table.drop_columns("split")
+                    rows = rows if chosen.all() else rows.filter(pa.array(chosen))
                     if divide:
                         dev = divide(rows)
                         rows = rows.filter(pa.array(dev if split == "dev" else ~dev))
@@ -107,20 +94,21 @@ class RawFolder:
             except MissingColumnError as error:
                 if told[path] or named is None:
                     raise
-                self.leave_out(self.name(path), reason := str(error).removeprefix(f"{path}: "))
+                reason = str(error).removeprefix(f"{path}: ")
+                self.leave_out(self.name(path), reason)
                 self.warn(f"{self.name(path)} is not read: {reason}")
 
-    def column_names(self) -> dict[str, str]:
-        """The columns of all files to read, in alphabetical order, each with the name of the first file that has it."""
-        return dict(sorted(self._columns.items()))
+    def column_names(self) -> list[str]:
+        """The columns of all files to read, in alphabetical order."""
+        return sorted(self._columns)
 
     def name(self, path: Path) -> str:
         """A file's path within the folder."""
         return path.relative_to(self.path).as_posix()
 
-    def count(self, name: str, what: str, rows: int) -> None:
-        """Note that ``rows`` rows of a file were handed on: of a split, or what else they are."""
-        self._rows[name][what] += rows
+    def count(self, name: str, split: Split, rows: int) -> None:
+        """Note that ``rows`` rows of a file were handed on."""
+        self._counts[name][split] += rows
 
     def leave_out(self, name: str, reason: str) -> None:
         """Note why a file is not read."""
@@ -136,24 +124,24 @@ class RawFolder:
 
     def rows(self, split: Split) -> int:
         """The rows of all files that were handed on as those of ``split``."""
-        return sum(counts[split] for counts in self._rows.values())
+        return sum(counts[split] for counts in self._counts.values())
 
     def account(self) -> dict[str, Any]:
         """Every file of the folder: its rows by split, those ``left out`` by reason, or why it is ``not read``."""
         names = {self.name(path) for path in self.path.rglob("*") if not path.is_dir()}
         files: dict[str, Any] = {}
-        for name in sorted(names | set(self._rows) | set(self._reasons)):
+        for name in sorted(names | set(self._counts) | set(self._reasons)):
             left_out = {"left out": dict(self._left_out[name])} if name in self._left_out else {}
-            files[name] = {**self._rows[name], **left_out} if name in self._rows else {"not read": self._reason(name)}
+            files[name] = {**self._counts[name], **left_out} if name in self._counts else {"not read": self._reason(name)}
         return files
 
     def warnings(self) -> list[str]:
         """What a reader may have expected to be used: files that likely hold rows, columns that look like negatives, scores or labels."""
         lines = [*self._warnings]
         for name, account in self.account().items():
-            reason = account.get("not read")
-            if reason and name.lower().endswith((*SUFFIXES, *DATA)) and not self._expected(name):
-                lines.append(f"{name} is not read: {reason}")
+            expected = _is_aside(name) or name in self._reasons or split_of(Path(name)) == "test"
+            if "not read" in account and (name.lower().endswith(SUFFIXES) or DATA.fullmatch(name)) and not expected:
+                lines.append(f"{name} is not read: {account['not read']}")
         for column, name in self._columns.items():
             if LOOKS_USED.fullmatch(column) and column not in self._read_columns:
                 lines.append(f'column "{column}" ({name}) is not read; kind triplets reads negative, negative_2 …, scores, label, split')
@@ -163,48 +151,39 @@ class RawFolder:
     def _files(self) -> list[Path]:
         """Every file of rows, in order."""
         files = sorted(path for path in self.path.rglob("*") if path.is_file() and path.name.lower().endswith(SUFFIXES))
-        return [path for path in files if not self._is_aside(self.name(path))]
+        return [path for path in files if not _is_aside(self.name(path))]
 
     @cached_property
     def _columns(self) -> dict[str, str]:
+        """The columns of all files to read, each with the name of the first file that has it."""
         files = [path for path in self._files if split_of(path.relative_to(self.path)) != "test"]
         return {column: self.name(path) for path in reversed(files) for column in column_names(path)}
 
-    def _of_split(self, path: Path, table: pa.Table, told: str | None, split: str, named: Path | None, count: bool) -> pa.Table:
-        """The rows of a split; ``count``: this is the pass in which rows of no split that is read are counted."""
-        field = one_array(table["split"]).dictionary_encode()
-        table = table.drop_columns("split")
-        said = [split_named(value) or ("" if value.strip() else None) for value in field.dictionary.to_pylist()]
-        if not told:
-            for value, known in zip(field.dictionary.to_pylist(), said, strict=True):
-                if known == "":
-                    raise UserError(f'{path}: its field "split" holds {value!r}, which tells no split; write train, dev or test')
-        of_row = pa.array([name or None for name in said], pa.string()).take(field.indices)
-        if not told and named and of_row.null_count:
+    def _splits(self, path: Path, field: pa.ChunkedArray, told: str | None, named: Path | None) -> pa.Array:
+        """The split of each row: as its field tells, else as the file's name does."""
+        encoded = one_array(field).dictionary_encode()
+        values = encoded.dictionary.to_pylist()
+        said = [split_named(value) for value in values]
+        if unknown := [value for value, known in zip(values, said, strict=True) if value.strip() and not known and not told]:
+            raise UserError(f'{path}: its field "split" holds {unknown[0]!r}, which tells no split; write train, dev or test')
+        splits = pa.array(said, pa.string()).take(encoded.indices)
+        if not told and named and splits.null_count:
             raise UserError(
                 f"{path}: its name tells no split while that of {self.name(named)} does, and it has rows without a field split; "
                 "put train, dev or test into its name, or move it away"
             )
-        of_row = pc.fill_null(of_row, told or "train")
-        if count:
-            for pair in pc.value_counts(of_row).to_pylist():
-                if pair["values"] != told and (told or pair["values"] == "test"):
-                    self._left_out[self.name(path)][f"field split says {pair['values']}"] += pair["counts"]
-        mask = as_mask(pc.equal(of_row, split))
-        return table if mask.all() else table.filter(pa.array(mask))
+        return pc.fill_null(splits, told or "train")
 
-    def _is_aside(self, name: str) -> bool:
-        parts = Path(name).parts
-        return any(part.startswith(".") for part in parts) or parts[-1] in METADATA or fnmatchcase(parts[-1], "cache-*.arrow")
-
-    def _expected(self, name: str) -> bool:
-        """Whether nobody expects that a file's rows are used."""
-        return self._is_aside(name) or name in self._reasons or split_of(Path(name)) == "test"
+    def _count_others(self, path: Path, splits: pa.Array, told: str | None) -> None:
+        """Count the rows that are in no split that is read."""
+        for pair in pc.value_counts(splits).to_pylist():
+            if pair["values"] != told and (told or pair["values"] == "test"):
+                self._left_out[self.name(path)][f"field split says {pair['values']}"] += pair["counts"]
 
     def _reason(self, name: str) -> str:
         if name in self._reasons:
             return self._reasons[name]
-        if self._is_aside(name):
+        if _is_aside(name):
             return "hidden, a description of files, or a cache"
         if not name.lower().endswith(SUFFIXES):
             return f"only {', '.join(SUFFIXES)} are read"
@@ -212,6 +191,7 @@ class RawFolder:
             return "a test split is never trained on"
         return "this kind of set does not read it"
 
-    def _others(self) -> str:
-        names = [self.name(path) for path in sorted(self.path.rglob("*")) if path.is_file() and path.name not in METADATA]
-        return f" (it holds {', '.join(names[:5])}{' …' if len(names) > 5 else ''})" if names else ""
+
+def _is_aside(name: str) -> bool:
+    parts = Path(name).parts
+    return any(part.startswith(".") for part in parts) or parts[-1] in METADATA or fnmatchcase(parts[-1], "cache-*.arrow")

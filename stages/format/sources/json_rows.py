@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -29,14 +29,13 @@ def json_rows(file: IO[bytes], where: str) -> Iterator[tuple[int, dict[str, Any]
     Raises:
         UserError: broken JSON or invalid UTF-8, with the line.
     """
-    begun = False
+    whole = None
     for number, line in enumerate(file, start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
             continue
-        whole = not begun and (line.lstrip()[:1] == b"[" or line.strip() == b"{")
-        begun = True
+        whole = whole is None and (line.lstrip()[:1] == b"[" or line.strip() == b"{")
         try:
             value = json.loads((line + file.read() if whole else line).decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -45,54 +44,49 @@ def json_rows(file: IO[bytes], where: str) -> Iterator[tuple[int, dict[str, Any]
         except (ValueError, RecursionError) as error:
             what = "is not valid JSON" if whole else f"line {number} is not valid JSON"
             raise UserError(f"{where}: {what}; correct it: one object a line, or one array of objects") from error
-        array = whole and isinstance(value, list)
-        for place, row in enumerate(value if array else [value], start=1 if array else number):
+        for place, row in enumerate(value, start=1) if whole and isinstance(value, list) else [(number, value)]:
             if not isinstance(row, dict):
                 raise UserError(f"{where}: line {place} is not a JSON object; write {{...}} with the fields by name")
             yield place, row
 
 
 def json_tables(
-    rows: Iterator[tuple[int, dict[str, Any]]],
-    where: str,
-    required: Sequence[str],
-    optional: Sequence[str] = (),
-    objects: Sequence[str] = (),
+    file: IO[bytes], where: str, required: Sequence[str], optional: Sequence[str] = (), as_is: Collection[str] = ()
 ) -> Iterator[pa.Table]:
-    """Tables of at most `READ_ROWS` rows from (number, object) pairs; a column of ``objects`` that no row has is left out.
+    """Tables of at most `READ_ROWS` rows; an optional column that none of their rows has is left out.
+
+    A value becomes its text, NaN null. If some row has a list in a column, all have; those of columns in ``as_is`` become JSON instead.
 
     Raises:
-        UserError: there is no row, the first `READ_ROWS` lack a required key, or a value is no text.
+        UserError: as `json_rows`; there is no row, the first `READ_ROWS` lack a required key, or a value is no text.
     """
+    rows = json_rows(file, where)
     some = list(islice(rows, READ_ROWS))
     if not some:
         raise UserError(f"{where}: is empty; put at least one row in it")
-    names = dict.fromkeys(name for _, row in some for name in row)
+    names = list(dict.fromkeys(name for _, row in some for name in row))
     for name in required:
         if name not in names:
-            raise MissingColumnError(where, name, list(names))
+            raise MissingColumnError(where, name, names)
     while some:
-        columns = {name: _column(name, some, where) for name in [*required, *optional]}
-        given = {name: _objects(name, some) for name in objects if any(name in row for _, row in some)}
-        yield pa.table({**columns, **given})
+        present = [*required, *(name for name in optional if any(name in row for _, row in some))]
+        yield pa.table({name: _column(name, some, where, name in as_is) for name in present})
         some = list(islice(rows, READ_ROWS))
 
 
-def _objects(name: str, rows: list[tuple[int, dict[str, Any]]]) -> pa.Array:
-    return pa.array([None if row.get(name) is None else json.dumps(row[name]) for _, row in rows], pa.json_())
-
-
-def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str) -> pa.Array:
-    """One field as strings, or as lists of strings if some row has a list; a number is taken as its text, NaN as null."""
+def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str, as_is: bool) -> pa.Array:
     values = [row.get(name) for _, row in rows]
+    if as_is:
+        values = [json.dumps(value) if isinstance(value, list | dict) else value for value in values]
     lists = any(isinstance(value, list) for value in values)
     if lists:
         values = [value if isinstance(value, list) or value is None else [value] for value in values]
+    kind = pa.list_(pa.string()) if lists else pa.string()
     try:
-        return pa.array(list(map(_text, values)), pa.list_(pa.string()) if lists else pa.string())
+        return pa.array(map(_text, values), kind)
     except NO_TEXT:
-        number = next(number for number, row in rows if not _is_text(row.get(name)))
-        raise UserError(f'{where}: line {number} has a field "{name}" that is no valid text; correct it') from None
+        number = next(number for (number, _), value in zip(rows, values, strict=True) if not _is_text(value, kind))
+        raise UserError(f'{where}: line {number} has a field "{name}" that is not a valid text; correct it') from None
 
 
 def _text(value: Any) -> Any:
@@ -103,9 +97,9 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any, kind: pa.DataType) -> bool:
     try:
-        pa.array(_text(value) if isinstance(value, list) else [_text(value)], pa.string())
+        pa.array([_text(value)], kind)
     except NO_TEXT:
         return False
     return True

@@ -9,32 +9,31 @@ from stages.rows.parquet import one_array
 from stages.runtime.errors import UserError
 
 LABEL = "label"
-_WORDS = {"": np.nan, "nan": np.nan, "none": np.nan, "true": 1.0, "false": 0.0}
+_WORDS = {"": "nan", "none": "nan", "true": "1", "false": "0"}
 
 
 def label_values(column: pa.ChunkedArray, where: Path | str) -> np.ndarray:
-    """Labels, as texts, as numbers from 0 to 1, shape (rows,); NaN for a row that has none.
+    """Labels, given as texts, as numbers from 0 to 1, shape (rows,); NaN for a row that has none.
 
     Raises:
         UserError: a label is not a number from 0 to 1: what it says of the pair is not known.
     """
     encoded = one_array(column).dictionary_encode()
     values = np.array([_value(label, where) for label in encoded.dictionary.to_pylist()] + [np.nan])
-    places: np.ndarray = values[encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)]
-    return places
+    return np.asarray(values[encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)])
 
 
-def label_reasons(column: pa.ChunkedArray, where: Path | str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Why rows are no positives, a mask for each reason; and which rows have no label, in a column where some row has one."""
+def judged(column: pa.ChunkedArray, where: Path | str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The ``reasons`` and ``notes`` of `chunk`: rows that are no positives, and rows without a label where others have one."""
     labels = label_values(column, where)
     reasons = {"label 0": labels == 0, "label between 0 and 1": (labels > 0) & (labels < 1)}
-    return reasons, np.isnan(labels) & (column.null_count < len(column))
+    return reasons, {"no label, taken as positive": np.isnan(labels) & (column.null_count < len(column))}
 
 
 def _value(label: str, where: Path | str) -> float:
     word = label.strip().lower()
     try:
-        value = _WORDS[word] if word in _WORDS else float(word)
+        value = float(_WORDS.get(word, word))
     except ValueError:
         value = -1.0
     if value < 0 or value > 1:

@@ -8,14 +8,15 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
-from stages.format.sources.chunk import Chunk, Options, Split, chunk, repeated
+from stages.format.sources.chunk import Chunk, Options, chunk
 from stages.format.sources.columns import read_columns
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.json_rows import json_rows, json_tables
+from stages.format.sources.json_rows import json_tables
 from stages.format.sources.labels import LABEL, label_values
-from stages.rows.dropping import drop
+from stages.hub.splits import Split
 from stages.runtime.errors import UserError
 
 MEMBER = re.compile(r"(?:^|/)(?P<language>nb|nn)/translated_(?P<split>train|dev)(?:_2k)?\.json$")
@@ -29,10 +30,12 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     for name, language, table in _tables(raw, split):
         found = True
         raw.count(name, split, len(table))
-        languages = repeated(language, len(table))
-        reasons = {"language not chosen": options.unwanted(languages), "not a paraphrase": label_values(table[LABEL], name) != 1}
-        rows, dropped = drop(table.append_column("language", languages), reasons)
-        yield chunk(rows["sentence1"], rows["sentence2"], language=rows["language"], dropped=dropped)
+        chosen = options.languages is None or language in options.languages
+        reasons = {
+            "language not chosen": np.full(len(table), not chosen),
+            "not a paraphrase": label_values(table[LABEL], name) != 1,
+        }
+        yield chunk(table["sentence1"], table["sentence2"], language=language, reasons=reasons)
     if split == "train" and not found:
         raise UserError(f"{raw.path}: holds no nb/translated_train.json; put norwegian-x-final.tar.gz there")
 
@@ -50,10 +53,9 @@ def _tables(raw: RawFolder, split: Split) -> Iterator[tuple[str, str, pa.Table]]
                     raw.leave_out(name, "not a translated training or dev file in bokmål or nynorsk")
                     language = _language(member.name, split) if member.isreg() else None  # a link may lead nowhere, or to itself
                     if language and (file := tar.extractfile(member)):
-                        where = f"{archive}: {member.name}"
-                        yield from ((name, language, table) for table in json_tables(json_rows(file, where), where, COLUMNS))
+                        yield from ((name, language, table) for table in json_tables(file, f"{archive}: {member.name}", COLUMNS))
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise UserError(f"{archive}: is no complete tar.gz; fetch it again") from error
+            raise UserError(f"{archive}: is not a complete tar.gz; fetch it again") from error
     for path in sorted(raw.path.rglob("translated_*.json")):
         if language := _language(raw.name(path), split):
             yield from ((raw.name(path), language, table) for table in read_columns(path, COLUMNS))

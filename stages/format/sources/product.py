@@ -3,25 +3,23 @@
 import html
 import re
 import string
+from itertools import islice
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.format.sources.chunk import Texts
-from stages.rows.normalisation import utf8_bytes
+from stages.rows.normalisation import replace_where
 
 DESCRIPTION_CHARACTERS, BULLETS, SEPARATOR = 200, 3, " | "
 PRODUCT_TOKENS = 400
 """Leaves room for the pieces that a tokenizer makes of rare words, below the 512 that a BERT reads before it cuts inside a word."""
-_SPACE, _LETTER, _SIGN = range(3)
-_KINDS = bytes(
-    _LETTER if code >= 0x80 or chr(code).isalnum() else _SPACE if chr(code) in string.whitespace else _SIGN for code in range(256)
-)
+_LETTERS = "0-9A-Za-z\x80-\U0010ffff"
+_TOKEN = re.compile(f"[{_LETTERS}]+|[^{_LETTERS} \t-\r]")
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
-def product_text(brand: Texts, title: Texts, description: Texts, bullets: Texts, tokens: int = PRODUCT_TOKENS) -> Texts:
+def product_text(title: Texts, brand: Texts, description: Texts, bullets: Texts, tokens: int = PRODUCT_TOKENS) -> Texts:
     """One text of at most ``tokens`` tokens a product; what is null or empty is left out. ``bullets`` holds one bullet a line."""
     title = plain(title)
     brand = plain(brand)
@@ -38,22 +36,15 @@ def product_text(brand: Texts, title: Texts, description: Texts, bullets: Texts,
 
 def plain(texts: Texts) -> Texts:
     """``texts`` without HTML tags and entities, stripped; null where nothing is left."""
-    marked = pc.fill_null(pc.or_(pc.match_substring(texts, "<"), pc.match_substring(texts, "&")), False)
-    if pc.any(marked).as_py():
-        stripped = [_without_html(text) for text in texts.filter(marked).to_pylist()]
-        texts = pc.replace_with_mask(texts, marked, pa.array(stripped, pa.string()))
-    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.utf8_trim_whitespace(replace_where(pc.match_substring_regex(texts, "[<&]"), _without_html, texts, texts))
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def cut(texts: Texts, characters: int) -> Texts:
     """The first ``characters`` of each text; a word that would be cut is left out, unless it is the only one."""
-    long = pc.fill_null(pc.greater(pc.utf8_length(texts), characters), False)
-    if not pc.any(long).as_py():
-        return texts
-    head = pc.utf8_slice_codeunits(texts.filter(long), 0, characters + 1)
-    whole_words = pc.replace_substring_regex(head, r"\s+\S*$", "")
-    return pc.replace_with_mask(texts, long, pc.utf8_slice_codeunits(whole_words, 0, characters))
+    heads = pc.utf8_slice_codeunits(texts, 0, characters + 1)
+    whole_words = pc.utf8_slice_codeunits(pc.replace_substring_regex(heads, r"\s+\S*$", ""), 0, characters)
+    return pc.if_else(pc.greater(pc.utf8_length(texts), characters), whole_words, texts)
 
 
 def cut_tokens(texts: Texts, tokens: int) -> Texts:
@@ -62,26 +53,13 @@ def cut_tokens(texts: Texts, tokens: int) -> Texts:
     A token is a run of letters and digits or a single sign, as BERT splits a text before it looks for word pieces; so the limit needs no
     model and stays the same with another. Signs beyond ASCII count as letters.
     """
-    offsets, data = utf8_bytes(texts)
-    ends = offsets[1:] - offsets[0]
-    starts = offsets[:-1] - offsets[0]
-    kinds = np.frombuffer(data.tobytes().translate(_KINDS), dtype=np.uint8)
-    begins = kinds != _SPACE
-    begins[1:] &= (kinds[1:] != _LETTER) | (kinds[:-1] != _LETTER)
-    rows = np.flatnonzero(starts < ends)
-    begins[starts[rows]] = kinds[starts[rows]] != _SPACE  # also where the row before ends in a letter
-    counts = np.add.reduceat(begins, starts[rows], dtype=np.int32) if len(rows) else rows
-    long = rows[counts > tokens]
-    if not len(long):
-        return texts
-    mask = np.zeros(len(texts), dtype=bool)
-    mask[long] = True
-    heads = [
-        bytes(data[start : start + np.flatnonzero(begins[start:end])[tokens]]).decode()
-        for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True)
-    ]
-    whole_words = [(head if head[-1].isspace() else head.rsplit(maxsplit=1)[0]).rstrip(f"{string.whitespace}|") for head in heads]
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(whole_words, pa.string()))
+
+    def head(text: str) -> str:
+        end = next(islice(_TOKEN.finditer(text), tokens, None)).start()
+        whole_words = text[:end] if text[end - 1].isspace() else text[:end].rsplit(maxsplit=1)[0]
+        return whole_words.rstrip(f"{string.whitespace}|")
+
+    return replace_where(pc.greater(pc.count_substring_regex(texts, _TOKEN.pattern), tokens), head, texts, texts)
 
 
 def _without_html(text: str) -> str:

@@ -9,16 +9,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.format.sources.chunk import LANGUAGES, Chunk, Options, Split, repeated
+from stages.format.sources.chunk import LANGUAGES, Chunk, Options, chunk
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.labels import LABEL
-from stages.format.sources.pairs import pairs
+from stages.format.sources.labels import LABEL, judged
+from stages.hub.splits import Split
 from stages.rows.parquet import one_array
 from stages.runtime.errors import UserError
 
@@ -45,16 +43,19 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     unused = set(mapping) - {OTHERS}
     for path, table in raw.read_split(split, ["query", "pos"], [LABEL, NAME], lists=["pos"]):
         names = one_array(table[NAME]).dictionary_encode()
-        codes = [language_of_name(name, mapping) for name in names.dictionary.to_pylist()]
-        languages = pa.array(codes, pa.string()).take(names.indices)
-        for name, code in zip(names.dictionary.to_pylist(), codes, strict=True):
+        named = names.dictionary.to_pylist()
+        codes = [language_of_name(name, mapping) for name in named]
+        for name, code in zip(named, codes, strict=True):
             if code is None:
                 unknown[name] += int(pc.sum(pc.equal(table[NAME], name)).as_py())
-        unused -= set(names.dictionary.to_pylist())
-        languages = pc.if_else(pc.is_null(names.indices), repeated(options.language, len(table)), languages)
-        found = pairs(path, table, languages, {"language not chosen": np.asarray(options.unwanted(languages))})
-        if codes and names.null_count:
-            found = replace(found, notes={**found.notes, f"rows read have no {NAME}, taken as {options.language}": names.null_count})
+        unused -= set(named)
+        languages = pa.array(codes, pa.string()).take(names.indices)
+        languages = pc.if_else(pc.is_null(names.indices), pa.scalar(options.language, pa.string()), languages)
+        reasons, notes = judged(table[LABEL], path)
+        reasons = {"language not chosen": options.unwanted(languages), **reasons}
+        found = chunk(table["query"], table["pos"], language=languages, reasons=reasons, notes=notes)
+        if named and names.null_count:
+            found.notes[f"rows read have no {NAME}, taken as {options.language}"] = names.null_count
         yield found
     if unknown:
         shown = ", ".join(f"{name!r} ({rows} rows)" for name, rows in unknown.most_common(SHOWN))

@@ -40,24 +40,14 @@ def test_lengths_are_exact_over_many_chunks():
     report = SplitReport()
     for length in range(1, 101):
         report.keep(rows(["x" * length], ["nb"]))
-    assert report.whole()["characters"]["anchor"] == {"median": 50, "p95": 95}
+    assert report.as_dict()["characters"]["anchor"] == {"median": 50, "p95": 95}
 
 
-@pytest.mark.parametrize(
-    ("fault", "change"),
-    [
-        ("kept 2, dropped", lambda report: report["languages"]["da"]["dropped"].clear()),
-        ("by language", lambda report: report["languages"].pop("nb")),
-        ("written 3", lambda report: report.update(kept=4, read=6)),
-        ("in the files 5", lambda report: report.update(added=1)),
-    ],
-)
-def test_a_report_that_does_not_add_up_is_refused(fault, change):
+@pytest.mark.parametrize(("fault", "rows_read", "written"), [("kept 3, written 2", 5, 2), ("in the files 6", 6, 3)])
+def test_a_report_that_does_not_add_up_is_refused(fault, rows_read, written):
     report = SplitReport()
     report.keep(rows(["a", "b", "c"], ["nb", "da", "da"]))
     report.drop(Dropped({("duplicate", "da"): 2}))
-    whole = report.as_dict()
-    check_sums("train", whole, rows=5, written=3)
-    change(whole)
+    check_sums("train", report, rows=5, written=3)
     with pytest.raises(RuntimeError, match=fault):
-        check_sums("train", whole, rows=5, written=3)
+        check_sums("train", report, rows_read, written)

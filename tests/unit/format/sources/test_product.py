@@ -8,7 +8,7 @@ from stages.format.sources.product import PRODUCT_TOKENS, cut, cut_tokens, plain
 
 
 def one(brand=None, title=None, description=None, bullets=None):
-    return product_text(*(pa.array([value], pa.string()) for value in (brand, title, description, bullets)))[0].as_py()
+    return product_text(*(pa.array([value], pa.string()) for value in (title, brand, description, bullets)))[0].as_py()
 
 
 def test_a_product_reads_brand_title_description_and_three_bullets():
@@ -39,7 +39,7 @@ def test_the_whole_is_cut_at_the_token_limit():
     assert len(TOKEN.findall(text)) == PRODUCT_TOKENS
     assert text.endswith("abcdefg")
     assert one(title="Kettle", description="a b", bullets="c d") == "Kettle | a b | c d"
-    fields = (pa.array([value], pa.string()) for value in (None, "Kettle", "a b", "c"))
+    fields = (pa.array([value], pa.string()) for value in ("Kettle", None, "a b", "c"))
     assert product_text(*fields, tokens=4)[0].as_py() == "Kettle | a b"
 
 
