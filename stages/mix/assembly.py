@@ -1,5 +1,6 @@
 """All formatted sets as one file of batches, in training order."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from stages.mix.batches import BatchStream
 from stages.mix.order import Stopping, Strategy, Turns, weights
-from stages.mix.selection import HASH, Counts, EvaluationTexts, Selection
+from stages.mix.selection import EvaluationTexts, Selection
 from stages.mix.shuffle import scatter
 from stages.rows.parquet import RowGroupWriter, text_bytes, text_columns
 from stages.runtime.errors import UserError
@@ -20,6 +21,21 @@ from stages.runtime.files import atomic_write
 
 WINDOW_ROWS, WINDOW_BYTES = 16_384, 64 * 2**20
 """Rows assembled and written at once, at most; they are whole batches, and at least one."""
+
+
+ACCOUNT = (
+    "rows",
+    "removed_evaluation_overlap",
+    "removed_dev_overlap",
+    "removed_duplicate_of_earlier_set",
+    "removed_repeats_itself",
+    "tail_dropped",
+    "unused",
+    "used",
+    "batches",
+    "shared_distractors",
+)
+"""The counts of a source in metrics/mix.json."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +93,8 @@ def mix(
     """
     if not sources:
         raise UserError("datasets: this profile has none; choose another profile")
-    dev = [source.dev for source in sources if source.dev]
-    selection = Selection(evaluation or EvaluationTexts(), dev, max_negatives, scored)
-    counts = [Counts() for _ in sources]
+    selection = Selection(evaluation or EvaluationTexts(), [source.dev for source in sources if source.dev], max_negatives, scored)
+    counts: list[Counter[str]] = [Counter() for _ in sources]
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         streams = []
@@ -87,17 +102,16 @@ def mix(
             generator = np.random.default_rng([seed, crc32(source.name.encode())])
             scratch = temporary / f"{source.name}.scratch"
             buckets = scatter(selection.rows(source.path, count, source.mined), text_bytes(source.path), scratch, generator)
-            if scored and count.without_scores == count.available:
+            if scored and count["removed_without_scores"] == count["rows"]:
                 raise UserError(
                     f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
                     "set mining.method and mining.cross_encoder, or leave the set out with profile: none"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
             streams.append(BatchStream(buckets, batch_size, generator, limit))
-        rows = [min(count.kept, source.max_rows or count.kept) for source, count in zip(sources, counts, strict=True)]
-        turns = Turns(weights(rows, strategy, temperature))
-        windows = _windows(streams, turns, batch_size, stopping, _window_rows(sources))
-        overlaps = _write(temporary / "train.parquet", _schema(sources, max_negatives), windows, batch_size, selection)
+        rows = [min(count["kept"], source.max_rows or count["kept"]) for source, count in zip(sources, counts, strict=True)]
+        batches = _in_turn(streams, Turns(weights(rows, strategy, temperature)), stopping)
+        overlaps = _write(temporary / "train.parquet", _schema(sources, max_negatives), batches, _window_rows(sources), selection)
         for scratch in temporary.glob("*.scratch"):
             scratch.unlink()
         if not any(stream.used for stream in streams):
@@ -105,11 +119,13 @@ def mix(
                 f"datasets: no set fills a batch of {batch_size} different rows ({sum(rows)} rows in all); "
                 "lower training.per_device_train_batch_size or add data"
             )
-    report = {source.name: _account(count, stream, batch_size) for source, count, stream in zip(sources, counts, streams, strict=True)}
-    for source, count in zip(sources, counts, strict=True):
-        report[source.name] |= {"removed_without_scores": count.without_scores} if scored else {}
-        report[source.name] |= {"mined_negatives_barred": count.barred_negatives} if any(each.mined for each in sources) else {}
-    total = {key: sum(each[key] for each in report.values()) for key in next(iter(report.values()))}
+    keys = [*ACCOUNT, *(["removed_without_scores"] if scored else [])]
+    keys += ["mined_negatives_barred"] if any(source.mined for source in sources) else []
+    for count, stream in zip(counts, streams, strict=True):
+        used = stream.used * batch_size
+        count.update(used=used, batches=stream.used, **{"tail_dropped" if stream.exhausted else "unused": count["kept"] - used})
+    report = {source.name: {key: count[key] for key in keys} for source, count in zip(sources, counts, strict=True)}
+    total = {key: sum(count[key] for count in counts) for key in keys}
     checked = {"queries": selection.queries, "documents": selection.documents, "in_training": overlaps}
     return {"sources": report, "total": total, "evaluation": checked}
 
@@ -125,21 +141,15 @@ def _schema(sources: Sequence[Source], max_negatives: int | None) -> pa.Schema:
     return pa.schema([*fields, pa.field("batch", pa.int32())])
 
 
-def _windows(streams: Sequence[BatchStream], turns: Turns, batch_size: int, stopping: Stopping, window_rows: int) -> Iterator[pa.Table]:
-    """The rows in training order, some whole batches at a time."""
-    order: list[int] = []
+def _in_turn(streams: Sequence[BatchStream], turns: Turns, stopping: Stopping) -> Iterator[pa.Table]:
+    """The batches in training order."""
     for source in turns:
-        if streams[source].take():
-            order.append(source)
-            if len(order) * batch_size >= window_rows:
-                yield _assembled(streams, order, batch_size)
-                order = []
+        if (batch := streams[source].next()) is not None:
+            yield batch
         elif stopping == "first_exhausted" and streams[source].used:
             break
         else:
             turns.leave(source)
-    if order:
-        yield _assembled(streams, order, batch_size)
 
 
 def _window_rows(sources: Sequence[Source]) -> int:
@@ -147,51 +157,23 @@ def _window_rows(sources: Sequence[Source]) -> int:
     return min(WINDOW_ROWS, int(WINDOW_BYTES / max(widest, 1)))
 
 
-def _assembled(streams: Sequence[BatchStream], order: Sequence[int], batch_size: int) -> pa.Table:
-    """The batches that the streams have taken, in the order of their turns."""
-    turn = np.array(order)
-    parts = []
-    first_batch = np.zeros(len(order), dtype=np.int64)  # where each turn's batch lies in the concatenated parts
-    start = 0
-    for source, stream in enumerate(streams):
-        mine = np.flatnonzero(turn == source)
-        if (part := stream.collect()) is not None:
-            parts.append(part)
-        first_batch[mine] = start + np.arange(len(mine))
-        start += len(mine)
-    rows = pa.concat_tables(parts, promote_options="default").combine_chunks()
-    place = (first_batch[:, None] * batch_size + np.arange(batch_size)).ravel()
-    return rows.take(pa.array(place))
-
-
-def _write(path: Path, schema: pa.Schema, windows: Iterator[pa.Table], batch_size: int, selection: Selection) -> int:
-    """Write the windows with their batch numbers; return how many rows overlap with evaluation, which must be none."""
-    overlaps = batches = 0
+def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.Table], window_rows: int, selection: Selection) -> int:
+    """Write the batches with their numbers; return how many rows overlap with evaluation, which must be none."""
+    overlaps = number = 0
     with RowGroupWriter(path, schema, gather=False) as writer:
-        for rows in windows:
+        while window := list(_window(batches, window_rows)):
+            size = len(window[0])
+            rows = pa.concat_tables([schema.empty_table().drop_columns("batch"), *window], promote_options="default").combine_chunks()
             overlaps += selection.overlaps(rows)
-            numbers = batches + np.arange(len(rows), dtype=np.int32) // batch_size
-            batches += len(rows) // batch_size
-            for field in schema:
-                if field.name not in rows.column_names and field.name != "batch":
-                    rows = rows.append_column(field, pa.nulls(len(rows), field.type))
-            rows = rows.drop_columns([name for name in rows.column_names if name.startswith(HASH)])
-            writer.write(rows.append_column("batch", pa.array(numbers, pa.int32())))
+            numbers = np.repeat(np.arange(number, number + len(window), dtype=np.int32), size)
+            number += len(window)
+            writer.write(rows.append_column("batch", pa.array(numbers)))
     return overlaps
 
 
-def _account(count: Counts, stream: BatchStream, batch_size: int) -> dict[str, int]:
-    used = stream.used * batch_size
-    left = count.kept - used
-    return {
-        "rows": count.available,
-        "removed_evaluation_overlap": count.evaluation_overlap,
-        "removed_dev_overlap": count.dev_overlap,
-        "removed_duplicate_of_earlier_set": count.duplicate_of_earlier_set,
-        "removed_repeats_itself": count.repeats_itself,
-        "tail_dropped": left if stream.exhausted else 0,
-        "unused": 0 if stream.exhausted else left,
-        "used": used,
-        "batches": stream.used,
-        "shared_distractors": count.shared_distractors,
-    }
+def _window(batches: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The next batches, until they have so many rows; at least one."""
+    taken = 0
+    while taken < max(rows, 1) and (batch := next(batches, None)) is not None:
+        taken += len(batch)
+        yield batch

@@ -33,9 +33,9 @@ def form_batches(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.nd
     texts = np.sort(hashes[: rows.size].reshape(batches, batch_size * hashes.shape[1]), axis=1)
     sound = ~(texts[:, 1:] == texts[:, :-1]).any(axis=1)
     doubtful = np.concatenate([rows[~sound].ravel(), np.arange(rows.size, len(hashes))])
-    mended, left_over = _one_by_one(hashes[doubtful], batch_size)
+    regrouped, left_over = _one_by_one(hashes[doubtful], batch_size)
     if len(left_over) == len(hashes) % batch_size:
-        return np.concatenate([rows[sound], doubtful[mended]]), doubtful[left_over]
+        return np.concatenate([rows[sound], doubtful[regrouped]]), doubtful[left_over]
     return _one_by_one(hashes, batch_size)
 
 
@@ -70,69 +70,46 @@ class BatchStream:
     """The batches of one source, in a random order, from its `shuffle.scatter` buckets.
 
     Attributes:
-        used: batches taken so far.
+        used: batches given so far.
         exhausted: whether all rows that fill a batch have been used.
     """
 
     def __init__(
-        self,
-        buckets: Iterator[pa.Table],
-        batch_size: int,
-        generator: np.random.Generator,
-        max_batches: int | None = None,
+        self, buckets: Iterator[pa.Table], batch_size: int, generator: np.random.Generator, max_batches: int | None = None
     ) -> None:
         self.used = 0
         self.exhausted = False
-        self._buckets = buckets
-        self._batch_size = batch_size
-        self._generator = generator
-        self._max_batches = max_batches
-        self._left_over: pa.Table | None = None
-        self._batches: pa.Table | None = None  # rows of the current bucket in the order of their batches
-        self._start = self._end = 0  # of the rows in it that were taken and not yet collected
-        self._taken: list[pa.Table] = []  # the same of earlier buckets
+        self._batches = self._formed(buckets, batch_size, generator, max_batches)
 
-    def take(self) -> bool:
-        """Take the next batch; False where there is none."""
-        if self._max_batches is not None and self.used >= self._max_batches:
-            return False
-        while self._batches is None or self._end == len(self._batches):
-            if not self._next_bucket():
-                self.exhausted = True
-                return False
-        self._end += self._batch_size
-        self.used += 1
-        return True
+    def next(self) -> pa.Table | None:
+        """The next batch, None where there is none."""
+        return next(self._batches, None)
 
-    def collect(self) -> pa.Table | None:
-        """The rows of the batches taken since the last call, batch after batch; None if there are none."""
-        self._put_aside()
-        taken, self._taken = self._taken, []
-        return pa.concat_tables(taken) if taken else None
+    def _formed(
+        self, buckets: Iterator[pa.Table], batch_size: int, generator: np.random.Generator, max_batches: int | None
+    ) -> Iterator[pa.Table]:
+        left_over: list[pa.Table] = []
+        for bucket in buckets:
+            rows = pa.concat_tables([*left_over, bucket]).combine_chunks()
+            batches, rest = _group(carried_hashes(rows), generator.permutation(len(rows)), batch_size)
+            left_over = [rows.take(pa.array(rest))]
+            rows = rows.take(pa.array(generator.permutation(batches).ravel()))
+            for start in range(0, len(rows), batch_size):
+                if self.used == max_batches:
+                    return
+                self.used += 1
+                yield rows.slice(start, batch_size)
+        self.exhausted = self.used != max_batches
 
-    def _put_aside(self) -> None:
-        if self._batches is not None and self._end > self._start:
-            self._taken.append(self._batches.slice(self._start, self._end - self._start))
-            self._start = self._end
 
-    def _next_bucket(self) -> bool:
-        bucket = next(self._buckets, None)
-        if bucket is None:
-            return False
-        self._put_aside()
-        rows = (bucket if self._left_over is None else pa.concat_tables([self._left_over, bucket])).combine_chunks()
-        hashes = carried_hashes(rows)
-        order = self._generator.permutation(len(rows))
-        shape = (hashes[:, 2:] != 0) @ (1 << np.arange(hashes.shape[1] - 2))  # which negatives a row has, as bits
-        batched, left_over = [], []
-        for one in np.unique(shape):
-            mine = order[shape[order] == one]
-            texts = hashes[mine]
-            some, rest = form_batches(texts[:, texts.any(axis=0)], self._batch_size)
-            batched.append(mine[some])
-            left_over.append(mine[rest])
-        batches = self._generator.permutation(np.concatenate(batched))
-        self._batches = rows.take(pa.array(batches.ravel()))
-        self._left_over = rows.take(pa.array(np.concatenate(left_over)))
-        self._start = self._end = 0
-        return True
+def _group(hashes: np.ndarray, order: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`form_batches` of the rows in ``order``, apart for each set of negatives that rows have."""
+    shape = (hashes[:, 2:] != 0) @ (1 << np.arange(hashes.shape[1] - 2))  # which negatives a row has, as bits
+    batched, left_over = [], []
+    for one in np.unique(shape):
+        mine = order[shape[order] == one]
+        texts = hashes[mine]
+        some, rest = form_batches(texts[:, texts.any(axis=0)], batch_size)
+        batched.append(mine[some])
+        left_over.append(mine[rest])
+    return np.concatenate(batched), np.concatenate(left_over)

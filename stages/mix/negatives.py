@@ -10,39 +10,29 @@ import pyarrow.compute as pc
 from stages.rows.parquet import SCORES, one_array, text_columns
 
 
-def keep_negatives(
-    rows: pa.Table, hashes: np.ndarray, limit: int | None = None, barred: np.ndarray | None = None
-) -> tuple[pa.Table, np.ndarray]:
+def keep_negatives(rows: pa.Table, hashes: np.ndarray, limit: int | None, barred: np.ndarray) -> tuple[pa.Table, np.ndarray]:
     """``rows`` and ``hashes`` with at most ``limit`` negatives a row: its first ones that are neither null nor barred.
 
-    Scores follow their texts and end with them; a row's are null where one that it needs is missing or no number.
+    Scores follow their texts and end with them; a row's are null where one that it needs is missing or not a number.
 
     Args:
         hashes: of the rows' texts, uint64, shape (rows, texts), 0 for null.
         limit: columns of negatives that remain; None: as many as there are.
-        barred: negatives that must not be used, shape (rows, negatives); None: none.
+        barred: negatives that must not be used, shape (rows, negatives).
     """
     names = text_columns(rows.column_names)[2:]
-    present = hashes[:, 2:] != 0
-    if barred is not None:
-        present &= ~barred
-    kept = len(names) if limit is None else min(limit, len(names))
-    settled = kept == len(names) and not (np.diff(present.astype(np.int8), axis=1) > 0).any() and (barred is None or not barred.any())
-    if settled and SCORES not in rows.column_names:
-        return rows, hashes
-    order = np.argsort(~present, axis=1, kind="stable")[:, :kept]
+    present = (hashes[:, 2:] != 0) & ~barred
+    order = np.argsort(~present, axis=1, kind="stable")[:, :limit]
     present = np.take_along_axis(present, order, axis=1)
     if SCORES in rows.column_names:
         scores = [_follow(*row) for row in zip(rows[SCORES].to_pylist(), order.tolist(), present.sum(axis=1).tolist(), strict=True)]
         rows = rows.set_column(rows.column_names.index(SCORES), SCORES, pa.array(scores, pa.list_(pa.float64())))
-    if settled:
-        return rows, hashes
     columns = [one_array(rows[name]) for name in names]
-    for place, name in enumerate(names[:kept]):
+    for place, name in enumerate(names[:limit]):
         texts = pc.if_else(pa.array(present[:, place]), pc.choose(pa.array(order[:, place]), *columns), pa.scalar(None, pa.string()))
         rows = rows.set_column(rows.column_names.index(name), name, texts)
     moved = np.where(present, np.take_along_axis(hashes[:, 2:], order, axis=1), 0).astype(np.uint64)
-    return rows.drop_columns(names[kept:]), np.concatenate([hashes[:, :2], moved], axis=1)
+    return rows.drop_columns(names[order.shape[1] :]), np.concatenate([hashes[:, :2], moved], axis=1)
 
 
 def _follow(scores: Sequence[float | None] | None, order: Sequence[int], negatives: int) -> list[float] | None:

@@ -7,6 +7,7 @@ folder shares one corpus between train and test, and what is nobody's answer giv
 A row is removed too if a dev row of any set has its anchor or its positive: dev is held out from all of the training.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -40,21 +41,6 @@ class EvaluationTexts:
     distractors: Iterable[str] = ()
 
 
-@dataclass
-class Counts:
-    """What became of the rows of one source before mixing."""
-
-    available: int = 0
-    without_scores: int = 0
-    barred_negatives: int = 0
-    evaluation_overlap: int = 0
-    dev_overlap: int = 0
-    duplicate_of_earlier_set: int = 0
-    repeats_itself: int = 0
-    shared_distractors: int = 0
-    kept: int = 0
-
-
 class Selection:
     """Selects the rows of one source after the other; remembers those before in 8 bytes a row.
 
@@ -78,40 +64,38 @@ class Selection:
         self.documents = _add(self._forbidden, evaluation.documents)
         _add(self._distractors, evaluation.distractors)
 
-    def rows(self, path: Path, counts: Counts, mined: bool = False) -> Iterator[pa.Table]:
-        """Yield the usable rows of a formatted file, each column of texts with one of hashes; fill in ``counts``.
+    def rows(self, path: Path, counts: Counter[str], mined: bool = False) -> Iterator[pa.Table]:
+        """Yield the usable rows of a formatted file, each column of texts with one of hashes; add to ``counts``.
 
         Where the negatives were ``mined``, one that evaluation forbids is left out of its row, not the row with it.
         """
         own = []
         for table in read_tables(path):
             hashes = text_hashes(table)
-            counts.available += len(table)
-            barred = self._forbidden.contains(hashes[:, 2:]) if mined else None
-            counts.barred_negatives += 0 if barred is None else int(barred.sum())
+            counts["rows"] += len(table)
+            barred = self._forbidden.contains(hashes[:, 2:]) & mined
+            counts["mined_negatives_barred"] += int(barred.sum())
             table, hashes = keep_negatives(table, hashes, self._max_negatives, barred)
-            if self._scored:
-                usable = _scored(table, hashes)
-                counts.without_scores += int((~usable).sum())
-                table, hashes = table.filter(pa.array(usable)), hashes[usable]
             keys = combine_hashes(hashes)
-            overlap = self._forbidden.contains(hashes).any(axis=1)
-            held_out = ~overlap & (self._held_out["anchor"].contains(hashes[:, 0]) | self._held_out["positive"].contains(hashes[:, 1]))
-            earlier = ~overlap & ~held_out & self._earlier.contains(keys)
-            repeats = ~overlap & ~held_out & ~earlier & _repeats(hashes)
-            kept = ~(overlap | held_out | earlier | repeats)
-            counts.evaluation_overlap += int(overlap.sum())
-            counts.dev_overlap += int(held_out.sum())
-            counts.duplicate_of_earlier_set += int(earlier.sum())
-            counts.repeats_itself += int(repeats.sum())
-            counts.shared_distractors += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())
-            counts.kept += int(kept.sum())
+            held_out = self._held_out["anchor"].contains(hashes[:, 0]) | self._held_out["positive"].contains(hashes[:, 1])
+            reasons = {
+                "removed_without_scores": ~_scored(table, hashes) if self._scored else np.zeros(len(table), dtype=bool),
+                "removed_evaluation_overlap": self._forbidden.contains(hashes).any(axis=1),
+                "removed_dev_overlap": held_out,
+                "removed_duplicate_of_earlier_set": self._earlier.contains(keys),
+                "removed_repeats_itself": _repeats(hashes),
+            }
+            kept = np.ones(len(table), dtype=bool)
+            for reason, mask in reasons.items():
+                counts[reason] += int((kept & mask).sum())
+                kept &= ~mask
+            counts["shared_distractors"] += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())
+            counts["kept"] += int(kept.sum())
             own.append(keys[kept])
             for name, column in zip(text_columns(table.column_names), hashes.T, strict=True):
                 table = table.append_column(HASH + name, pa.array(column))
             yield table if kept.all() else table.filter(pa.array(kept))
-        if own:
-            self._earlier.add(np.concatenate(own))
+        self._earlier.add(np.concatenate([np.zeros(0, dtype=np.uint64), *own]))
 
     def overlaps(self, rows: pa.Table) -> int:
         """How many of the rows, which carry their hashes, hold a text that evaluation forbids."""

@@ -1,6 +1,6 @@
 """Parquet files of texts, read and written by row group, so that memory does not grow with their size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +66,18 @@ def text_bytes(path: Path) -> int:
     """About how many bytes the rows of a file take in memory."""
     metadata = pq.read_metadata(path)
     return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+
+
+def gathered(tables: Iterable[pa.Table], rows: float, size: float) -> Iterator[pa.Table]:
+    """Yield the rows of ``tables`` as larger tables, each as soon as it has so many rows or bytes."""
+    parts: list[pa.Table] = []
+    for part in tables:
+        parts.append(part)
+        if sum(map(len, parts)) >= rows or sum(each.nbytes for each in parts) >= size:
+            table, parts = pa.concat_tables(parts), []  # let go of the parts before the next are read
+            yield table
+    if parts:
+        yield pa.concat_tables(parts)
 
 
 class RowGroupWriter:
