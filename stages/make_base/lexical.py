@@ -12,13 +12,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-SPECIAL = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
+SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 NEVER = -100.0  # bias of the special tokens' logits: they take no weight in a representation
 BIAS = -4.0  # a token's own logit is about sqrt(hidden) above it, any other's about 0 + BIAS: zero after relu
 
@@ -40,16 +34,16 @@ def make_base(
         texts: gives the texts that the tokenizer is trained on; called twice.
     """
     tokenizer = train_tokenizer(texts, vocab_size, max_seq_length)
-    model = draw_model(
-        len(tokenizer),
-        tokenizer.all_special_ids,
-        hidden_size,
-        num_hidden_layers,
-        num_attention_heads,
-        max_seq_length,
-        seed,
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=max(512, max_seq_length),
+        pad_token_id=0,
     )
-    model.save_pretrained(folder)
+    draw_model(config, tokenizer.all_special_ids, seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -83,37 +77,20 @@ def _tokenizer(model: models.WordPiece, normalizer: normalizers.Normalizer) -> T
     return tokenizer
 
 
-def draw_model(
-    vocab_size: int,
-    special_ids: list[int],
-    hidden_size: int,
-    num_hidden_layers: int,
-    num_attention_heads: int,
-    max_seq_length: int,
-    seed: int,
-) -> BertForMaskedLM:
+def draw_model(config: BertConfig, special_ids: list[int], seed: int) -> BertForMaskedLM:
     """Random weights under which each token's largest logit is its own."""
-    config = BertConfig(
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        num_hidden_layers=num_hidden_layers,
-        num_attention_heads=num_attention_heads,
-        intermediate_size=4 * hidden_size,
-        max_position_embeddings=max(512, max_seq_length),
-        pad_token_id=0,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertForMaskedLM(config)
         with torch.no_grad():
             embeddings, head = model.bert.embeddings, model.cls.predictions
-            embeddings.word_embeddings.weight.normal_(0, 1 / math.sqrt(hidden_size))
+            embeddings.word_embeddings.weight.normal_(0, 1 / math.sqrt(config.hidden_size))
             embeddings.position_embeddings.weight.mul_(0.1)
             embeddings.token_type_embeddings.weight.zero_()
             for name, weight in model.bert.encoder.named_parameters():
                 if name.endswith("output.dense.weight"):  # of the attention and of the feed-forward part
                     weight.mul_(0.1)
-            head.transform.dense.weight.copy_(torch.eye(hidden_size))
+            head.transform.dense.weight.copy_(torch.eye(config.hidden_size))
             head.transform.dense.bias.zero_()
             head.decoder.bias.fill_(BIAS)
             head.decoder.bias[special_ids] = NEVER

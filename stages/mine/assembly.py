@@ -1,17 +1,18 @@
 """One formatted set with mined negatives and a teacher's scores, block by block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain, islice
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from stages.mine.negatives import Rules, candidates, choose
+from stages.mine.negatives import Rules, candidates
 from stages.mine.teacher import Teacher
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
-from stages.rows.parquet import SCORES, RowGroupWriter, one_array, read_tables, text_columns
+from stages.rows.parquet import SCORES, RowGroupWriter, gathered, read_tables, row_schema, text, text_columns
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
 
@@ -47,14 +48,17 @@ def mine(
     Raises:
         UserError: the rows have scores, which mined negatives would lack.
     """
-    pairs, own = _survey(source)
-    schema = _schema(source, own + (rules.negatives if rules else 0), teacher, name)
+    pairs, own, scored = _survey(source)
+    if scored and teacher is None:
+        raise UserError(
+            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave the set out"
+        )
+    schema = row_schema(own + (rules.negatives if rules else 0), teacher is not None)
     report = {"rows": 0, "negatives": 0, "without": 0}
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         with RowGroupWriter(temporary / "train.parquet", schema) as writer:
-            for rows in _blocks(source):
-                anchors, positives = rows["anchor"].to_pylist(), rows["positive"].to_pylist()
+            for rows in gathered(read_tables(source), BLOCK_ROWS, inf):
                 negatives = _own_negatives(rows)
                 if model is not None and rules is not None:
                     mined = _mined(rows, negatives, pairs, model, rules, cross_encoder)
@@ -62,77 +66,52 @@ def mine(
                     report["without"] += sum(not found for found in mined)
                     negatives = [[*kept, *found] for kept, found in zip(negatives, mined, strict=True)]
                 report["rows"] += len(rows)
-                columns = {"anchor": rows["anchor"], "positive": rows["positive"]}
+                columns = {name: rows[name] for name in ("anchor", "positive", "source", "language")}
                 for place, column in enumerate(text_columns(schema.names)[2:]):
                     columns[column] = pa.array([row[place] if place < len(row) else None for row in negatives], pa.string())
                 if teacher is not None:
-                    texts = [[positive, *row] for positive, row in zip(positives, negatives, strict=True)]
-                    columns[SCORES] = pa.array(teacher(anchors, texts), pa.list_(pa.float64()))
-                columns |= {column: rows[column] for column in ("source", "language")}
+                    texts = [[positive, *row] for positive, row in zip(rows["positive"].to_pylist(), negatives, strict=True)]
+                    columns[SCORES] = pa.array(teacher(rows["anchor"].to_pylist(), texts), pa.list_(pa.float64()))
                 writer.write(pa.table(columns))
         write_json(temporary / "report.json", report)
     return report
 
 
-def _survey(source: Path) -> tuple[HashSet, int]:
-    """Which anchor has which positive, as hashes, and how many negatives a row has at most."""
-    pairs, most = HashSet(), 0
+def _survey(source: Path) -> tuple[HashSet, int, bool]:
+    """Which anchor has which positive, as hashes; how many negatives a row has at most; whether rows have scores."""
+    pairs, most, scored = HashSet(), 0, False
     for rows in read_tables(source):
         pairs.add(combine_hashes(np.column_stack([_hashes(rows["anchor"]), _hashes(rows["positive"])])))
         most = max(most, *map(len, _own_negatives(rows)), 0)
-    return pairs, most
-
-
-def _schema(source: Path, negatives: int, teacher: Teacher | None, name: str) -> pa.Schema:
-    columns = next(read_tables(source)).column_names
-    if SCORES in columns and teacher is None:
-        raise UserError(
-            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave the set out"
-        )
-    texts = ["anchor", "positive", "negative", *(f"negative_{number}" for number in range(2, negatives + 1))]
-    scores = [(SCORES, pa.list_(pa.float64()))] if teacher is not None else []
-    return pa.schema([*((text, pa.string()) for text in texts), *scores, ("source", pa.string()), ("language", pa.string())])
-
-
-def _blocks(source: Path) -> Iterator[pa.Table]:
-    parts: list[pa.Table] = []
-    for rows in read_tables(source):
-        parts.append(rows)
-        if sum(map(len, parts)) >= BLOCK_ROWS:
-            yield pa.concat_tables(parts)
-            parts = []
-    if parts:
-        yield pa.concat_tables(parts)
+        scored |= SCORES in rows.column_names
+    return pairs, most, scored
 
 
 def _own_negatives(rows: pa.Table) -> list[list[str]]:
     columns = [rows[name].to_pylist() for name in text_columns(rows.column_names)[2:]]
-    return [[text for text in row if text is not None] for row in zip(*columns, strict=True)]
+    return [[negative for negative in row if negative is not None] for row in zip(*columns, strict=True)]
 
 
 def _mined(rows: pa.Table, own: Sequence[Sequence[str]], pairs: HashSet, model: Any, rules: Rules, cross_encoder: Any) -> list[list[str]]:
     """The mined negatives of each row."""
     anchors, positives = rows["anchor"].to_pylist(), rows["positive"].to_pylist()
-    corpus = [text for row in own for text in row]
     spare = SPARE + max(map(len, own), default=0)
-    found = candidates(anchors, positives, corpus, model, rules, spare, cross_encoder)
-    lengths = np.array(list(map(len, found)))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    hashes = _hashes(pa.array([text for row in found for text in row], pa.string()))
-    anchor_hashes = _hashes(rows["anchor"])
-    known = pairs.contains(combine_hashes(np.column_stack([np.repeat(anchor_hashes, lengths), hashes])))
-    own_hashes = [_hashes(rows[name]) for name in text_columns(rows.column_names)]
+    found = candidates(anchors, positives, list(chain.from_iterable(own)), model, rules, spare, cross_encoder)
+    lengths = list(map(len, found))
+    hashes = _hashes(pa.array(list(chain.from_iterable(found)), pa.string()))
+    known = pairs.contains(combine_hashes(np.column_stack([np.repeat(_hashes(rows["anchor"]), lengths), hashes])))
+    judged = zip(hashes.tolist(), known.tolist(), strict=True)
+    own_hashes = np.column_stack([_hashes(rows[name]) for name in text_columns(rows.column_names)]).tolist()
     mined = []
-    for row, texts in enumerate(found):
-        here = slice(int(starts[row]), int(starts[row + 1]))
-        taken = {int(column[row]) for column in own_hashes} | set(hashes[here][known[here]].tolist())
-        values = hashes[here].tolist()
-        taken |= {value for text, value in zip(texts, values, strict=True) if text.endswith(f" {anchors[row]}")}
-        mined.append(choose(texts, values, taken, rules.negatives))
+    for anchor, texts, own_of_row in zip(anchors, found, own_hashes, strict=True):
+        chosen: dict[int, str] = {}
+        for candidate, (value, is_positive) in zip(texts, islice(judged, len(texts)), strict=True):
+            if not is_positive and value not in own_of_row and not candidate.endswith(f" {anchor}"):
+                chosen.setdefault(value, candidate)
+        mined.append(list(chosen.values())[: rules.negatives])
     return mined
 
 
 def _hashes(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Hashes of the normal forms, uint64, shape (rows,); 0 for null."""
-    array = one_array(texts) if isinstance(texts, pa.ChunkedArray) else texts
-    return hash_texts(normal_form(pc.cast(array, pa.string())))
+    return hash_texts(normal_form(text(texts)))

@@ -57,13 +57,3 @@ def candidates(
     for anchor, positive, negative in zip(columns["anchor"], columns["positive"], columns["negative"], strict=True):
         found.setdefault((anchor, positive), []).append(negative)
     return [found.get(row, []) for row in zip(anchors, positives, strict=True)]
-
-
-def choose(found: Sequence[str], hashes: Sequence[int], taken: set[int], count: int) -> list[str]:
-    """The first ``count`` of ``found`` whose hash is not among those ``taken``, no two of one hash."""
-    chosen: list[str] = []
-    for text, value in zip(found, hashes, strict=True):
-        if len(chosen) < count and value not in taken:
-            taken.add(value)
-            chosen.append(text)
-    return chosen

@@ -1,17 +1,13 @@
 """A cross-encoder's scores, for a sparse encoder to learn from."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from sentence_transformers import CrossEncoder
 
-
-class Teacher(Protocol):
-    """Scores texts for a query."""
-
-    def __call__(self, anchors: Sequence[str], texts: Sequence[Sequence[str]]) -> list[list[float]]:
-        """The score of each of a row's texts, in their order, row by row."""
+Teacher: TypeAlias = Callable[[Sequence[str], Sequence[Sequence[str]]], list[list[float]]]
+"""Gives, for queries and for each the texts of its row, the score of each of those texts."""
 
 
 def scorer(model: CrossEncoder, batch_size: int = 32) -> Teacher:

@@ -1,53 +1,42 @@
-"""BM25 and sparse encoders in the place of the dense model that mine_hard_negatives expects."""
+"""BM25 and sparse encoders in the place of the dense model that mine_hard_negatives expects.
+
+Their vectors have no value below zero, a query's score of a document is the dot product; ``documents`` is called before ``queries``.
+"""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import bm25s
 import numpy as np
 import torch
 from scipy.sparse import csc_matrix, csr_matrix
 from sentence_transformers import SparseEncoder
+from sklearn.feature_extraction.text import CountVectorizer
 
 from stages.retrieval.bm25 import tokenize
-
-
-class Vectors(Protocol):
-    """Texts as sparse vectors with no value below zero; a query's score of a document is their dot product."""
-
-    def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        """Shape (texts, terms); called before `queries`."""
-
-    def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        """Shape (texts, terms)."""
 
 
 class BM25:
     """The project's BM25 (`stages.retrieval.bm25`): a document's terms weigh what they add to its score, a query's are counted."""
 
-    def __init__(self) -> None:
-        self._terms: dict[str, int] = {}
-        self._width = 1
-
     def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
         words = tokenize(texts)
         if not any(words):
-            return csr_matrix((len(texts), self._width), dtype=np.float32)
+            words = [["-"] for _ in texts]  # bm25s indexes nothing where there is no word; no query has this one
         index = bm25s.BM25()
         index.index(words, show_progress=False)
         weights = index.scores
-        self._terms, self._width = index.vocab_dict, len(weights["indptr"]) - 1
-        return csc_matrix((weights["data"], weights["indices"], weights["indptr"]), shape=(len(texts), self._width)).tocsr()
+        width = len(weights["indptr"]) - 1
+        terms = {word: number for word, number in index.vocab_dict.items() if number < width}  # without the one for unknown words
+        self._counter = CountVectorizer(analyzer=list, vocabulary=terms, dtype=np.float32)
+        return csc_matrix((weights["data"], weights["indices"], weights["indptr"]), shape=(len(texts), width)).tocsr()
 
     def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        known = [[self._terms[word] for word in words if word in self._terms] for words in tokenize(texts)]
-        starts = np.cumsum([0, *map(len, known)])
-        terms = np.fromiter((term for words in known for term in words), np.int64, int(starts[-1]))
-        return csr_matrix((np.ones(len(terms), dtype=np.float32), terms, starts), shape=(len(texts), self._width))
+        return self._counter.transform(tokenize(texts))
 
 
 class Encoder:
-    """A sparse encoder, queries by its query route."""
+    """The vectors of a sparse encoder, which has a route for queries and one for documents."""
 
     def __init__(self, model: SparseEncoder) -> None:
         self._model = model
@@ -69,7 +58,7 @@ class RowNumbers:
 
     device = torch.device("cpu")
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: BM25 | Encoder) -> None:
         self._vectors = vectors
 
     def encode_document(self, texts: Sequence[str], batch_size: int, **ignored: Any) -> np.ndarray:
