@@ -5,19 +5,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from stages.sample.draws import generator, number, pick, shuffled
+from stages.sample.draws import generator, pick, place, shuffled
 from stages.sample.lexicon import LANGUAGES, SERVICES, Fact, Lexicon, load
 from stages.sample.parquet import write_rows
 from stages.sample.statements import Statement, capitalised, paraphrases, state
 
 LANGUAGE_NAMES = {"nb": "norwegian", "nn": "norwegian nynorsk", "da": "danish", "sv": "swedish"}
-TASKS = {
-    "retrieval": 240,
-    "text-matching-short": 60,
-    "text-matching-long": 70,
-    "unit-triple": 70,
-    "classification": 60,
-}
+TASKS = {"retrieval": 240, "text-matching-short": 60, "text-matching-long": 70, "unit-triple": 70, "classification": 60}
 PARAPHRASE_TASKS = ("text-matching-long", "unit-triple")
 NEGATIVE_SHARE = 0.4
 NAMED_SHARE = 0.6
@@ -30,50 +24,46 @@ def write(folder: Path, seed: int) -> None:
 
 
 def make_rows(lexicon: Lexicon, seed: int) -> list[dict[str, Any]]:
-    """Return the rows of one language."""
+    """The rows of one language."""
     rows = []
+    facts = [fact for topic in lexicon.facts for fact in lexicon.facts[topic]]
     for task, count in TASKS.items():
         rng = generator(seed, "ddsc", lexicon.language, task)
-        facts = [fact for topic in lexicon.facts for fact in lexicon.facts[topic]]
-        if task in PARAPHRASE_TASKS:
-            facts = [fact for fact in facts if paraphrases(fact)]
-        for fact in shuffled(rng, facts)[:count]:
-            rows.append(_row(lexicon, task, fact, rng))
+        usable = [fact for fact in facts if task not in PARAPHRASE_TASKS or paraphrases(fact)]
+        rows += [_row(lexicon, task, fact, rng) for fact in shuffled(rng, usable)[:count]]
     return rows
 
 
 def _row(lexicon: Lexicon, task: str, fact: Fact, rng: Random) -> dict[str, Any]:
-    place = pick(rng, lexicon.words["towns_train"])
+    town = pick(rng, lexicon.words["towns_train"])
     named = rng.random() < NAMED_SHARE
-    statement = state(lexicon, fact, place, rng)
-    other = state(lexicon, _distractor(lexicon, fact, rng), place, rng)
+    statement = state(lexicon, fact, town, rng)
+    other = state(lexicon, _distractor(lexicon, fact, rng), town, rng)
     query, positive, negative = _texts(lexicon, task, statement, other, named, rng)
-    kept = negative if rng.random() < NEGATIVE_SHARE else None
-    instruction = pick(rng, lexicon.words["instructions"][task])
+    texts = {"query": query, "positive": positive, "negative": negative if rng.random() < NEGATIVE_SHARE else None}
+    language = LANGUAGE_NAMES[lexicon.language]
     return {
-        "query": query,
-        "positive": positive,
-        "negative": kept,
-        "instruction": instruction,
+        **texts,
+        "instruction": pick(rng, lexicon.words["instructions"][task]),
         "task": task,
-        "language": LANGUAGE_NAMES[lexicon.language],
-        "prompt": f"Write one example of the task {task} in {LANGUAGE_NAMES[lexicon.language]}.",
-        "response": json.dumps({"query": query, "positive": positive, "negative": kept}, ensure_ascii=False),
+        "language": language,
+        "prompt": f"Write one example of the task {task} in {language}.",
+        "response": json.dumps(texts, ensure_ascii=False),
     }
 
 
 def _texts(lexicon: Lexicon, task: str, statement: Statement, other: Statement, named: bool, rng: Random) -> tuple[str, str, str]:
-    """Return query, positive and negative; the negative is of the same place and another subject."""
+    """Query, positive and negative; the negative is of the same place and another subject."""
     fact = statement.fact
     first, second = _nouns(rng, fact)
     wordings = shuffled(rng, range(len(fact.questions)))
     if task == "classification":
-        document = statement.document(_wording(rng, fact), first, named).text
+        document = statement.document(place(rng, fact.documents), first, named).text
         return document, _label(statement, second), _label(other, 0)
     if task == "text-matching-short":
-        asked = other.question(_question(rng, other.fact), _noun(rng, other), named)
+        asked = other.question(place(rng, other.fact.questions), place(rng, other.fact.nouns), named)
         return statement.question(wordings[0], first, named), statement.question(wordings[1], second, named), asked
-    negative = other.document(_wording(rng, other.fact), _noun(rng, other), named).text
+    negative = other.document(place(rng, other.fact.documents), place(rng, other.fact.nouns), named).text
     if task == "retrieval":
         question, wording = pick(rng, fact.pairs(held_out=False))
         positive = statement.document(wording, second, named).text
@@ -86,7 +76,7 @@ def _texts(lexicon: Lexicon, task: str, statement: Statement, other: Statement, 
 
 
 def _distractor(lexicon: Lexicon, fact: Fact, rng: Random) -> Fact:
-    """Return another subject: the same institution on another aspect, or another institution on the same."""
+    """Another subject: the same institution on another aspect, or another institution on the same."""
     topics = [topic for topic in lexicon.facts if topic not in (fact.topic, SERVICES)]
     same_aspect = lexicon.fact(pick(rng, topics), fact.aspect)
     if same_aspect is not None and rng.random() < 0.5:
@@ -104,18 +94,6 @@ def _ended(lexicon: Lexicon, text: str, rng: Random) -> str:
 
 
 def _nouns(rng: Random, fact: Fact) -> tuple[int, int]:
-    """Return two names of the institution, different ones in most draws."""
+    """Two names of the institution, different ones in most draws."""
     order = shuffled(rng, range(len(fact.nouns)))
     return order[0], order[-1] if rng.random() < 0.8 else order[0]
-
-
-def _noun(rng: Random, statement: Statement) -> int:
-    return number(rng, 0, len(statement.fact.nouns) - 1)
-
-
-def _wording(rng: Random, fact: Fact) -> int:
-    return number(rng, 0, len(fact.documents) - 1)
-
-
-def _question(rng: Random, fact: Fact) -> int:
-    return number(rng, 0, len(fact.questions) - 1)

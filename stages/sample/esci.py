@@ -1,5 +1,6 @@
 """Product searches in the form of the Shopping Queries data set (ESCI), over the four languages; all brands are invented."""
 
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,17 +39,14 @@ def write(folder: Path, seed: int) -> None:
             row["query_id"] = q
     # Neighbouring languages share some queries word for word: these go to one split.
     held = {rows[0]["query"] for rows in queries[: int(len(queries) * TEST_SHARE)]}
-    example = 0
+    numbers = count()
     for split in ("test", "train"):
         rows = [row for query_rows in queries for row in query_rows if (row["query"] in held) == (split == "test")]
-        for row in rows:
-            row["example_id"] = example
-            example += 1
-        write_rows(folder / f"{split}.parquet", rows)
+        write_rows(folder / f"{split}.parquet", [row | {"example_id": next(numbers)} for row in rows])
 
 
 def make_queries(language: str, seed: int) -> list[list[dict[str, Any]]]:
-    """Return the judged products of each query of one language: one list a query."""
+    """The judged products of each query of one language: one list a query."""
     rng = generator(seed, "esci", language)
     texts = read_texts(f"products_{language}")
     result = []
@@ -61,8 +59,9 @@ def make_queries(language: str, seed: int) -> list[list[dict[str, Any]]]:
 
 
 def _judged(texts: dict[str, Any], language: str, kind: str, wording: str, form: str, rng: Random) -> list[dict[str, Any]]:
-    """Return the products of one query: exact ones first, then substitutes, a complement, irrelevant ones."""
-    index, partner = _partner(kind)
+    """The products of one query: exact ones, substitutes, sometimes a complement, irrelevant ones; shuffled."""
+    index = next(i for i, pair in enumerate(PAIRS) if kind in pair)
+    (partner,) = set(PAIRS[index]) - {kind}
     brand, colour = pick(rng, BRANDS), pick(rng, texts["colours"])
     wished: dict[str, str] = {}
     query = wording
@@ -76,21 +75,9 @@ def _judged(texts: dict[str, Any], language: str, kind: str, wording: str, form:
     chosen += [(pick(rng, PAIRS[COMPLEMENTS[index]]), "Complement", {})] if rng.random() < 0.5 else []
     chosen += [(other, "Irrelevant", {}) for other in shuffled(rng, far)[: number(rng, 1, 2)]]
     return [
-        {
-            "example_id": 0,
-            "query": query,
-            "query_id": 0,
-            **_product(texts, language, other, wish, rng),
-            "esci_label": label,
-        }
+        {"example_id": 0, "query": query, "query_id": 0, **_product(texts, language, other, wish, rng), "esci_label": label}
         for other, label, wish in shuffled(rng, chosen)
     ]
-
-
-def _partner(kind: str) -> tuple[int, str]:
-    index = next(i for i, pair in enumerate(PAIRS) if kind in pair)
-    first, second = PAIRS[index]
-    return index, second if kind == first else first
 
 
 def _product(texts: dict[str, Any], language: str, kind: str, wished: dict[str, str], rng: Random) -> dict[str, Any]:

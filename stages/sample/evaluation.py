@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from stages.sample.draws import generator, number, pick, shuffled
+from stages.sample.draws import generator, pick, place, shuffled
 from stages.sample.lexicon import LANGUAGES, SERVICES, Fact, Lexicon, load
 from stages.sample.parquet import write_rows
 from stages.sample.statements import state
 
 SPLITS = {"nb": "NanoSampleNb", "nn": "NanoSampleNn", "da": "NanoSampleDa", "sv": "NanoSampleSv"}
-QUERIES_PER_TOWN = 1
 SAME_TOPIC, SAME_ASPECT, OTHER_SERVICES = 2, 2, 1  # misleading documents beside each relevant one
 SAME_NAME_SHARE = 0.5
 
@@ -41,7 +40,7 @@ def write(folder: Path, seed: int) -> None:
 
 
 def make_split(lexicon: Lexicon, seed: int) -> Split:
-    """Return corpus, queries and qrels of one language; no two documents state the same fact of the same town."""
+    """Corpus, queries and qrels of one language; no two documents state the same fact of the same town."""
     rng = generator(seed, "evaluation", lexicon.language)
     documents: list[tuple[str, str]] = []  # text, and the query it answers or ""
     for town in shuffled(rng, lexicon.words["towns_eval"]):
@@ -59,32 +58,23 @@ def make_split(lexicon: Lexicon, seed: int) -> Split:
 
 
 def _town(lexicon: Lexicon, town: str, rng: Random) -> list[tuple[str, str]]:
-    """Return the documents of one town, the relevant ones with their query."""
-    asked: list[Fact] = []
-    told: dict[tuple[str, str], Fact] = {}
-    while len(asked) < QUERIES_PER_TOWN:
-        fact = pick(rng, lexicon.facts[pick(rng, list(lexicon.facts))])
-        if all(fact.topic != other.topic or fact.topic == SERVICES for other in asked) and fact not in asked:
-            asked.append(fact)
-    for fact in asked:
-        same_topic = [other for other in lexicon.facts[fact.topic] if other.aspect != fact.aspect]
-        same_aspect = [other for topic in lexicon.facts if (other := lexicon.fact(topic, fact.aspect))]
-        astray = shuffled(rng, same_topic)[:SAME_TOPIC]
-        astray += shuffled(rng, [other for other in same_aspect if other.topic != fact.topic])[:SAME_ASPECT]
-        astray += shuffled(rng, lexicon.facts[SERVICES])[:OTHER_SERVICES]
-        for other in [fact, *astray]:
-            told[other.topic, other.aspect] = other
-    return [_document(lexicon, fact, town, fact in asked, rng) for fact in told.values()]
+    """The documents of one town, the relevant one with its query."""
+    asked = pick(rng, lexicon.facts[pick(rng, list(lexicon.facts))])
+    same_topic = [other for other in lexicon.facts[asked.topic] if other.aspect != asked.aspect]
+    same_aspect = [other for topic in lexicon.facts if topic != asked.topic and (other := lexicon.fact(topic, asked.aspect))]
+    told = [asked, *shuffled(rng, same_topic)[:SAME_TOPIC], *shuffled(rng, same_aspect)[:SAME_ASPECT]]
+    told += shuffled(rng, lexicon.facts[SERVICES])[:OTHER_SERVICES]
+    return [_document(lexicon, fact, town, fact == asked, rng) for fact in dict.fromkeys(told)]
 
 
 def _document(lexicon: Lexicon, fact: Fact, town: str, asked: bool, rng: Random) -> tuple[str, str]:
     statement = state(lexicon, fact, town, rng, evaluation=True)
     question, wording = pick(rng, fact.pairs(held_out=True))
-    first = number(rng, 0, len(fact.nouns) - 1)
+    first = place(rng, fact.nouns)
     others = [noun for noun in range(len(fact.nouns)) if noun != first]
     second = pick(rng, others) if others and rng.random() >= SAME_NAME_SHARE else first
     if not asked:
-        wording = number(rng, 0, len(fact.documents) - 1)
+        wording = place(rng, fact.documents)
     text = statement.document(wording, second).text
     if rng.random() < 0.5:
         text = f"{text} {pick(rng, lexicon.words['tails'])}"

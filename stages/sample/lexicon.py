@@ -41,7 +41,7 @@ class Fact:
     documents: tuple[str, ...]
 
     def pairs(self, held_out: bool) -> list[tuple[int, int]]:
-        """Return the pairs (question wording, document wording) that evaluation, or else training, may join."""
+        """The pairs (question wording, document wording) that evaluation, or else training, may join."""
         return [(i, j) for i in range(len(self.questions)) for j in range(len(self.documents)) if is_held_out(i, j) == held_out]
 
 
@@ -54,17 +54,17 @@ class Lexicon:
     words: dict[str, Any]
 
     def fact(self, topic: str, aspect: str) -> Fact | None:
-        """Return the fact of ``topic`` on ``aspect``, or None where there is none."""
+        """The fact of ``topic`` on ``aspect``, or None where there is none."""
         return next((fact for fact in self.facts[topic] if fact.aspect == aspect), None)
 
 
 def is_held_out(question: int, document: int) -> bool:
-    """Tell whether question wording and document wording may meet in the evaluation only."""
+    """Whether question wording and document wording may meet in the evaluation only."""
     return (question + document) % 4 == 2
 
 
 def read_texts(name: str) -> dict[str, Any]:
-    """Return the content of ``texts/<name>.yaml``."""
+    """The content of ``texts/<name>.yaml``."""
     from ruamel.yaml import YAML
 
     path = Path(__file__).parent / "texts" / f"{name}.yaml"
@@ -73,14 +73,13 @@ def read_texts(name: str) -> dict[str, Any]:
 
 @cache
 def load(language: str) -> Lexicon:
-    """Return the lexicon of ``language``, one of `LANGUAGES`."""
+    """The lexicon of ``language``, one of `LANGUAGES`."""
     words = read_texts(language)
     facts: dict[str, tuple[Fact, ...]] = {}
-    for topic, entry in words["topics"].items():
-        own = {OWN: entry}
-        aspects = {key: aspect for key, aspect in words["aspects"].items() if _fits(topic, key)}
-        facts[topic] = tuple(_fact(topic, key, text, entry["nouns"]) for key, text in {**aspects, **own}.items())
-    facts[SERVICES] = tuple(_fact(SERVICES, key, text, [""]) for key, text in words["services"].items())
+    for topic, own in words["topics"].items():
+        aspects = {key: texts for key, texts in words["aspects"].items() if _fits(topic, key)} | {OWN: own}
+        facts[topic] = tuple(_fact(topic, key, texts, own["nouns"]) for key, texts in aspects.items())
+    facts[SERVICES] = tuple(_fact(SERVICES, key, texts, [""]) for key, texts in words["services"].items())
     return Lexicon(language, facts, words)
 
 

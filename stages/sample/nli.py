@@ -3,7 +3,7 @@
 from pathlib import Path
 from random import Random
 
-from stages.sample.draws import generator, number, pick, shuffled
+from stages.sample.draws import generator, pick, place, shuffled
 from stages.sample.lexicon import OWN, SERVICES, load, read_texts
 from stages.sample.parquet import write_rows
 from stages.sample.statements import paraphrases, state
@@ -26,7 +26,7 @@ def write(folder: Path, seed: int) -> None:
 
 
 def _scenes(rng: Random) -> list[dict[str, str]]:
-    """Return everyday scenes: who does what, the same in wider words, and something else."""
+    """Everyday scenes: who does what, the same in wider words, and something else."""
     texts = read_texts("scenes_nb")
     rows = []
     for does, follows, contradicts in texts["scenes"]:
@@ -37,25 +37,20 @@ def _scenes(rng: Random) -> list[dict[str, str]]:
 
 
 def _statements(rng: Random) -> list[dict[str, str]]:
-    """Return facts about places: one wording, another wording of the same answer, and what rules both out."""
+    """Facts about places: one wording, another wording of the same answer, and what rules both out."""
     lexicon = load("nb")
     contradictions = read_texts("scenes_nb")["contradictions"]
-    facts = [fact for topic in lexicon.facts if topic != SERVICES for fact in lexicon.facts[topic]]
+    facts = [
+        fact for topic in lexicon.facts if topic != SERVICES for fact in lexicon.facts[topic] if fact.aspect != OWN and paraphrases(fact)
+    ]
     rows = []
     for fact in facts:
-        if fact.aspect == OWN or not paraphrases(fact):
-            continue
-        for place in shuffled(rng, lexicon.words["towns_train"])[:STATEMENTS_PER_FACT]:
-            statement = state(lexicon, fact, place, rng)
+        for town in shuffled(rng, lexicon.words["towns_train"])[:STATEMENTS_PER_FACT]:
+            statement = state(lexicon, fact, town, rng)
             one, two = pick(rng, paraphrases(fact))
-            first, second, third = (number(rng, 0, len(fact.nouns) - 1) for _ in range(3))
-            rows.append(
-                _triplet(
-                    statement.document(one, first).text,
-                    statement.document(two, second).text,
-                    statement.write(pick(rng, contradictions[fact.aspect]), third),
-                )
-            )
+            first, second, third = (place(rng, fact.nouns) for _ in range(3))
+            contradiction = statement.write(pick(rng, contradictions[fact.aspect]), third)
+            rows.append(_triplet(statement.document(one, first).text, statement.document(two, second).text, contradiction))
     return rows
 
 

@@ -30,18 +30,15 @@ class Statement:
     choice: float
 
     def question(self, wording: int, noun: int, named: bool = True) -> str:
-        """Return question ``wording`` about the institution called by its ``noun``-th name; ``named`` keeps the place."""
-        return self._write(self.fact.questions[wording], noun, named)
+        """Question ``wording`` about the institution called by its ``noun``-th name; ``named`` keeps the place."""
+        return self.write(self.fact.questions[wording], noun, named)
 
     def document(self, wording: int, noun: int, named: bool = True) -> Passage:
-        """Return document ``wording`` with its answer marked out."""
-        return split_answer(self._write(self.fact.documents[wording], noun, named))
+        """Document ``wording`` with its answer marked out."""
+        return split_answer(self.write(self.fact.documents[wording], noun, named))
 
     def write(self, template: str, noun: int, named: bool = True) -> str:
-        """Return any other ``template`` about the same institution and place, with no answer marked."""
-        return self._write(template, noun, named)
-
-    def _write(self, template: str, noun: int, named: bool) -> str:
+        """Any ``template`` about the institution and place."""
         if not named:
             template = template.replace(" {p}", "")
         name = self.fact.nouns[noun]
@@ -54,13 +51,13 @@ class Statement:
 
 
 def paraphrases(fact: Fact) -> list[tuple[int, int]]:
-    """Return the pairs of different document wordings that state the same answer; some answer by another detail."""
+    """The pairs of different document wordings that state the same answer; some answer by another detail."""
     slots = [re.findall(r"\{[^{}]*\}", match[1]) if (match := _ANSWER.search(d)) else [] for d in fact.documents]
     return [(i, j) for i in range(len(slots)) for j in range(len(slots)) if i != j and slots[i] == slots[j]]
 
 
 def state(lexicon: Lexicon, fact: Fact, place: str, rng: Random, evaluation: bool = False) -> Statement:
-    """Return ``fact`` about ``place`` with random values; people of the evaluation have surnames of their own."""
+    """``fact`` about ``place`` with random values; people of the evaluation have surnames of their own."""
     words = lexicon.words
     surnames = words["surnames_eval" if evaluation else "surnames_train"]
     phone = [f"{number(rng, 20, 99)}" for _ in range(4)]
@@ -83,17 +80,13 @@ def state(lexicon: Lexicon, fact: Fact, place: str, rng: Random, evaluation: boo
 
 
 def split_answer(text: str) -> Passage:
-    """Take the brackets around the answer out of ``text`` and say where the answer stands."""
-    match = _ANSWER.search(text)
-    if match is None:
-        raise ValueError(f"no answer is marked in {text!r}")
-    answer = match[1]
-    before, start = text[: match.start()], match.start()
+    """``text`` without the brackets around its answer."""
+    before, answer, after = _ANSWER.split(text)
     if not before:
         answer = capitalised(answer)
-    return Passage(before + answer + text[match.end() :], answer, start)
+    return Passage(before + answer + after, answer, len(before))
 
 
 def capitalised(text: str) -> str:
-    """Return ``text`` with a capital first letter, the rest as it is."""
+    """``text`` with a capital first letter, the rest unchanged."""
     return text[:1].upper() + text[1:]
