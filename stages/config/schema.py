@@ -240,7 +240,7 @@ class Location(Section):
         return {} if self.unknown_ids is None else {"unknown_ids": self.unknown_ids}
 
 
-def sample_version(folder: Path = Path(__file__).parent / "sample") -> str:
+def sample_version(folder: Path = Path(__file__).parents[1] / "sample") -> str:
     """Twelve hexadecimal digits of the sample's generator and texts, so that a change of theirs makes the sample anew."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")):
