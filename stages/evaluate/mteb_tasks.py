@@ -40,7 +40,7 @@ def evaluate_mteb(
     ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
     subset and split behind it where the task has several.
     """
-    with own_cache(show_progress):
+    with own_cache():
         return _evaluate(model, load_task(task_name, folder, languages), folder, batch_size, show_progress, active_dims)
 
 

@@ -1,124 +1,123 @@
-"""BEIR folders (https://github.com/beir-cellar/beir): corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
+"""Queries, documents and relevance judgements from a retrieval set's files, in either of two forms.
 
-Read alike for training and for evaluation. Whatever is wrong with a file raises `UserError` with the file and the line.
+- A BEIR folder (https://github.com/beir-cellar/beir): corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
+- NanoBEIR's form: parquet files, see `stages.retrieval.sets`.
+
+`jsonl_rows`, `tsv_rows` and `parquet_rows` yield rows with their place in the file, which every `UserError` names. `read_texts` and
+`read_qrels` check rows of any of them, for training and for evaluation.
 """
 
 import json
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from stages.runtime.errors import UserError
+
+Row = tuple[str, dict[str, Any]]
+"""Where a row stands ("file: line N"), and its fields."""
+Qrels = dict[str, dict[str, float]]
+"""Query id → document id → grade above 0."""
 
 MAX_GRADE = 1000.0  # trec_eval allocates one counter a grade level
 UNKNOWN_IDS = 0.1
-"""Share of a qrels file's rows that may name unknown ids, unless the set has `unknown_ids`."""
+"""Share of the qrels' rows that may name unknown ids, unless the set has `unknown_ids`."""
 NAMED = 5  # unknown ids that a message names
+QRELS = ["query-id", "corpus-id", "score"]
 
 
 @dataclass
 class UnknownIds:
-    """The rows of a set's qrels that name a query or document which does not exist. They are ignored, up to a share of all rows.
+    """How many ``rows`` the qrels have, how many of them are ``ignored`` because they name an unknown id, and these ids."""
 
-    Attributes:
-        allowed: that share.
-        files: where the ids of queries and documents stand.
-        read: rows read so far.
-        ignored: of these, rows that name an unknown id.
-    """
-
-    allowed: float = UNKNOWN_IDS
-    files: tuple[str, str] = ("queries.jsonl", "corpus.jsonl")
-    read: int = 0
+    rows: int = 0
     ignored: int = 0
-    first: str = ""
-    named: dict[str, None] = field(default_factory=dict)
-
-    def in_row(self, where: str, query: str, document: str, queries: Container[str] | None, corpus: Container[str] | None) -> bool:
-        """Count the row ``where``, and say whether it names an unknown id; None instead of the known ids: any id is known."""
-        self.read += 1
-        unknown = {}
-        if queries is not None and query not in queries:
-            unknown[f"query {query!r}"] = self.files[0]
-        if corpus is not None and document not in corpus:
-            unknown[f"document {document!r}"] = self.files[1]
-        for name, file in unknown.items():
-            self.first = self.first or f"{where} names the {name}, which is not in {file}"
-            if len(self.named) < NAMED:
-                self.named[name] = None
-        self.ignored += bool(unknown)
-        return bool(unknown)
-
-    def check(self) -> None:
-        """Raise `UserError` if more than the allowed share of the rows names an unknown id."""
-        if self.ignored > self.allowed * self.read:
-            raise UserError(
-                f"{self.first}; {self}, more than {self.allowed:.0%}; add what is missing, delete the rows, or set unknown_ids of the set "
-                "to the share of rows to ignore"
-            )
+    ids: dict[str, None] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        names = ", ".join([*self.named, *(["…"] if len(self.named) == NAMED else [])])
-        return f"{self.ignored} of {self.read} rows of the qrels name unknown ids ({names})"
+        names = [*list(self.ids)[:NAMED], *(["…"] if len(self.ids) > NAMED else [])]
+        return f"{self.ignored} of {self.rows} rows of the qrels name unknown ids ({', '.join(names)})"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, text without the line end) of a UTF-8 file, blank lines left out.
-
-    Raises `UserError` for a missing file, an empty file and invalid UTF-8 (with its line).
-    """
-    empty = True
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise UserError(f"{path}: line {number} is not valid UTF-8; save the file as UTF-8") from error
-                if text.strip():
-                    empty = False
-                    yield number, text
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; put it there or correct the path") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: is a folder, not a file; correct the path") from error
-    if empty:
-        raise UserError(f"{path}: is empty; put at least one row in it")
-
-
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) of a JSON-lines file; `UserError` as `read_lines` and for broken JSON."""
-    for number, line in read_lines(path):
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """The objects of a JSON-lines file; blank lines are skipped."""
+    for where, line in _lines(path):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: line {number} is not valid JSON; mend or delete the line") from error
+            raise UserError(f"{where} is not valid JSON; fix or delete the line") from error
         if not isinstance(row, dict):
-            raise UserError(f"{path}: line {number} is not a JSON object; write {{...}} with the fields by name")
-        yield number, row
+            raise UserError(f"{where} is not a JSON object; write {{...}} with the fields by name")
+        yield where, row
 
 
-def read_corpus(path: Path) -> dict[str, str]:
-    """Document id → text of a corpus.jsonl, as `read_documents` gives it."""
-    return {identifier: whole for identifier, whole, _ in read_documents(path)}
+def tsv_rows(path: Path) -> Iterator[Row]:
+    """The rows of a tab-separated file with the header ``query-id corpus-id score``."""
+    lines = ((where, [field.strip() for field in line.split("\t")]) for where, line in _lines(path))
+    where, header = next(lines)
+    if header != QRELS:
+        raise UserError(f"{where} is not the header; begin with query-id<TAB>corpus-id<TAB>score")
+    fields = None
+    for where, fields in lines:
+        if len(fields) != len(QRELS):
+            raise UserError(f"{where} has {len(fields)} fields; write query-id<TAB>corpus-id<TAB>score")
+        yield where, dict(zip(QRELS, fields, strict=True))
+    if not fields:
+        raise UserError(f"{path}: has a header and no rows; add query-id<TAB>corpus-id<TAB>score rows")
+
+
+def parquet_rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of parquet files, numbered from 1 in each, with ``columns`` and those of the ``optional`` columns that are there."""
+    for path in paths:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: is empty; fetch or write the file again")
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                present = file.schema_arrow.names
+                if missing := [column for column in columns if column not in present]:
+                    raise UserError(f'{path}: has no column "{missing[0]}" (it has {", ".join(present)}); add it')
+                chosen = [*columns, *(column for column in optional if column in present)]
+                for batch in file.iter_batches(batch_size=1024, columns=chosen):
+                    for index in range(batch.num_rows):
+                        number += 1
+                        yield f"{path}: row {number}", {column: batch.column(column)[index].as_py() for column in chosen}
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: row {number} is not valid UTF-8; write the file again as UTF-8") from error
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: is not a complete parquet file; fetch or write the file again") from error
+
+
+def read_texts(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
+    """Yield (id, title, text) of queries or documents. The title may be missing, null or empty; an id that occurs twice is an error."""
+    seen: set[str] = set()
+    for where, row in rows:
+        identifier = row_id(where, row)
+        if identifier in seen:
+            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
+        seen.add(identifier)
+        yield identifier, _text(where, row, "title", required=False).strip(), _text(where, row, "text")
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (id, the title before the text with one space between, the text alone) of a corpus.jsonl (`_id`, `title`, `text`).
+    """Yield (id, the title before the text with one space between, the text alone) of a corpus.jsonl."""
+    for identifier, title, text in read_texts(jsonl_rows(path)):
+        yield identifier, f"{title} {text.strip()}".strip(), text
 
-    Raises `UserError` for a missing field and for an id that occurs twice. `title` may be missing, null or empty.
-    """
-    seen: set[str] = set()
-    for where, row in _rows_with_id(path, seen):
-        text, title = text_field(row, "text", where), text_field(row, "title", where, required=False)
-        yield id_field(row, "_id", where), f"{title} {text}".strip(), text
+
+def read_corpus(path: Path) -> dict[str, str]:
+    """Document id → title and text of a corpus.jsonl."""
+    return {identifier: whole for identifier, whole, _ in read_documents(path)}
 
 
 def read_queries(path: Path) -> dict[str, str]:
-    """Query id → text of a queries.jsonl (`_id`, `text`); errors as `read_corpus`."""
-    return {id_field(row, "_id", where): text_field(row, "text", where) for where, row in _rows_with_id(path, set())}
+    """Query id → text of a queries.jsonl."""
+    return {identifier: text.strip() for identifier, _, text in read_texts(jsonl_rows(path))}
 
 
 def qrels_file(folder: Path, split: str) -> Path:
@@ -130,43 +129,71 @@ def qrels_file(folder: Path, split: str) -> Path:
 
 
 def read_qrels(
-    path: Path, queries: Container[str] | None = None, corpus: Container[str] | None = None, unknown: UnknownIds | None = None
-) -> dict[str, dict[str, float]]:
-    """Query id → document id → grade of a tab-separated file with the header ``query-id corpus-id score``.
+    rows: Iterable[Row], queries: Container[str], corpus: Container[str], allowed: float | None = None
+) -> tuple[Qrels, UnknownIds]:
+    """Relevance judgements, and what was ignored of them.
 
-    Grades of 0 and below mean "judged, not relevant" and are left out, but their query is kept (with an empty dict).
-    If ``queries`` or ``corpus`` is given, a row with an id that is not in it is ignored and counted in ``unknown``. Raises `UserError`
-    for too many of these, a missing or unknown header, a row that is not three fields, a grade that is not a number or above 1,000,
-    and two grades for one pair.
+    A grade of 0 or below means "judged, not relevant": it is left out, and its query is kept. A missing score is a grade of 1, and
+    ``corpus-id`` may be a list.
+
+    Args:
+        allowed: share of the rows that may name an id that is not in ``queries`` or ``corpus``; these rows are ignored.
+
+    Raises:
+        UserError: too many unknown ids, a grade that is not a number or is above 1,000, two grades for one pair.
     """
-    lines, unknown = read_lines(path), unknown or UnknownIds()
-    number, header = next(lines)
-    if [field.strip() for field in header.split("\t")] != ["query-id", "corpus-id", "score"]:
-        raise UserError(f"{path}: line {number} is not the header; begin with query-id<TAB>corpus-id<TAB>score")
-    qrels: dict[str, dict[str, float]] = {}
-    seen: dict[tuple[str, str], float] = {}
-    for number, line in lines:
-        fields = [field.strip() for field in line.split("\t")]
-        if len(fields) != 3:
-            raise UserError(f"{path}: line {number} has {len(fields)} fields; write query-id<TAB>corpus-id<TAB>score")
-        query, document, score = fields
-        where = f"{path}: line {number}"
-        value = grade(score, where)
-        if unknown.in_row(where, query, document, queries, corpus):
-            continue
-        if seen.setdefault((query, document), value) != value:
-            raise UserError(f"{where} gives a second grade to ({query}, {document}); keep one of them")
-        relevant = qrels.setdefault(query, {})
-        if value > 0:
-            relevant[document] = value
-    unknown.check()
-    if not qrels:
-        raise UserError(f"{path}: has a header and no rows; add query-id<TAB>corpus-id<TAB>score rows")
-    return qrels
+    allowed = UNKNOWN_IDS if allowed is None else allowed
+    qrels: Qrels = {}
+    unknown, first = UnknownIds(), ""
+    for where, row in rows:
+        query = _id(where, row, "query-id")
+        score = 1.0 if row.get("score") is None else _grade(where, row["score"])
+        for each in row["corpus-id"] if isinstance(row["corpus-id"], list) else [row["corpus-id"]]:
+            document = _id(where, {"corpus-id": each}, "corpus-id")
+            unknown.rows += 1
+            missing = [f"query {query!r}"] if query not in queries else []
+            missing += [f"document {document!r}"] if document not in corpus else []
+            if missing:
+                first = first or f"{where} names the {missing[0]}, which is not in the {'corpus' if query in queries else 'queries'}"
+                unknown.ids |= dict.fromkeys(missing)
+                unknown.ignored += 1
+            elif qrels.setdefault(query, {}).setdefault(document, score) != score:
+                raise UserError(f"{where} gives a second grade to ({query}, {document}); keep one of them")
+    if unknown.ignored > allowed * unknown.rows:
+        raise UserError(
+            f"{first}; {unknown}, more than {allowed:.0%}; add what is missing, delete the rows, or set unknown_ids of the set to the "
+            "share of rows to ignore"
+        )
+    return {query: {document: grade for document, grade in grades.items() if grade > 0} for query, grades in qrels.items()}, unknown
 
 
-def grade(value: Any, where: str) -> float:
-    """A relevance grade as a float; `UserError` for what is no finite number or lies above 1,000."""
+def row_id(where: str, row: dict[str, Any]) -> str:
+    """The id of a query or document, in its field ``_id`` or else ``id``."""
+    return _id(where, row, "id" if "id" in row and "_id" not in row else "_id")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ("file: line N", text without the line end) of a UTF-8 file that has at least one line, blank lines left out."""
+    empty = True
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise UserError(f"{path}: line {number} is not valid UTF-8; save the file as UTF-8") from error
+                if text.strip():
+                    empty = False
+                    yield f"{path}: line {number}", text
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; put it there or correct the path") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder, not a file; correct the path") from error
+    if empty:
+        raise UserError(f"{path}: is empty; put at least one row in it")
+
+
+def _grade(where: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -176,39 +203,25 @@ def grade(value: Any, where: str) -> float:
     return number
 
 
-def text_field(row: dict[str, Any], field: str, where: str, required: bool = True) -> str:
-    """The string in ``row[field]``, stripped; `UserError` where it is missing (if required) or no valid text."""
+def _text(where: str, row: dict[str, Any], field: str, required: bool = True) -> str:
     value = row.get(field)
     if value is None:
         if required:
             raise UserError(f'{where} has no field "{field}"; add it')
         return ""
     if not isinstance(value, str):
-        raise UserError(f'{where} has a field "{field}" that is no string; write it in quotes')
+        raise UserError(f'{where} has a field "{field}" that is not a string; write it in quotes')
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, on which tokenizers stop
-        raise UserError(f'{where} has a field "{field}" with half a surrogate pair; mend the text') from error
-    return value.strip()
+        raise UserError(f'{where} has a field "{field}" with half a surrogate pair; fix the text') from error
+    return value
 
 
-def id_field(row: dict[str, Any], field: str, where: str) -> str:
-    """The id in ``row[field]``, an integer written as a string; `UserError` where it is missing or empty."""
+def _id(where: str, row: dict[str, Any], field: str) -> str:
+    """An id, stripped; an integer is taken as its digits."""
     value = row.get(field)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    identifier = text_field(row, field, where)
+    identifier = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(where, row, field).strip()
     if not identifier:
         raise UserError(f'{where} has an empty "{field}"; give it an id')
     return identifier
-
-
-def _rows_with_id(path: Path, seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ("file: line N", row); `UserError` for an id that was there before."""
-    for number, row in read_jsonl(path):
-        where = f"{path}: line {number}"
-        identifier = id_field(row, "_id", where)
-        if identifier in seen:
-            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
-        seen.add(identifier)
-        yield where, row

@@ -62,7 +62,7 @@ def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
     Raises:
         UserError: the files do not load, or hold what mteb cannot score: so a task that comes through here can be evaluated.
     """
-    with own_cache(show_progress=False):
+    with own_cache():
         task = load_task(task_name, folder, None)
         pairs: list[tuple[Role, str]] = []
         for data in _scored(task, folder):
@@ -85,7 +85,7 @@ def load_task(task_name: str, folder: Path, languages: Sequence[str] | None) -> 
         task.convert_v1_dataset_format_to_v2(num_proc=None)
     except MemoryError:
         raise
-    except Exception as error:  # what others wrote, read by others' code: whatever goes wrong comes of other files, columns or sizes
+    except Exception as error:  # what others wrote, read by others' code: whatever goes wrong, the files are at fault
         raise _unusable(task_name, folder, f"{type(error).__name__}: {error}") from error
     return task
 
@@ -108,11 +108,11 @@ def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
                 if not len(rows):
                     raise _unusable(name, folder, f"no row of {split} is left for the {part}")
                 for column in columns:
-                    if column not in rows.column_names and column != "title":
+                    if column in rows.column_names:
+                        if wrong := sum(not isinstance(value, str) for value in rows[column]):
+                            raise _unusable(name, folder, f"{wrong} of {len(rows)} values in the column {column} of {part} are not strings")
+                    elif column != "title":
                         raise _unusable(name, folder, f"{part} of {split} have no column {column}, only {', '.join(rows.column_names)}")
-                    given = rows[column] if column in rows.column_names else ()
-                    if wrong := sum(not isinstance(value, str) for value in given):
-                        raise _unusable(name, folder, f"{wrong} of {len(rows)} values in the column {column} of {part} are not strings")
             grades = [(document, grade) for rows in data["relevant_docs"].values() for document, grade in rows.items()]
             if wrong := sum(not isinstance(grade, int | float) for _, grade in grades):
                 raise _unusable(name, folder, f"{wrong} of {len(grades)} scores of {split} are not numbers")
@@ -124,22 +124,21 @@ def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def own_cache(show_progress: bool) -> Iterator[None]:
-    """Let `datasets` keep its Arrow copies in a folder of this call's own, and be quiet unless progress is shown.
+def own_cache() -> Iterator[None]:
+    """Let `datasets`, without its progress bars, keep its Arrow copies in a folder of this call's own.
 
     Its usual cache takes a folder whose README declares configs by path and config name alone: another version of the
     data set checked out at the same path would silently be scored on the old rows.
     """
-    usual, quiet = datasets.config.HF_DATASETS_CACHE, not show_progress and not datasets.are_progress_bars_disabled()
-    if quiet:
-        datasets.disable_progress_bars()
+    usual, shown = datasets.config.HF_DATASETS_CACHE, not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
         with tempfile.TemporaryDirectory(prefix="mteb-") as folder:
             datasets.config.HF_DATASETS_CACHE = Path(folder)
             yield
     finally:
         datasets.config.HF_DATASETS_CACHE = usual
-        if quiet:
+        if shown:
             datasets.enable_progress_bars()
 
 

@@ -11,7 +11,8 @@ as mteb does it: by the id alone, in the tasks that set ``ignore_identical_ids``
 """
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
+from statistics import fmean
 
 import pytrec_eval
 
@@ -34,7 +35,7 @@ def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[st
     Queries in ``run`` that have no relevant document are left out. Raises `UserError` for a score that is not a number
     (a model whose training diverged) and ValueError where no query has a relevant document.
     """
-    relevant = {query: grades for query, docs in qrels.items() if (grades := _relevant(docs))}
+    relevant = {query: grades for query, docs in qrels.items() if (grades := {doc: grade for doc, grade in docs.items() if grade > 0})}
     if not relevant:
         raise ValueError("no query has a relevant document")
     ranked = {query: rank(run.get(query, {})) for query in relevant}
@@ -44,9 +45,9 @@ def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[st
     by_query = deep.evaluate({query: _descending(documents) for query, documents in ranked.items()})
     first = top.evaluate({query: _descending(documents[:CUT]) for query, documents in ranked.items()})
     return {
-        NDCG: _mean(by_query[query][f"ndcg_cut_{CUT}"] for query in relevant),
-        MRR: _mean(first[query]["recip_rank"] for query in relevant),
-        RECALL: _mean(by_query[query][f"recall_{RECALL_CUT}"] for query in relevant),
+        NDCG: fmean(by_query[query][f"ndcg_cut_{CUT}"] for query in relevant),
+        MRR: fmean(first[query]["recip_rank"] for query in relevant),
+        RECALL: fmean(by_query[query][f"recall_{RECALL_CUT}"] for query in relevant),
     }
 
 
@@ -71,10 +72,6 @@ def rank(scores: Mapping[str, float]) -> list[str]:
     return sorted(scores, key=lambda document: (-scores[document], document))
 
 
-def _relevant(documents: Mapping[str, float]) -> dict[str, float]:
-    return {document: grade for document, grade in documents.items() if grade > 0}
-
-
 def _integer_grades(qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, int]]:
     """Grades as the integers trec_eval takes: one factor for all, which nDCG does not see; three decimals count."""
     grades = {grade for documents in qrels.values() for grade in documents.values()}
@@ -84,8 +81,3 @@ def _integer_grades(qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[
 
 def _descending(documents: list[str]) -> dict[str, float]:
     return {document: float(len(documents) - place) for place, document in enumerate(documents)}
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return math.fsum(numbers) / len(numbers)

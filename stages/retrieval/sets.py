@@ -7,24 +7,24 @@ with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import PlainSerializer, TypeAdapter
 
 from stages.retrieval.beir import (
-    UNKNOWN_IDS,
+    QRELS,
+    Qrels,
     UnknownIds,
-    grade,
-    id_field,
+    parquet_rows,
     qrels_file,
     read_documents,
     read_qrels,
     read_queries,
-    text_field,
+    read_texts,
+    tsv_rows,
 )
 from stages.runtime.errors import UserError
 
@@ -33,8 +33,6 @@ SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.parquet")
 
 RESERVED = ("mean", "NanoBEIR_mean_dot", "NanoBEIR_mean_dot_ndcg@10")
 """Names that stand for means in metrics/evaluation.json and in the log of a training run; no set can have them."""
-
-Qrels = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class RetrievalSet:
     """The evaluation entry in params.yaml that the set came from; one entry may hold several sets."""
     nano: bool = False
     """Whether the set came in NanoBEIR's form and so counts in ``NanoBEIR_mean_dot_ndcg@10``."""
-    own: frozenset[str] = frozenset()
+    own: Annotated[frozenset[str], PlainSerializer(sorted)] = frozenset()
     """Queries that are documents under the same id, as in ArguAna and Quora: each is left out of its own results, as BEIR does."""
     unknown: str = ""
     """What rows of the qrels were ignored because they name unknown ids; empty if there are none."""
@@ -76,18 +74,26 @@ class RetrievalSet:
         return "; ".join(parts)
 
 
-def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None, unknown_ids: float = UNKNOWN_IDS) -> RetrievalSet:
+def load_sets(
+    folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
+) -> list[RetrievalSet]:
+    """The sets of one entry of params.yaml, of kind beir (one set; ``split`` of its qrels, else test) or nanobeir (one a split)."""
+    if kind == "beir":
+        return [load_beir(folder, name, "test" if split is None else split, language, unknown_ids)]
+    return load_nanobeir(folder, name, language, split, unknown_ids)
+
+
+def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None, unknown_ids: float | None = None) -> RetrievalSet:
     """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for what is wrong with them."""
     path = qrels_file(folder, split)
     queries = read_queries(folder / "queries.jsonl")
     corpus, own = _corpus(read_documents(folder / "corpus.jsonl"), queries)
-    unknown = UnknownIds(unknown_ids)
-    qrels = read_qrels(path, queries, corpus, unknown)
+    qrels, unknown = read_qrels(tsv_rows(path), queries, corpus, unknown_ids)
     return retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_sought(own, qrels), unknown=unknown)
 
 
 def load_nanobeir(
-    folder: Path, name: str, language: str | None = None, split: str | None = None, unknown_ids: float = UNKNOWN_IDS
+    folder: Path, name: str, language: str | None = None, split: str | None = None, unknown_ids: float | None = None
 ) -> list[RetrievalSet]:
     """Read every split of a folder in NanoBEIR's form, or the one named, in alphabetical order, each as one set named after the split.
 
@@ -101,21 +107,11 @@ def load_nanobeir(
         raise UserError(f"{folder}: has no split {split!r}; choose one of the splits that are there: {', '.join(splits)}")
     splits = splits if split is None else [split]
     for part, found in shards.items():
-        for each in splits:
-            if each not in found:
-                complete = ", ".join(sorted(set(shards["corpus"]) & set(shards["queries"]) & set(shards["qrels"]))) or "none"
-                raise UserError(f"{folder / part}: has no file for the split {each}; add {each}.parquet (complete splits: {complete})")
+        if missing := [each for each in splits if each not in found]:
+            complete = ", ".join(sorted(set.intersection(*map(set, shards.values())))) or "none"
+            remedy = f"add {missing[0]}.parquet (complete splits: {complete})"
+            raise UserError(f"{folder / part}: has no file for the split {missing[0]}; {remedy}")
     return [_nano_set(name, each, language, {part: shards[part][each] for part in shards}, unknown_ids) for each in splits]
-
-
-def load_sets(
-    folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
-) -> list[RetrievalSet]:
-    """The sets of one entry of params.yaml, of kind beir (one set; ``split`` of its qrels, else test) or nanobeir (one a split)."""
-    allowed = UNKNOWN_IDS if unknown_ids is None else unknown_ids
-    if kind == "beir":
-        return [load_beir(folder, name, "test" if split is None else split, language, allowed)]
-    return load_nanobeir(folder, name, language, split, allowed)
 
 
 def distinct(sets: Sequence[RetrievalSet], taken: Iterable[str] = RESERVED) -> list[RetrievalSet]:
@@ -125,6 +121,19 @@ def distinct(sets: Sequence[RetrievalSet], taken: Iterable[str] = RESERVED) -> l
     """
     counts = Counter([*(each.name for each in sets), *taken])
     return [replace(each, name=f"{each.entry}/{each.name}") if counts[each.name] > 1 else each for each in sets]
+
+
+SETS = TypeAdapter(list[RetrievalSet])
+
+
+def write_sets(sets: Sequence[RetrievalSet], path: Path) -> None:
+    """Write sets of any kind as one JSON file, from the stage that prepares them to the one that uses them."""
+    path.write_bytes(SETS.dump_json(list(sets)))
+
+
+def read_sets(path: Path) -> list[RetrievalSet]:
+    """The sets that `write_sets` wrote, equal in content and order."""
+    return SETS.validate_json(path.read_bytes())
 
 
 def retrieval_set(
@@ -165,25 +174,17 @@ def retrieval_set(
     )
 
 
-def _nano_set(entry: str, split: str, language: str | None, shards: dict[str, list[Path]], allowed: float) -> RetrievalSet:
-    queries = {identifier: text for identifier, text, _ in _texts(shards["queries"])}
-    corpus, own = _corpus(_texts(shards["corpus"]), queries)
-    qrels: Qrels = {}
-    unknown = UnknownIds(allowed, ("queries", "corpus"))
-    for where, row in _rows(shards["qrels"], ["query-id", "corpus-id"], optional=["score"]):
-        query = id_field(row, "query-id", where)
-        value = 1.0 if row.get("score") is None else grade(row["score"], where)
-        documents = row["corpus-id"] if isinstance(row["corpus-id"], list) else [row["corpus-id"]]
-        for document in (id_field({"corpus-id": each}, "corpus-id", where) for each in documents):
-            if unknown.in_row(where, query, document, queries, corpus):
-                continue
-            if qrels.setdefault(query, {}).setdefault(document, value) != value:
-                raise UserError(f"{where} gives a second grade to ({query}, {document}); keep one of them")
-    unknown.check()
-    if language is None:
-        language = _language(split) or _language(entry)
-    where, own = str(shards["qrels"][0]), _not_sought(own, qrels)
-    return retrieval_set(split, language, queries, corpus, qrels, where, entry=entry, nano=True, own=own, unknown=unknown)
+def _nano_set(entry: str, split: str, language: str | None, shards: dict[str, list[Path]], allowed: float | None) -> RetrievalSet:
+    def texts(part: str) -> Iterable[tuple[str, str, str]]:
+        return read_texts(parquet_rows(shards[part], ["text"], optional=["_id", "id", "title"]))
+
+    queries = {identifier: text for identifier, _, text in texts("queries")}
+    # a document without a title stays unstripped, as sentence-transformers' own evaluator hands it to the model; with one as mteb does
+    documents = ((identifier, f"{title} {text}".strip() if title else text, text) for identifier, title, text in texts("corpus"))
+    corpus, own = _corpus(documents, queries)
+    qrels, unknown = read_qrels(parquet_rows(shards["qrels"], QRELS[:2], optional=QRELS[2:]), queries, corpus, allowed)
+    language, where = language or _language(split) or _language(entry), str(shards["qrels"][0])
+    return retrieval_set(split, language, queries, corpus, qrels, where, entry, True, _not_sought(own, qrels), unknown)
 
 
 def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
@@ -202,7 +203,7 @@ def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str
 
 def _not_sought(own: set[str], qrels: Qrels) -> set[str]:
     """The ids of queries that are documents, less those that the qrels call relevant for themselves."""
-    return {query for query in own if qrels.get(query, {}).get(query, 0) <= 0}
+    return {query for query in own if query not in qrels.get(query, {})}
 
 
 def _language(name: str) -> str | None:
@@ -220,41 +221,3 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
     if not shards:
         raise UserError(f"{folder}: holds no parquet file; put <split>.parquet there")
     return shards
-
-
-def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield (id, text as the model is given it, text without title)."""
-    seen: set[str] = set()
-    for where, row in _rows(paths, ["text"], optional=["_id", "id", "title"]):
-        identifier = id_field(row, "id" if "id" in row and "_id" not in row else "_id", where)
-        if identifier in seen:
-            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
-        seen.add(identifier)
-        text_field(row, "text", where)
-        title = text_field(row, "title", where, required=False)
-        # without a title unstripped, as sentence-transformers' own evaluator hands it to the model; with one as mteb does
-        yield identifier, f"{title} {row['text']}".strip() if title else row["text"], row["text"]
-
-
-def _rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ("file: row N", row) of parquet files with rows numbered from 1 in each, by row group."""
-    for path in paths:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: is empty; fetch or write the file again")
-        number = 0
-        try:
-            with pq.ParquetFile(path) as file:
-                present = file.schema_arrow.names
-                for column in columns:
-                    if column not in present:
-                        raise UserError(f'{path}: has no column "{column}" (it has {", ".join(present)}); add it')
-                chosen = [*columns, *(column for column in optional if column in present)]
-                for batch in file.iter_batches(batch_size=1024, columns=chosen):
-                    for index in range(batch.num_rows):
-                        number += 1
-                        row = {column: batch.column(column)[index].as_py() for column in chosen}
-                        yield f"{path}: row {number}", row
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: row {number} is not valid UTF-8; write the file again as UTF-8") from error
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path}: is no complete parquet file; fetch or write the file again") from error

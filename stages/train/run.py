@@ -15,7 +15,7 @@ from stages.config.settings import TrainSettings
 from stages.encoders.attention import FLASH
 from stages.encoders.building import ENCODERS, build
 from stages.pretrained.norbert import lift_code, prepare_base
-from stages.retrieval.set_files import read_sets
+from stages.retrieval.sets import read_sets
 from stages.rows.parquet import texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
@@ -81,7 +81,7 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
     if not (wanted := settings.validation):
         return None
     validation = Validation(
-        read_sets(VALIDATION),
+        read_sets(VALIDATION / "sets.json"),
         eval_steps=wanted.eval_steps,
         batch_size=wanted.per_device_eval_batch_size,
         metric=wanted.metric_for_best_model,

@@ -19,8 +19,7 @@ def main() -> None:
         mark_unused(VALIDATION)
         return
 
-    from stages.retrieval.set_files import write_sets
-    from stages.retrieval.sets import distinct, load_sets
+    from stages.retrieval.sets import distinct, load_sets, write_sets
     from stages.validation.dev import dev_set
 
     found = [dev_set(name, FORMATTED / profile / name / "dev.parquet") for name in settings["dev"]]
@@ -31,7 +30,7 @@ def main() -> None:
         sets += load_sets(EVALUATION / profile / name, name, **form)
     with atomic_write(VALIDATION) as temporary:
         temporary.mkdir()
-        write_sets(distinct(sets), temporary)
+        write_sets(distinct(sets), temporary / "sets.json")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stages.format.sources.answers import answer_texts
 from stages.format.sources.chunk import Chunk, Options, chunk
 from stages.format.sources.folder import RawFolder
 from stages.hub.splits import Split
-from stages.retrieval.beir import UnknownIds, id_field, qrels_file, read_corpus, read_jsonl, read_qrels, read_queries
+from stages.retrieval.beir import jsonl_rows, qrels_file, read_corpus, read_qrels, read_queries, row_id, tsv_rows
 from stages.rows.dropping import UNKNOWN, Dropped
 from stages.rows.normalisation import fold
 from stages.rows.parquet import READ_ROWS
@@ -37,8 +37,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     qrels_path = qrels_file(raw.path, training if split == "train" else "dev")
     corpus = read_corpus(raw.path / "corpus.jsonl")
     queries = read_queries(raw.path / "queries.jsonl")
-    unknown = UnknownIds(options.unknown_ids)
-    qrels = read_qrels(qrels_path, queries, corpus, unknown)
+    qrels, unknown = read_qrels(tsv_rows(qrels_path), queries, corpus, options.unknown_ids)
     if unknown.ignored:
         print(f"{qrels_path}: {unknown}; they are ignored", flush=True)
     answers = _answers(raw.path / "queries.jsonl") if options.passage_words else {}
@@ -46,10 +45,10 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         raw.leave_out(raw.name(path), "qrels of a split that is not trained on")
     for name, texts in {"corpus.jsonl": corpus, "queries.jsonl": queries}.items():
         raw.leave_out(name, f"{len(texts)} texts, which the qrels name by id")
-    raw.count(raw.name(qrels_path), split, unknown.read)
+    raw.count(raw.name(qrels_path), split, unknown.rows)
     pairs = [(query, document) for query, documents in qrels.items() for document in documents]
     language = options.language or UNKNOWN
-    dropped = Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): unknown.read - unknown.ignored - len(pairs)})
+    dropped = Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): unknown.rows - unknown.ignored - len(pairs)})
     notes = Counter({NOT_TRAINED: len(corpus) - len({document for _, document in pairs})} if split == "train" else {})
     for start in range(0, max(1, len(pairs)), READ_ROWS):
         anchors, positives = [], []
@@ -108,7 +107,7 @@ def _find(text: str, patterns: list[str]) -> re.Match[str] | None:
 def _answers(path: Path) -> dict[str, list[str]]:
     """Query id → its answers, for the queries that have some."""
     answers = {}
-    for number, row in read_jsonl(path):
+    for where, row in jsonl_rows(path):
         if texts := [*answer_texts(row.get("answer")), *answer_texts(row.get("answers"))]:
-            answers[id_field(row, "_id", f"{path}: line {number}")] = texts
+            answers[row_id(where, row)] = texts
     return answers

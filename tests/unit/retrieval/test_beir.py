@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.retrieval.beir import read_corpus, read_jsonl, read_qrels, read_queries
+from stages.retrieval.beir import jsonl_rows, read_corpus, read_qrels, read_queries, tsv_rows
 from tests.refused import refused
 
 
@@ -34,7 +34,7 @@ def test_title_stands_before_the_text_with_one_space(tmp_path: Path) -> None:
 
 def test_blank_lines_windows_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, b'\xef\xbb\xbf{"_id": "a", "text": "x"}\r\n\r\n{"_id": "b", "text": "y"}\r\n')
-    assert [(number, row["_id"]) for number, row in read_jsonl(path)] == [(1, "a"), (3, "b")]
+    assert [(where, row["_id"]) for where, row in jsonl_rows(path)] == [(f"{path}: line 1", "a"), (f"{path}: line 3", "b")]
 
 
 def test_text_of_a_megabyte_is_read(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ HEADER = "query-id\tcorpus-id\tscore\n"
 
 def test_qrels_keep_grades_and_a_query_without_a_relevant_document(tmp_path: Path) -> None:
     path = written(tmp_path, HEADER + "q1\td1\t2\nq1\td2\t0.5\nq1\td1\t2\nq2\td1\t0\n", "test.tsv")
-    assert read_qrels(path) == {"q1": {"d1": 2.0, "d2": 0.5}, "q2": {}}
+    assert read_qrels(tsv_rows(path), {"q1", "q2"}, {"d1", "d2"})[0] == {"q1": {"d1": 2.0, "d2": 0.5}, "q2": {}}
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_qrels_keep_grades_and_a_query_without_a_relevant_document(tmp_path: Pat
         (HEADER + "q\td\tnan\n", "line 2 … grade 'nan'"),
         (HEADER + "q\td\t1000000000\n", "line 2 … grade"),
         (HEADER + "q\td\t1\nq\td\t2\n", "line 3 … second grade … (q, d)"),
-        (HEADER + "q\td\t1\nunknown\td\t1\n", "line 3 … query 'unknown' … queries.jsonl"),
-        (HEADER + "q\tunknown\t1\n", "line 2 … document 'unknown' … corpus.jsonl"),
+        (HEADER + "q\td\t1\nunknown\td\t1\n", "line 3 … query 'unknown' … queries"),
+        (HEADER + "q\tunknown\t1\n", "line 2 … document 'unknown' … corpus"),
     ],
 )
 def test_broken_qrels_are_named_by_file_and_line(tmp_path: Path, content: str, message: str) -> None:
     with refused("test.tsv", message):
-        read_qrels(written(tmp_path, content, "test.tsv"), queries={"q"}, corpus={"d"})
+        read_qrels(tsv_rows(written(tmp_path, content, "test.tsv")), queries={"q"}, corpus={"d"})

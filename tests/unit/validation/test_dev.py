@@ -6,8 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.retrieval.set_files import read_sets, write_sets
-from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.sets import RetrievalSet, read_sets, write_sets
 from stages.validation import dev
 from stages.validation.dev import dev_set
 
@@ -65,7 +64,7 @@ def test_sets_come_back_from_their_files_as_they_were(tmp_path: Path) -> None:
             "own", None, {"q": "hei"}, {"q": "hei", "d": "å"}, {"q": {"d": 1.0}}, own=frozenset({"q"}), unknown="1", unknown_ids=1
         ),
     ]
-    write_sets(sets, tmp_path)
-    found = read_sets(tmp_path)
+    write_sets(sets, tmp_path / "sets.json")
+    found = read_sets(tmp_path / "sets.json")
     assert found == sets
     assert list(found[0].queries) == ["q2", "q1"]
