@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.config.params import read_resolved
+from stages.evaluate.summary import aligned
 from stages.runtime.errors import UserError, run_stage
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def weights(representation: "Representation", top: int) -> str:
         [_mark(term), term.name, f"{term.weight:.3f}", _bar(term.weight, longest).ljust(BAR if term.words else 0), ", ".join(term.words)]
         for term in terms
     ]
-    lines += _aligned(rows, "llrll")
+    lines += _indented(rows, "llrll")
     if rest := representation.terms[top:]:
         total = sum(term.weight for term in representation.terms)
         lines.append(f"  … and {len(rest)} more with {sum(term.weight for term in rest) / total:.0%} of the weight")
@@ -124,7 +125,7 @@ def shared(query: "Representation", document: "Representation", found: Sequence[
         ]
         for match in found[:top]
     ]
-    lines += ["", *_aligned(rows, "lrlrlrl")]
+    lines += ["", *_indented(rows, "lrlrlrl")]
     if rest := found[top:]:
         lines.append(f"  … and {len(rest)} more with {sum(match.share for match in rest):.1%} of the score")
     both = {match.query.dimension for match in found}
@@ -148,14 +149,8 @@ def _bar(value: float, longest: float) -> str:
     return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
-def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Rows of cells in columns, each (l)eft or (r)ight, two spaces before the first and between."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))] if rows else []
-    columns = list(zip(widths, sides, strict=False))
-    filled = [
-        [cell.rjust(width) if side == "r" else cell.ljust(width) for cell, (width, side) in zip(row, columns, strict=True)] for row in rows
-    ]
-    return ["  ".join(["", *cells]).rstrip() for cells in filled]
+def _indented(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    return [f"  {line}".rstrip() for line in aligned(rows, sides)]
 
 
 if __name__ == "__main__":

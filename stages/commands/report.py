@@ -20,8 +20,7 @@ The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
 
 def main() -> None:
-    from stages.evaluate.account import account
-    from stages.evaluate.summary import table
+    from stages.evaluate.summary import account, table
 
     if not METRICS.exists():
         raise UserError(f"{METRICS}: is missing; run `dvc repro`")

@@ -39,9 +39,8 @@ def main() -> None:
     write_json(METRICS, evaluation)
     write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
 
-    from stages.evaluate.account import account
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
-    from stages.evaluate.summary import table
+    from stages.evaluate.summary import account, table
     from stages.tracking.run import open_tracker
 
     with atomic_write(PICTURE) as temporary:
@@ -89,10 +88,9 @@ def _evaluate(
 
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.examples import candidates, choose
-    from stages.evaluate.sparsifying import autoencoder_of, sparsifying_cost
-    from stages.evaluate.summary import SetResult, summary
+    from stages.evaluate.sparsifying import sparsifying_cost
+    from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, summary
     from stages.evaluate.terms import explain
-    from stages.evaluate.warnings import UNTRAINED_NDCG
     from stages.pretrained.files import Use, task_of
     from stages.pretrained.own_code import require_allowed_code
     from stages.retrieval.bm25 import retrieve
@@ -114,7 +112,7 @@ def _evaluate(
         print(each.account(), flush=True)
         attempt.at(f"scoring {each.name}")
         result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
-        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size) if autoencoder_of(model) else {}
+        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
         bm25 = score(retrieve(each), each.qrels)[NDCG]
         if each is smallest and untrained:
             attempt.at(f"scoring {each.name} with the untrained model")

@@ -3,23 +3,47 @@
 Importing this module imports mteb, which takes seconds: import it only where ``evaluation.mteb`` names a task.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mteb
-from mteb.abstasks.retrieval import AbsTaskRetrieval
+import torch
+from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
+from mteb.types import PromptType
 from sentence_transformers import SparseEncoder
+from sentence_transformers.util import compute_count_vector
 
 from stages.evaluate.examples import candidates
-from stages.evaluate.mteb_encoder import RecordingEncoder
-from stages.evaluate.sparsifying import autoencoder_of, sparsifying_cost
+from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval import bm25
 from stages.retrieval.mteb import as_retrieval_set, load_task, own_cache
-from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
+from stages.retrieval.scores import CORPUS_DIMS, DEAD, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
 
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
+
+
+class RecordingEncoder(SparseEncoderWrapper):
+    """mteb's own wrapper (sparse, by `encode_query` and `encode_document`), recording how often each dimension is active."""
+
+    def __init__(self, model: SparseEncoder) -> None:
+        super().__init__(model)
+        self._active: dict[tuple[str, str, PromptType], tuple[Any, int]] = defaultdict(lambda: (0, 0))  # counts by dimension; texts
+
+    def encode(self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any) -> Any:
+        embeddings: Any = super().encode(inputs, hf_split=hf_split, hf_subset=hf_subset, prompt_type=prompt_type, **kwargs)
+        if prompt_type is not None:
+            counts, texts = self._active[hf_subset, hf_split, prompt_type]
+            self._active[hf_subset, hf_split, prompt_type] = counts + compute_count_vector(embeddings).double(), texts + len(embeddings)
+        return embeddings
+
+    def sparsity(self, subset: str, split: str) -> dict[str, float]:
+        """Active dimensions and FLOPS as sentence-transformers' sparse evaluator defines them."""
+        of_kind = (self._active[subset, split, kind] for kind in (PromptType.query, PromptType.document))
+        queries, corpus = (counts / texts for counts, texts in of_kind)
+        return {QUERY_DIMS: float(queries.sum()), CORPUS_DIMS: float(corpus.sum()), FLOPS: float(torch.dot(queries, corpus))}
 
 
 def evaluate_mteb(
@@ -40,40 +64,23 @@ def evaluate_mteb(
     ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
     subset and split behind it where the task has several.
     """
-    with own_cache():
-        return _evaluate(model, load_task(task_name, folder, languages), folder, batch_size, show_progress, active_dims)
-
-
-def _evaluate(
-    model: SparseEncoder, task: AbsTaskRetrieval, folder: Path, batch_size: int, show_progress: bool, active_dims: Sequence[int]
-) -> list[SetResult]:
     encoder = RecordingEncoder(model)
-    model_result = mteb.evaluate(
-        encoder,
-        task,
-        co2_tracker=False,
-        cache=None,
-        encode_kwargs={"batch_size": batch_size, "show_progress_bar": show_progress, **ON_CPU},
-        show_progress_bar=show_progress,
-    )
-    by_split = model_result.task_results[0].scores
-    scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
+    options: Any = {"batch_size": batch_size, "show_progress_bar": show_progress, "save_to_cpu": True}  # of `SparseEncoder.encode_*`
     results = []
-    for split, scores in scored:
-        subset = scores["hf_subset"]
-        name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
-        data = task.dataset[subset][split]
-        metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()}
-        metrics |= encoder.activations[subset, split].metrics()
-        baseline = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
-        # On the documents and queries mteb loaded, queries without a relevant document counted as 0
-        answered = len(baseline.queries) / len(data["queries"])
-        ndcg = score(bm25.retrieve(baseline), baseline.qrels)[NDCG] * answered
-        if autoencoder_of(model):
-            cost = sparsifying_cost(model, baseline, active_dims, batch_size)
+    with own_cache():
+        task = load_task(task_name, folder, languages)
+        found = mteb.evaluate(encoder, task, co2_tracker=False, cache=None, encode_kwargs=options, show_progress_bar=show_progress)
+        by_split = found.task_results[0].scores
+        scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
+        for split, scores in scored:
+            subset = scores["hf_subset"]
+            name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
+            data = task.dataset[subset][split]
+            retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
+            answered = len(retrieval_set.queries) / len(data["queries"])  # the others count as 0
+            cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
+            metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | encoder.sparsity(subset, split)
             metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
-        results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=ndcg, examples=candidates(baseline)))
+            baseline = score(bm25.retrieve(retrieval_set), retrieval_set.qrels)[NDCG] * answered
+            results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=baseline, examples=candidates(retrieval_set)))
     return results
-
-
-ON_CPU: Any = {"save_to_cpu": True}  # passed on to `SparseEncoder.encode_*`, though mteb's type does not list it

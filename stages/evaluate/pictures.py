@@ -9,7 +9,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
+from stages.evaluate.summary import BM25_NDCG
 from stages.evaluate.terms import Explanation, Term
+from stages.retrieval.scores import NDCG
 from stages.runtime.pictures import BASELINE, OURS, save
 
 EXPANSION, UNMATCHED, MUTED = "#d9730d", 0.3, "#5f6b76"  # the second is an opacity
@@ -17,30 +19,21 @@ TERM_ROWS, GUTTER, EDGE = 12, 0.4, 2.0  # rows of a panel; half the width of its
 
 
 def draw_evaluation(evaluation: Mapping[str, Any], picture: Path) -> None:
-    """nDCG@10 of the model beside BM25's, a pair of bars an evaluation set, the mean last."""
+    """nDCG@10 of the model next to BM25's, a pair of bars for each evaluation set, the mean last."""
     rows = {name: row for name, row in evaluation.items() if isinstance(row, Mapping)}
     figure, axis = plt.subplots(figsize=(8, 1.2 + 0.6 * len(rows)), layout="constrained")
-    for place, row in enumerate(rows.values()):
-        for offset, key, colour in ((-0.2, "ndcg@10", OURS), (0.2, "bm25_ndcg@10", BASELINE)):
-            axis.barh(place + offset, row[key], height=0.38, color=colour)
-            axis.text(row[key] + 0.01, place + offset, f"{row[key]:.3f}", va="center", fontsize=9)
+    for offset, key, label, colour in ((-0.2, NDCG, "model", OURS), (0.2, BM25_NDCG, "BM25", BASELINE)):
+        places = [place + offset for place in range(len(rows))]
+        bars = axis.barh(places, [row[key] for row in rows.values()], height=0.38, color=colour, label=label)
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
     axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(0, 1.1), xlabel="nDCG@10")
     axis.invert_yaxis()
-    axis.legend(
-        handles=[
-            plt.Rectangle((0, 0), 1, 1, color=OURS, label="model"),
-            plt.Rectangle((0, 0), 1, 1, color=BASELINE, label="BM25"),
-        ],
-        frameon=False,
-        ncols=2,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-    )
+    axis.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axis.spines[["top", "right"]].set_visible(False)
     save(figure, picture)
 
 
-def draw_explanations(explanations: "Sequence[Explanation]", picture: Path) -> None:
+def draw_explanations(explanations: Sequence[Explanation], picture: Path) -> None:
     """Two columns of panels, each a query against a document it should find: shared terms first, then the strongest of either side."""
     rows = max(1, -(-len(explanations) // 2))
     with plt.rc_context({"text.parse_math": False}):  # a $ in a text is a $
@@ -62,7 +55,7 @@ def draw_explanations(explanations: "Sequence[Explanation]", picture: Path) -> N
         save(figure, picture)
 
 
-def _draw_explanation(axis: Axes, explanation: "Explanation") -> None:
+def _draw_explanation(axis: Axes, explanation: Explanation) -> None:
     query = {term.dimension: term for term in explanation.query.terms}
     document = {term.dimension: term for term in explanation.document.terms}
     shares = {match.query.dimension: match.share for match in explanation.matches}
@@ -91,7 +84,7 @@ def _draw_explanation(axis: Axes, explanation: "Explanation") -> None:
     _entitle(axis, explanation)
 
 
-def _entitle(axis: Axes, explanation: "Explanation") -> None:
+def _entitle(axis: Axes, explanation: Explanation) -> None:
     """Set, rank and score; the query; the document's first two lines: above the panel, from the top."""
     example = explanation.example
     missed = f" · not among the {example.retrieved} best" if example.retrieved else ""
@@ -106,5 +99,5 @@ def _entitle(axis: Axes, explanation: "Explanation") -> None:
         axis.text(0, height, text, transform=axis.transAxes, va="top", **style)
 
 
-def _colour(term: "Term", shared: bool) -> tuple[float, ...]:
+def _colour(term: Term, shared: bool) -> tuple[float, ...]:
     return to_rgba(EXPANSION if term.expansion else OURS, 1.0 if shared else UNMATCHED)

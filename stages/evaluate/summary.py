@@ -1,19 +1,29 @@
-"""metrics/evaluation.json and the table on the terminal."""
+"""metrics/evaluation.json, and the tables on the terminal: the training rows of a run, the scores, what the scores warn of."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from stages.evaluate.examples import Example
-from stages.evaluate.warnings import warnings
 from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS
-from stages.runtime.errors import UserError
 
 BM25_NDCG = "bm25_ndcg@10"
+UNTRAINED_NDCG = "untrained_ndcg@10"
+"""Of the smallest set only: what the model scored there before its first step."""
 IGNORED = "qrels_with_unknown_ids"
 MEAN = "mean"
+REASONS = {
+    "removed_evaluation_overlap": "in an evaluation set",
+    "removed_dev_overlap": "in dev rows",
+    "removed_duplicate_of_earlier_set": "in an earlier set",
+    "removed_repeats_itself": "say one text twice",
+    "removed_without_scores": "without a teacher's scores",
+    "tail_dropped": "too few for one more batch",
+    "unused": "left over by mix.stopping or max_rows",
+}
+"""Counts of metrics/mix.json, in words."""
 
 
 @dataclass(frozen=True)
@@ -36,37 +46,54 @@ def summary(results: Sequence[SetResult]) -> dict[str, Any]:
 
     ``mean`` is the mean over sets of every metric that all of them have. Where sets in NanoBEIR's form are among them,
     their mean nDCG@10 stands at the top as ``NanoBEIR_mean_dot_ndcg@10``. Values keep full precision: dvc shows five
-    digits anyway, and two runs of one commit give the same bytes. Raises `UserError` for two sets of one name.
+    digits anyway, and two runs of one commit give the same bytes.
     """
-    if not results:
-        raise UserError("evaluation: no evaluation set was run; enable at least one under evaluation in params.yaml")
-    lines: dict[str, Any] = {}
-    for result in results:
-        if result.name in lines or result.name in (MEAN, NANO_MEAN):
-            raise UserError(f"evaluation: the name {result.name!r} is taken; rename one of the evaluation sets")
-        lines[result.name] = {**result.metrics, BM25_NDCG: result.bm25_ndcg}
-    rows = list(lines.values())
-    lines[MEAN] = {key: _mean([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}
-    for result in results:
-        lines[result.name] |= {IGNORED: result.ignored} if result.ignored else {}
+    rows = [{**result.metrics, BM25_NDCG: result.bm25_ndcg} for result in results]
+    ignored = [{IGNORED: result.ignored} if result.ignored else {} for result in results]
+    lines: dict[str, Any] = {result.name: row | extra for result, row, extra in zip(results, rows, ignored, strict=True)}
+    lines[MEAN] = {key: fmean(row[key] for row in rows) for key in rows[0] if all(key in row for row in rows)}
     if nano := [result.metrics[NDCG] for result in results if result.nano]:
-        lines[NANO_MEAN] = _mean(nano)
+        lines[NANO_MEAN] = fmean(nano)
     return lines
 
 
+def account(formatted: Mapping[str, Any], mixed: Mapping[str, Any]) -> str:
+    """A table with a line per training set (metrics/data.json, metrics/mix.json): its rows, those used, and why the others are not.
+
+    Below it stands what the set's source has to say.
+    """
+    rows, notes = [["training set", "rows", "used per epoch", "not used"]], []
+    for name, counts in mixed["sources"].items():
+        train = formatted[name]["train"]
+        left_out = train["dropped"] | {reason: counts.get(key, 0) for key, reason in REASONS.items()}
+        remarks = ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number)
+        rows.append([name, str(train["read"]), str(counts["used"]), remarks])
+        notes += [f"{name}: {number} {note}" for note, number in train.get("notes", {}).items()]
+    header, *lines = aligned(rows, "lrrl")
+    return "\n".join([header, "-" * len(header), *lines, *notes])
+
+
 def table(evaluation: Mapping[str, Any]) -> str:
-    """An aligned text table of `summary`'s value, one line a set and the mean last, then warnings; no line break at the end."""
+    """A table of `summary`'s value, one line a set and the mean last; below it the cost of sparsity of a CSR model, and warnings."""
     header = ["set", "nDCG@10", "BM25 nDCG@10", "difference", "query dims", "document dims"]
-    names = [name for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN]
-    rows = [header, *(_row(name, evaluation[name]) for name in [*names, MEAN])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    return "\n".join(
-        [lines[0], rule, *lines[1:-1], rule, lines[-1], *_sparsifying(evaluation[MEAN]), *warnings(evaluation, BM25_NDCG, MEAN)]
-    )
+    sets = {name: row for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN}
+    mean = evaluation[MEAN]
+    first, *lines, last = aligned([header, *(_row(name, row) for name, row in (sets | {MEAN: mean}).items())], "lrrrrr")
+    rule = "-" * len(first)
+    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *_warnings(sets, mean)])
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Rows of cells as lines of columns, each (l)eft or (r)ight, two spaces between them."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    just = {"l": str.ljust, "r": str.rjust}
+    return ["  ".join(map(lambda cell, width, side: just[side](cell, width), row, widths, sides)).rstrip() for row in rows]
+
+
+def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
+    dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
+    difference = metrics[NDCG] - metrics[BM25_NDCG]
+    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}", *dims]
 
 
 def _sparsifying(mean: Mapping[str, float]) -> list[str]:
@@ -79,11 +106,16 @@ def _sparsifying(mean: Mapping[str, float]) -> list[str]:
     return ["", f"Its dense base: {dense:.4f}. Kept of it: {', '.join(parts)}. Dead latents: {mean[DEAD]:.1%}."]
 
 
-def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
-    dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
-    difference = metrics[NDCG] - metrics[BM25_NDCG]
-    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}", *dims]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _warnings(sets: Mapping[str, Mapping[str, float]], mean: Mapping[str, float]) -> list[str]:
+    """A model below BM25, or below what it was before training."""
+    lines = [
+        f"warning: training made the model worse: nDCG@10 on {name} was {row[UNTRAINED_NDCG]:.4f} before its first step and is "
+        f"{row[NDCG]:.4f}; lower training.learning_rate or the weights under loss"
+        for name, row in sets.items()
+        if row[NDCG] < row.get(UNTRAINED_NDCG, 0.0)
+    ]
+    if below := [name for name, row in sets.items() if row[NDCG] < row[BM25_NDCG]]:
+        worse = mean[NDCG] < mean[BM25_NDCG]
+        average = f": nDCG@10 {mean[NDCG]:.4f} against {mean[BM25_NDCG]:.4f} on average, and" if worse else ""
+        lines.append(f"warning: the model is below BM25{average} on {len(below)} of {len(sets)} sets ({', '.join(below)})")
+    return ["", *lines] if lines else []

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from stages.evaluate.summary import SetResult, summary, table
-from tests.refused import refused
+from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, account, summary, table
 
 
 def result(name: str, ndcg: float, nano: bool = False, **more: float) -> SetResult:
@@ -34,17 +33,6 @@ def test_mean_holds_only_what_every_set_has() -> None:
     assert "flops" not in summary([sparse("a", 0.3), result("b", 0.5)])["mean"]
 
 
-@pytest.mark.parametrize("names", [("same", "same"), ("mean", "other")])
-def test_names_that_would_overwrite_each_other_are_refused(names: tuple[str, str]) -> None:
-    with refused("taken"):
-        summary([sparse(name, 0.5) for name in names])
-
-
-def test_no_set_at_all_is_one_line() -> None:
-    with refused("no evaluation set"):
-        summary([])
-
-
 def test_table_is_aligned_and_ends_with_the_mean() -> None:
     lines = table(summary([sparse("NanoSampleNb", 0.6, nano=True), result("dense", 0.3)])).splitlines()
     assert lines[-1] == "warning: the model is below BM25 on 1 of 2 sets (dense)" and not lines[-2]
@@ -62,3 +50,47 @@ def test_ignored_qrels_are_counted_with_their_set_and_not_in_the_mean() -> None:
     )
     assert evaluation["mine"]["qrels_with_unknown_ids"] == 3 and "qrels_with_unknown_ids" not in evaluation["mean"]
     assert "qrels_with_unknown_ids" not in summary([result("mine", 0.3)])["mine"]
+
+
+def warned(*results: tuple[float, float, float | None]) -> list[str]:
+    """The table's warnings for sets a, b, … of nDCG@10, BM25's and the untrained model's."""
+    lines = [
+        SetResult(name, False, {"ndcg@10": ours} | ({} if untrained is None else {UNTRAINED_NDCG: untrained}), bm25)
+        for name, (ours, bm25, untrained) in zip("abc", results, strict=False)
+    ]
+    return [line for line in table(summary(lines)).splitlines() if line.startswith("warning: ")]
+
+
+def test_a_model_that_is_better_than_all_is_not_warned_of() -> None:
+    assert warned((0.6, 0.5, 0.55), (0.6, 0.6, None)) == []
+
+
+def test_below_bm25_on_average_and_on_single_sets() -> None:
+    [line] = warned((0.3, 0.5, None), (0.6, 0.5, None))
+    assert line == "warning: the model is below BM25: nDCG@10 0.4500 against 0.5000 on average, and on 1 of 2 sets (a)"
+    [line] = warned((0.4, 0.5, None), (0.9, 0.5, None))
+    assert line == "warning: the model is below BM25 on 1 of 2 sets (a)"
+
+
+def test_below_its_own_untrained_base() -> None:
+    first, second = warned((0.01, 0.5, 0.48), (0.6, 0.5, None))
+    assert first.startswith("warning: training made the model worse: nDCG@10 on a was 0.4800 before its first step and is 0.0100; ")
+    assert "below BM25" in second
+
+
+def counts(rows: int, used: int, **removed: int) -> dict[str, int]:
+    return {"rows": rows, "used": used, **removed}
+
+
+def test_every_set_has_its_rows_those_used_and_why_the_others_are_not() -> None:
+    formatted = {
+        "my-search": {"train": {"read": 100, "dropped": {"duplicate": 10}, "notes": {"documents that no query names": 230}}},
+        "nli": {"train": {"read": 32, "dropped": {}}},
+    }
+    mixed = {"sources": {"my-search": counts(90, 64, removed_evaluation_overlap=20, tail_dropped=6), "nli": counts(32, 32, unused=0)}}
+    header, rule, mine, nli, note = account(formatted, mixed).splitlines()
+    assert mine.split()[:3] == ["my-search", "100", "64"]
+    assert mine.endswith("10 duplicate, 20 in an evaluation set, 6 too few for one more batch")
+    assert nli.split() == ["nli", "32", "32"]
+    assert note == "my-search: 230 documents that no query names"
+    assert header.index("rows") > len("my-search") and set(rule) == {"-"}
