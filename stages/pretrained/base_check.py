@@ -6,15 +6,15 @@ filled gives NaN, which trainers log as loss 0.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
+from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
-from stages.pretrained.check import PROBE, load_without_weights, named
-from stages.pretrained.norbert import transformer_folder
+from stages.pretrained.check import PROBE
 from stages.runtime.errors import UserError
 
 POSITIVE_LIMIT = 0.99  # of a token's logits; random weights give 0.5, a bounded head 1.0
@@ -34,7 +34,7 @@ class HeadProbe:
 
 
 def require_sound(model: SparseEncoder, base: Path, limit: float = POSITIVE_LIMIT) -> list[HeadProbe]:
-    """Raise UserError unless ``model``, as built on ``base`` and not yet trained, has all weights, is finite and can be sparse.
+    """Raise UserError unless ``model``, as built on ``base`` and not yet trained, is finite and can be sparse.
 
     Call it before `fast.model.make_fast`, which hides the logits.
 
@@ -42,29 +42,16 @@ def require_sound(model: SparseEncoder, base: Path, limit: float = POSITIVE_LIMI
         limit: share of positive logits above which a head counts as one that gives no zeros.
 
     Returns:
-        one entry a masked language model in it; none for CSR.
+        one entry for each masked language model in it; none for CSR.
     """
-    transformers = [module for module in model.modules() if isinstance(module, Transformer)]
-    for transformer in transformers:
-        _, missing = load_without_weights(type(transformer.model), transformer_folder(base))
-        if missing := [name for name in missing if "pooler." not in name]:  # dense models pool by themselves
-            raise UserError(f"model.base_model: {base} is incomplete: {named(missing)} not in its files; name a complete model")
-    require_finite(model, f"model.base_model: {base}")
-    return [require_zeros(transformer, base, limit) for transformer in transformers if transformer.transformer_task == "fill-mask"]
-
-
-def require_finite(model: SparseEncoder, what: str) -> None:
-    """Raise UserError unless ``model`` gives only finite numbers on a padded batch; call it after every load.
-
-    Args:
-        what: the key or folder that the line names.
-    """
-    embeddings = model.encode_document(list(PROBE), batch_size=len(PROBE), convert_to_sparse_tensor=False)
+    embeddings = model.encode_document(list(PROBE), batch_size=len(PROBE), convert_to_sparse_tensor=False)  # a padded batch
     if not torch.isfinite(torch.as_tensor(embeddings)).all():
         raise UserError(
-            f"{what} gives NaN or infinite values before any training; its code may not suit the installed transformers, or its weights "
-            "are damaged"
+            f"model.base_model: {base} gives NaN or infinite values before any training; its code may not suit the installed "
+            "transformers, or its weights are damaged"
         )
+    heads = [module for module in model.modules() if isinstance(module, Transformer) and module.transformer_task == "fill-mask"]
+    return [require_zeros(head, base, limit) for head in heads]
 
 
 def require_zeros(transformer: Transformer, base: Path, limit: float = POSITIVE_LIMIT) -> HeadProbe:
@@ -88,13 +75,11 @@ def probe_head(transformer: Transformer) -> HeadProbe:
     """Logits of ``transformer`` on `PROBE`, summed up; its mode (training or not) is as before afterwards."""
     training = transformer.training
     transformer.eval()
-    features: dict[str, Any] = transformer.preprocess(list(PROBE))
-    features = {key: value.to(transformer.model.device) if isinstance(value, Tensor) else value for key, value in features.items()}
-    mask = features["attention_mask"].bool()
+    features = batch_to_device(transformer.preprocess(list(PROBE)), transformer.model.device)
     logits: Tensor = transformer(features)["token_embeddings"]
     transformer.train(training)
-    shares, active = [], []
-    for rows in (text[real] for text, real in zip(logits, mask, strict=True)):
-        shares.append((rows[1:-1] > 0).float().mean().item())  # NorBERT 4's first row is a constant
-        active.append((rows.amax(0) > 0).sum().item())
-    return HeadProbe(positive_share=sum(shares) / len(shares), active_dims=sum(active) / len(active))
+    texts = [text[mask.bool()] for text, mask in zip(logits, features["attention_mask"], strict=True)]
+    return HeadProbe(
+        positive_share=fmean((text[1:-1] > 0).float().mean().item() for text in texts),  # NorBERT 4's first row is a constant
+        active_dims=fmean((text.amax(0) > 0).sum().item() for text in texts),
+    )

@@ -1,8 +1,7 @@
 """Whether a model can be used as asked, when it is downloaded or copied: base, miner and cross-encoder alike.
 
-transformers makes up a tokenizer of five tokens where the files have none, and draws weights that they lack at random, without a word; then
-training "works". Weights are not read into memory. `model_files` and `own_code` have the rules that need no library; `base_check` is for
-the model as it is built for training.
+Where files are missing, transformers silently makes up a tokenizer of five tokens and draws random weights. Weights are not read into
+memory. `files` and `own_code` have the rules that need no library; `base_check` is for the model as it is built for training.
 """
 
 import logging
@@ -19,10 +18,11 @@ from sentence_transformers.util import import_from_string
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from stages.pretrained.files import Use, is_sparse, is_static, read_json, require_complete_weights, require_positions, require_readable
+from stages.pretrained.files import Use, is_sparse, is_static, require_complete_weights, require_positions, require_readable
 from stages.pretrained.norbert import prepare_base, transformer_folder
 from stages.pretrained.own_code import AUTO_CLASSES, require_allowed_code
 from stages.runtime.errors import UserError
+from stages.runtime.files import read_json
 
 PROBE = (
     "Hva er hovedstaden i Norge?",
@@ -32,6 +32,10 @@ PROBE = (
     "Wireless headphones with noise cancelling, 30 hours of battery life, black",
 )
 KNOWN_LIMIT = 0.5  # share of the probe's tokens that a tokenizer must know; one of another alphabet, or an empty one, knows few
+HEADS = {  # of a task: what it is called, and which models have it
+    "fill-mask": ("masked-LM head", "name a …ForMaskedLM model, or use csr"),
+    "sequence-classification": ("classification head", "name a …ForSequenceClassification model"),
+}
 
 
 def check_small_files(folder: Path, use: Use) -> None:
@@ -90,19 +94,21 @@ def require_weights(folder: Path, use: Use) -> None:
         folder: of the model, repaired if it is a NorBERT.
     """
     loader = getattr(transformers, AUTO_CLASSES.get(use.task, "AutoModel"))
-    place = transformer_folder(folder)
+    head, remedy = HEADS.get(use.task, ("encoder", "name a complete model"))
+    place, options = str(transformer_folder(folder)), {"device_map": "meta", "output_loading_info": True}
     try:
-        with _in_one_line(use, "weights that do not fit its config.json"):
-            model, missing = load_without_weights(loader, place, trust_remote_code=use.trusted)
+        with _quietly(), _in_one_line(use, "weights that do not fit its config.json"):
+            model, info = loader.from_pretrained(place, trust_remote_code=use.trusted, **options)
     except UserError as error:
         if "Unrecognized configuration class" not in str(error):
             raise
-        raise use.error(f"has no form for {use.task} in transformers; {_remedy(use)}") from error
-    if use.task != "sequence-classification":  # its head reads the pooler
-        missing = [name for name in missing if "pooler." not in name]
-    if missing:
-        what = {"fill-mask": "masked-LM head", "sequence-classification": "classification head"}.get(use.task, "encoder")
-        raise use.error(f"has no complete {what}: {named(missing)} not in its files and would be random; {_remedy(use)}")
+        raise use.error(f"has no form for {use.task} in transformers; {remedy}") from error
+    unread = (
+        ["position_indices"] if use.task == "sequence-classification" else ["position_indices", "pooler."]
+    )  # NorBERT 3 computes the first
+    if missing := sorted(key for key in info["missing_keys"] if not any(part in key for part in unread)):
+        more = f" and {len(missing) - 1} more weights are" if missing[1:] else " is"
+        raise use.error(f"has no complete {head}: {missing[0]}{more} not in its files and would be random; {remedy}")
     if use.task == "sequence-classification" and model.config.num_labels != 1:
         raise use.error(f"gives {model.config.num_labels} scores for a pair of texts, and a teacher gives one; name another cross-encoder")
     rows = model.get_input_embeddings().weight.shape[0]
@@ -147,13 +153,6 @@ def _require_module(folder: Path, module: dict[str, Any], use: Use) -> None:
             loader.load(str(folder), subfolder=path, local_files_only=True)
 
 
-def _remedy(use: Use) -> str:
-    return {
-        "fill-mask": "name a …ForMaskedLM model, or use csr",
-        "sequence-classification": "name a …ForSequenceClassification model",
-    }.get(use.task, "name a complete model")
-
-
 @contextmanager
 def _in_one_line(use: Use, what: str) -> Iterator[None]:
     """Turn whatever a library raises about a model's files into a `UserError`."""
@@ -164,20 +163,9 @@ def _in_one_line(use: Use, what: str) -> Iterator[None]:
         raise use.error(f"has {what} ({type(error).__name__}: {reason[:300]}); name a complete model") from error
 
 
-def load_without_weights(loader: Any, folder: Path, **kwargs: Any) -> tuple[Any, list[str]]:
-    """A model on torch's meta device, and the names of the weights that it needs and ``folder`` does not hold; no weight is read.
-
-    Args:
-        loader: a model's class, or one of transformers' AutoModel classes.
-    """
-    with _quietly():
-        model, info = loader.from_pretrained(str(folder), device_map="meta", output_loading_info=True, **kwargs)
-    return model, sorted(key for key in info["missing_keys"] if "position_indices" not in key)  # NorBERT 3's table is computed
-
-
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the report and the bar of every load: who gets the line of a UserError does not need a table as well."""
+    """Suppress the report and the progress bar of every load."""
     logger = logging.getLogger("transformers")
     level, bars = logger.level, is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
@@ -188,7 +176,3 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
         if bars:
             enable_progress_bar()
-
-
-def named(missing: list[str]) -> str:
-    return f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"

@@ -4,16 +4,18 @@ The same rules hold for the base, the miner and the cross-encoder, in a transfor
 milliseconds, so that resolve can ask too. `own_code` says which code a model needs; `base_check` loads the model itself.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Required
 
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
+from typing_extensions import TypedDict
 
 from stages.config.plain import shorten
 from stages.pretrained.norbert import family_of, transformer_folder
 from stages.runtime.errors import UserError
+from stages.runtime.files import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
@@ -23,17 +25,33 @@ OFFSET_FAMILIES = (  # a text's first position is that of the padding token plus
     "ibert", "esm", "bart", "mbart", "luke", "mluke", "lilt",
 )  # fmt: skip
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; the others are those of quantised models
-FIELDS: dict[str, dict[str, tuple[type, ...]]] = {  # what is read here of a model's JSON files, and of which type it must be if it is given
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("lies outside the folder")
+    return path
+
+
+class Module(TypedDict, total=False):
+    type: Required[str]
+    path: Annotated[str, AfterValidator(_inside)] | None
+
+
+FIELDS: dict[str, Any] = {  # what is read here of a model's JSON files, and of which type it must be if it is given
     "config.json": {
-        "model_type": (str,), "architectures": (list,), "auto_map": (dict,), "max_position_embeddings": (int,), "pad_token_id": (int,)
+        "model_type": str, "architectures": list, "auto_map": dict, "max_position_embeddings": int, "pad_token_id": int
     },
-    "tokenizer_config.json": {"auto_map": (dict, list, str), "tokenizer_class": (str,), "model_max_length": (int, float)},
-    "sentence_bert_config.json": {"max_seq_length": (int,), "transformer_task": (str,)},
-    "config_sentence_transformers.json": {"prompts": (dict,)},
-    "modules.json": {"type": (str,), "path": (str,)},
-    "router_config.json": {"types": (dict,)},
-    INDEX: {"weight_map": (dict,)},
+    "tokenizer_config.json": {"auto_map": dict | list | str, "tokenizer_class": str, "model_max_length": int | float},
+    "sentence_bert_config.json": {"max_seq_length": int, "transformer_task": str},
+    "config_sentence_transformers.json": {"prompts": dict},
+    "router_config.json": {"types": dict},
+    INDEX: {"weight_map": dict[str, str]},
 }  # fmt: skip
+SCHEMAS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(TypedDict(name, {field: kind | None for field, kind in fields.items()}, total=False))  # type: ignore[operator,misc]
+    for name, fields in FIELDS.items()
+} | {"modules.json": TypeAdapter(list[Module])}
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ def require_readable(folder: Path, use: Use) -> None:
                 raise use.error(
                     f"has a Git LFS pointer in place of {path.relative_to(folder)}; run `git lfs pull` there, or copy the file itself"
                 )
-        if path.name in FIELDS:
+        if path.name in SCHEMAS:
             _require_json(path, folder, use)
     place = transformer_folder(folder)
     if not (place / "config.json").is_file() and not is_static(folder):
@@ -79,17 +97,14 @@ def require_readable(folder: Path, use: Use) -> None:
 def require_complete_weights(folder: Path, use: Use) -> None:
     """Raise UserError unless the weights that will be loaded are there, as safetensors, and not truncated."""
     place = transformer_folder(folder)
-    if not (place / WEIGHTS).is_file() and (place / INDEX).is_file():
-        shards: dict[str, set[str]] = {}
-        for name, shard in (read_json(place / INDEX).get("weight_map") or {}).items():
-            shards.setdefault(str(shard), set()).add(name)
-        for shard, names in sorted(shards.items()):
-            if not (place / shard).is_file():
-                raise use.error(f"lacks {shard}, which {INDEX} names; complete it, or name another model")
-            if lacking := sorted(names - set(shapes(place / shard, use))):
-                raise use.error(f"lacks {lacking[0]} in {shard}, where {INDEX} has it; complete it, or name another model")
-    elif not (place / WEIGHTS).is_file():
-        raise use.error(f"has no {WEIGHTS}, and pickled weights are not loaded; save it as safetensors, or name another model")
+    if not (place / WEIGHTS).is_file():
+        if not (place / INDEX).is_file():
+            raise use.error(f"has no {WEIGHTS}, and pickled weights are not loaded; save it as safetensors, or name another model")
+        index = read_json(place / INDEX).get("weight_map") or {}
+        held = {shard: shapes(place / shard, use) if (place / shard).is_file() else {} for shard in set(index.values())}
+        if lacking := [(shard, name) for name, shard in index.items() if name not in held[shard]]:
+            shard, name = min(lacking)
+            raise use.error(f"lacks {shard} with {name} in it, which {INDEX} names; complete it, or name another model")
     for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]):
         shapes(path, use)
 
@@ -115,11 +130,8 @@ def _own_length(folder: Path) -> int:
     place = transformer_folder(folder)
     if given := read_json(place / "sentence_bert_config.json").get("max_seq_length"):
         return int(given)
-    known = (
-        read_json(place / "tokenizer_config.json").get("model_max_length"),
-        read_json(place / "config.json").get("max_position_embeddings"),
-    )
-    return int(min((each for each in known if each), default=0))
+    tokenizer, config = read_json(place / "tokenizer_config.json"), read_json(place / "config.json")
+    return int(min(filter(None, (tokenizer.get("model_max_length"), config.get("max_position_embeddings"))), default=0))
 
 
 def positions(folder: Path, use: Use) -> int | None:
@@ -190,30 +202,17 @@ def is_sparse(folder: Path) -> bool:
     return any("sparse_encoder" in str(module.get("type")) for module in read_json(folder / "modules.json") or [])
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; an empty object if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 def _require_json(path: Path, folder: Path, use: Use) -> None:
-    """Raise UserError unless a file holds what its name stands for: a list of objects for modules.json, an object for the others."""
+    """Raise UserError unless a file holds JSON, and what is read of it has the right types."""
     name = path.relative_to(folder)
     try:
-        value = read_json(path)
-    except ValueError as error:
-        raise use.error(f"has a {name} that is not valid JSON ({error}); name a complete model") from error
-    objects = value if isinstance(value, list) and name.name == "modules.json" else [value]
-    if not all(isinstance(each, dict) for each in objects) or (name.name == "modules.json") != isinstance(value, list):
-        raise use.error(f"has a {name} that does not hold what it should; name a complete model")
-    for each in objects:
-        for field, types in FIELDS[name.name].items():
-            given = each.get(field)
-            if given is not None and (not isinstance(given, types) or isinstance(given, bool)):
-                raise use.error(f"has a {name} in which {field} is {shorten(repr(given))}; correct it, or name a complete model")
-    if name.name == "modules.json":
-        for each in objects:
-            inside = PurePosixPath(each.get("path") or "")
-            if not each.get("type") or inside.is_absolute() or ".." in inside.parts:
-                raise use.error(
-                    f"has a {name} with a module that has no type, or lies outside the folder ({inside}); name a complete model"
-                )
+        SCHEMAS[path.name].validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        given = shorten(repr(fault["input"]))
+        what = {
+            "json_invalid": f"is not valid JSON ({fault['msg']})",
+            "missing": "has a module that has no type",
+            "value_error": f"has a module that lies outside the folder ({given})",
+        }.get(fault["type"], f"holds {given} as {fault['loc'][0]}" if fault["loc"] else f"holds {given}")
+        raise use.error(f"has a {name} that {what}; name a complete model") from error

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.pretrained.files import Use, read_json
+from stages.pretrained.files import Use
 from stages.pretrained.norbert import family_of, transformer_folder, unfit
+from stages.runtime.files import read_json
 
 AUTO_CLASSES = {
     "feature-extraction": "AutoModel",

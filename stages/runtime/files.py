@@ -33,6 +33,11 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; an empty object if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def mark_unused(folder: Path) -> None:
     """Make ``folder`` the output of a stage that had nothing to do; dvc warns of an output that is empty."""
     with atomic_write(folder) as temporary:

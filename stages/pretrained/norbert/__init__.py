@@ -1,7 +1,7 @@
 """NorBERT 3 and 4 as bases: written for transformers 4, repaired by one file in a copy of the model's folder.
 
-The repair has to live in the folder: what is only mended in this process gives other embeddings, or none, when the saved model
-is loaded without this project. `repaired_gptbert.py` (NorBERT 4) and `repaired_norbert.py` (NorBERT 3) are never imported here;
+The repair has to live in the folder: a model repaired only in this process gives other embeddings, or none, when it is saved and
+loaded without this project. `repaired_gptbert.py` (NorBERT 4) and `repaired_norbert.py` (NorBERT 3) are never imported here;
 transformers imports them, with the model's own code, from the folder, once that base is allowed to bring code.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import safe_open
 
 from stages.runtime.errors import UserError
-from stages.runtime.files import atomic_write
+from stages.runtime.files import atomic_write, read_json
 
 EMBEDDINGS = "embedding.word_embedding.weight"
 
@@ -79,13 +79,17 @@ def prepare_base(base: Path, work: Path) -> Path:
         UserError: a revision that the repair does not fit, or code that lies elsewhere.
     """
     place = transformer_folder(base)
-    config = _read_json(place / "config.json")
+    config = read_json(place / "config.json")
     family = family_of(config)
     if family is None:
         return base
     if fault := unfit(place, family):
         raise UserError(f"{base}: {fault}")
-    repaired = _repaired(config, family, _weight_names(place), place)
+    weights: set[str] = set()
+    for path in place.glob("*.safetensors"):
+        with safe_open(str(path), framework="pt") as file:
+            weights.update(file.keys())
+    repaired = _repaired(config, family, weights, place)
     with atomic_write(work / "base") as copy:
         shutil.copytree(base, copy, copy_function=_link_weights)
         inner = copy / place.relative_to(base)
@@ -100,16 +104,16 @@ def lift_code(saved: Path) -> None:
     To be called on every folder that ``SparseEncoder.save_pretrained`` wrote; it does nothing where no part brings code.
     """
     for config in saved.glob("*/config.json"):
-        if _auto_map(_read_json(config)):
+        if _auto_map(read_json(config)):
             for code in config.parent.glob("*.py"):
                 shutil.copy(code, saved)
 
 
 def transformer_folder(base: Path) -> Path:
     """Where config.json lies: ``base``, or the folder of the transformer that a sentence-transformers model's modules.json leads to."""
-    modules = _read_json(base / "modules.json")
+    modules = read_json(base / "modules.json")
     first = base / str(modules[0].get("path") or "") if modules else base
-    routed = _read_json(first / "router_config.json").get("types") or {}
+    routed = read_json(first / "router_config.json").get("types") or {}
     return first / next((part for part, kind in routed.items() if str(kind).endswith("Transformer")), "")
 
 
@@ -166,26 +170,9 @@ def _local(reference: Any, place: Path) -> str | None:
     return name if (place / f"{name.split('.')[0]}.py").is_file() else None
 
 
-def _weight_names(place: Path) -> set[str]:
-    """Names of all tensors in the safetensors files; their values are not read."""
-    names: set[str] = set()
-    for path in place.glob("*.safetensors"):
-        with safe_open(str(path), framework="pt") as file:
-            names.update(file.keys())
-    return names
-
-
 def _link_weights(source: str, target: str) -> None:
-    """Copy a file, but only link to weights; a copy where links are not possible."""
+    """Copy a file, but only link to weights."""
     if source.endswith(".safetensors"):
-        try:
-            Path(target).symlink_to(Path(source).resolve())
-        except OSError:
-            pass
-        else:
-            return
-    shutil.copy(source, target)
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        Path(target).symlink_to(Path(source).resolve())
+    else:
+        shutil.copy(source, target)
