@@ -103,9 +103,9 @@ def require_weights(folder: Path, use: Use) -> None:
         if "Unrecognized configuration class" not in str(error):
             raise
         raise use.error(f"has no form for {use.task} in transformers; {remedy}") from error
-    unread = (
-        ["position_indices"] if use.task == "sequence-classification" else ["position_indices", "pooler."]
-    )  # NorBERT 3 computes the first
+    unread = ["position_indices"]  # of NorBERT 3, which computes it
+    if use.task != "sequence-classification":  # its head reads the pooler
+        unread.append("pooler.")
     if missing := sorted(key for key in info["missing_keys"] if not any(part in key for part in unread)):
         more = f" and {len(missing) - 1} more weights are" if missing[1:] else " is"
         raise use.error(f"has no complete {head}: {missing[0]}{more} not in its files and would be random; {remedy}")

@@ -210,9 +210,10 @@ def _require_json(path: Path, folder: Path, use: Use) -> None:
     except ValidationError as error:
         fault = error.errors()[0]
         given = shorten(repr(fault["input"]))
+        field = next((part for part in fault["loc"] if isinstance(part, str)), "its content")
         what = {
-            "json_invalid": f"is not valid JSON ({fault['msg']})",
-            "missing": "has a module that has no type",
+            "json_invalid": "is not valid JSON",
+            "missing": f"has a module without a {field}",
             "value_error": f"has a module that lies outside the folder ({given})",
-        }.get(fault["type"], f"holds {given} as {fault['loc'][0]}" if fault["loc"] else f"holds {given}")
+        }.get(fault["type"], f"holds {given} as {field}")
         raise use.error(f"has a {name} that {what}; name a complete model") from error

@@ -232,7 +232,7 @@ def test_a_static_model_is_complete_or_refused(base: Path, tmp_path: Path) -> No
         ("config_sentence_transformers.json", '{"prompts": 5}', "prompts … 5"),
         ("sentence_bert_config.json", '{"no_such_setting": 1}', "sentence-transformers … load"),
         ("router_config.json", '{"types": []}', "types … []"),
-        ("modules.json", '[{"type": null, "path": ""}]', "modules.json … no type"),
+        ("modules.json", '[{"type": null, "path": ""}]', "modules.json … type"),
         ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "/etc"}]', "outside the folder … /etc"),
         ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "../x"}]', "outside the folder … ../x"),
         ("modules.json", '[{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer", "path": ""}]', "pooling"),
