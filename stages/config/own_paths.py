@@ -36,11 +36,16 @@ def place(path: str | Path) -> Path:
     return root() / Path(path).expanduser()
 
 
+def entries_used(params: "Params") -> dict[str, "Location"]:
+    """Every data set and evaluation set that the profile uses, by its key in params.yaml."""
+    tables: dict[str, Mapping[str, Location]] = {"datasets": params.datasets, "evaluation.sets": params.evaluation.sets}
+    entries = {f"{table}.{name}": entry for table, named in tables.items() for name, entry in named.items()}
+    return {key: entry for key, entry in entries.items() if entry.profile == params.profile}
+
+
 def own_paths(params: "Params") -> dict[str, Path]:
     """Where each path of data or models lies that this run reads, by the key of params.yaml that names it."""
-    entries: dict[str, Location] = {f"datasets.{name}": entry for name, entry in params.datasets.items()}
-    entries |= {f"evaluation.sets.{name}": entry for name, entry in params.evaluation.sets.items()}
-    paths = {f"{key}.path": entry.path for key, entry in entries.items() if entry.path and entry.profile == params.profile}
+    paths = {f"{key}.path": entry.path for key, entry in entries_used(params).items() if entry.path}
     if folder := params.evaluation.mteb_path:
         paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in params.evaluation.mteb}
     paths |= {key: path for key, model in params.models_used().items() if (path := params.entry(model).path)}
@@ -89,23 +94,17 @@ def _below(path: Path) -> Iterator[Path]:
             if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # which `datasets` reads
                 yield from _below(child)
     elif stat.S_ISREG(path.stat().st_mode):
-        if not _is_utf8(str(path)):
-            raise OSError(0, "its name is not UTF-8", str(path))
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise OSError(0, "its name is not UTF-8", str(path)) from error
         yield path
     else:
         raise OSError(0, "neither a file nor a folder", str(path))
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:
-    """The file's sha256: from ``memo`` if nothing about the file changed, else read, and noted there."""
+    """The file's sha256: from ``memo`` if nothing about the file changed, else computed and added there."""
     name, about = str(file.absolute()), file.stat()
     state = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]  # a program can set back the first time, not the second
     known = memo.get(name, [])

@@ -413,7 +413,7 @@ def test_the_head_as_published_is_caught_by_the_guard_and_the_repaired_one_passe
     [probe] = require_sound(model, tmp_path / "work" / "base")
     assert probe.positive_share < 0.5 and 0 < probe.active_dims < 200
     model[0].model = reference  # what its own code computes where it is loaded without error
-    with refused("models.x", "positive logits", "100.0% of the vocabulary"):
+    with refused("model.base_model", "positive logits", "100.0% of the vocabulary"):
         require_zeros(model[0], tmp_path / "base")
 
 
@@ -423,9 +423,9 @@ def test_a_head_without_any_positive_logit_and_one_that_gives_nan_are_caught(tmp
     bias = model[0].model.classifier.emb2vocab.bias
     with torch.no_grad():
         bias -= 100
-    with refused("models.x", "no positive logit"):
+    with refused("model.base_model", "no positive logit"):
         require_sound(model, tmp_path / "work" / "base")
     with torch.no_grad():
         bias[7] = float("nan")
-    with refused("models.x", "NaN or infinite"):
+    with refused("model.base_model", "NaN or infinite"):
         require_sound(model, tmp_path / "work" / "base")

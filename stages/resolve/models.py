@@ -1,0 +1,102 @@
+"""What is wrong with the models that params.yaml names, as far as the entries and the files that are there tell.
+
+Files are those of local folders, and of models that were downloaded for other settings: when the architecture or model.max_seq_length
+changes, a model stays where it is, and only this check sees whether it still fits. The download stage checks what it downloads.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.config.own_paths import place
+from stages.config.schema import Params
+from stages.hub.manifest import read_manifest
+from stages.runtime.errors import UserError
+from stages.runtime.files import read_json
+
+ROLES = {"model.base_model": "base", "mining.model": "miner", "mining.cross_encoder": "cross-encoder"}
+MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
+    "ltg/norbert3-xs",
+    "ltg/norbert3-small",
+    "ltg/norbert3-base",
+    "ltg/norbert3-large",
+    "distilbert/distilbert-base-uncased",
+)
+
+
+def check_models(params: Params) -> Iterator[str]:
+    """Yield every mistake in `models` and in the keys that name a model."""
+    for name, entry in params.models.items():
+        if bool(entry.repo) == bool(entry.path):
+            yield f"models.{name}: must have either repo (with revision) or path; give one of them"
+        if name == "made":
+            yield "models.made: this name stands for the model that is made from the training texts; choose another name"
+    base = params.model.base_model
+    if params.architecture == "csr" and params.entry(base).repo in MASKED_LM_BASES:
+        yield (
+            f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
+            "name a dense sentence-transformers model"
+        )
+    for key, name in params.models_used().items():
+        entry, known = params.entry(name), name in params.models
+        downloaded = Path("models") / ROLES[key]
+        folder = place(entry.path) if entry.path else downloaded
+        if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
+            about = read_manifest(downloaded) or {}
+            if entry.path or (about.get("repo"), about.get("revision")) == (entry.repo, entry.revision):
+                yield from _check_files(params, key, name, folder)
+        elif entry.path and folder.is_dir():
+            given_by = f"models.{name}.path" if known else key
+            yield f"{given_by}: {entry.path} holds no model (no config.json); name a folder that transformers can load"
+        elif entry.path and known:
+            yield f"models.{name}.path: {entry.path} is not a folder; correct the path"
+        elif entry.path:
+            yield f"{key}: {name} is neither an entry of models nor a folder; {_remedy(params, name)}"
+
+
+def _remedy(params: Params, model: str) -> str:
+    """What to write in place of a model's name that is not known."""
+    if same := [name for name, entry in params.models.items() if entry.repo == model]:
+        return f"write {same[0]}, its name there"
+    if close := difflib.get_close_matches(model, params.models, n=1):
+        return f"did you mean {close[0]}?"
+    if model.count("/") == 1 and model[0] not in "./~":
+        return f"give it an entry, {model.partition('/')[2]}: {{repo: {model}}}, run `make pin`, and write that name here"
+    return f"use one of {', '.join([*params.models, 'made'])}, or a folder that exists"
+
+
+def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[str]:
+    from stages.pretrained.files import Use, require_complete_weights, require_positions, use_as
+    from stages.pretrained.own_code import require_allowed_code
+
+    entry, role = params.entry(name), ROLES[key]
+    length = params.model.max_seq_length if role == "base" else None
+    named_by = f"models.{name}" if name in params.models else key
+    use = Use(named_by, entry.repo or entry.path or name, "", entry.trust_remote_code, length)
+    try:
+        use = use_as(role, folder, use, params.architecture)
+        if entry.path or not entry.trust_remote_code:  # code that was not allowed so far has yet to be downloaded
+            require_allowed_code(folder, use)
+        if role == "base":
+            _require_suitable(params, folder)
+        require_complete_weights(folder, use)
+        require_positions(folder, use)
+    except UserError as error:
+        yield str(error)
+
+
+def _require_suitable(params: Params, folder: Path) -> None:
+    """Raise UserError if the base in ``folder``, by its configuration, is of the wrong kind for the architecture."""
+    from stages.pretrained.files import is_sparse
+    from stages.pretrained.norbert import transformer_folder
+
+    base, architecture = params.model.base_model, params.architecture
+    names = read_json(transformer_folder(folder) / "config.json").get("architectures") or []
+    if architecture == "csr" and is_sparse(folder):
+        remedy = "name a dense sentence-transformers model or a plain encoder"
+        raise UserError(f"model.base_model: csr cannot build on {base}, a sparse model; {remedy}")
+    if architecture != "csr" and not any(name.endswith("ForMaskedLM") for name in names):
+        found = ", ".join(names) or "no architecture"
+        raise UserError(
+            f"model.base_model: {architecture} needs a masked-LM head, and {base} is {found}; name a …ForMaskedLM model, or use csr"
+        )
