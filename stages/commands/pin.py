@@ -65,7 +65,7 @@ def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
             place = Place.model_validate(dict(entry))
             newest = look_up(place.repo, "model" if table == "models" else "dataset", place.branch)
         except ValidationError as error:
-            failures += [describe(detail, path, (table, str(name))) for detail in error.errors()]
+            failures += [f"{path}: {describe(detail, (table, str(name)))}" for detail in error.errors()]
         except UserError as error:
             failures.append(f"{table}.{name}: {error}")
         else:

@@ -7,15 +7,15 @@ The shape itself is in `stages.config.schema`.
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.config.plain import in_a_line, mistakes, shorten
-from stages.config.schema import Architecture, Dataset, EvaluationSet, ModelEntry, Params, Profile, Section
+from stages.config.schema import Architecture, Params, Profile, Section
 from stages.runtime.errors import UserError
 
 PARAMS = Path("params.yaml")
@@ -67,15 +67,17 @@ def read_params(path: Path = PARAMS) -> Params:
 
 def read_yaml(path: Path = PARAMS) -> dict[str, Any]:
     """params.yaml as it stands. Errors as `read_params`."""
+    return _mapping(path, f"correct it, or restore it with `git checkout {path}`")
+
+
+def _mapping(path: Path, remedy: str) -> dict[str, Any]:
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); restore it with `git checkout {path}`") from error
-    except NOT_YAML as error:
-        raise UserError(f"{path}: is not YAML ({in_a_line(error)}); correct the line it names") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: is empty or holds no mapping; restore it with `git checkout {path}`")
-    return raw
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, *NOT_YAML) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({in_a_line(error)}); {remedy}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is empty or holds no mapping; {remedy}")
+    return values
 
 
 def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
@@ -84,13 +86,15 @@ def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
     presets = raw.pop("presets", None) or {}
     if wrong := [*mistakes(raw), *preset_mistakes(presets)]:
         raise UserError("\n".join(f"{path}: {line}" for line in wrong))
-    merged = fill_nulls(raw, preset_values(presets, raw.get("profile"), raw.get("architecture")))
+    of_profile = presets.get(str(raw.get("profile")), {})  # an unknown profile has no presets; validation names it
+    preset = overlay(of_profile.get("all", {}), of_profile.get(str(raw.get("architecture")), {}))
+    merged = fill_nulls(raw, preset)
     try:
         params = Params.model_validate(merged)
     except ValidationError as error:
         details = error.errors()
         selectors = [detail for detail in details if detail["loc"][0] in ("profile", "architecture")]  # the other nulls follow from these
-        raise UserError("\n".join(describe(detail, path) for detail in selectors or details)) from error
+        raise UserError("\n".join(f"{path}: {describe(detail)}" for detail in selectors or details)) from error
     for section, keys in ARCHITECTURE_KEYS[params.architecture].items():
         for key in keys:
             if merged[section].get(key) is None and key not in OPTIONAL_KEYS:
@@ -101,43 +105,28 @@ def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
 
 
+SECTIONS = tuple(name for name in Params.model_fields if name not in ("profile", "architecture"))  # which choose the preset
+PRESETS: Any = TypeAdapter(dict[Profile, dict[Literal["all", Architecture], dict[Literal[SECTIONS], Any]]])  # type: ignore[valid-type]
+
+
 def preset_mistakes(presets: Any) -> Iterator[str]:
     """Yield what is wrong with the shape of ``presets``: profile → architecture or "all" → sections of params.yaml."""
-    sections = tuple(name for name in Params.model_fields if name not in ("profile", "architecture"))  # which choose the preset
-    levels = (("profile", get_args(Profile)), ("architecture", ("all", *get_args(Architecture))), ("section", sections))
     yield from mistakes(presets, "presets")
-    places = {"presets": presets}
-    for kind, known in levels:
-        below = {}
-        for place, values in places.items():
-            if not isinstance(values, Mapping):
-                yield f"{place}: is {shorten(repr(values))}, a {type(values).__name__}; give a mapping of {kind}s ({', '.join(known)})"
-                continue
-            for name, value in values.items():
-                if name in known:
-                    below[f"{place}.{name}"] = value
-                else:
-                    yield f"{place}.{shorten(str(name))}: is not a{'n' if kind[0] in 'aeiou' else ''} {kind}; use {', '.join(known)}"
-        places = below
-    for place, values in places.items():
-        section = place.rpartition(".")[2]
-        for key in values if isinstance(values, Mapping) else ():
-            if f"{section}.{key}" in MOVED:
-                yield f"{place}.{key}: is not a key any more; {MOVED[f'{section}.{key}']}"
-
-
-def preset_values(presets: Mapping[str, Any], profile: Any, architecture: Any) -> dict[str, Any]:
-    """The presets of one profile and architecture: ``profile.all``, overruled by ``profile.architecture``.
-
-    An unknown profile or architecture has no presets; validation names it afterwards.
-    """
-    of_profile = presets.get(profile) or {} if isinstance(profile, str) else {}
-    specific = of_profile.get(architecture) or {} if isinstance(architecture, str) else {}
-    return overlay(of_profile.get("all") or {}, specific)
+    try:
+        PRESETS.validate_python(presets, strict=True)
+    except ValidationError as error:
+        yield from (describe(detail, ["presets"]) for detail in error.errors())
+        return
+    for profile, architectures in presets.items():
+        for architecture, sections in architectures.items():
+            for section, values in sections.items():
+                for key in MOVED if isinstance(values, Mapping) else ():
+                    if key.partition(".")[0] == section and key.partition(".")[2] in values:
+                        yield f"presets.{profile}.{architecture}.{key}: is not a key any more; {MOVED[key]}"
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``top`` over it, mapping by mapping."""
+    """``base`` with the values of ``top``, nulls too, over it, mapping by mapping."""
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -167,24 +156,16 @@ def load_resolved(stage: str, kind: type[T], folder: Path = RESOLVED) -> T:
 
 def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
     """resolved/<stage>.yaml as a plain mapping, with what resolved/running/<stage>.yaml adds."""
-    return _read(folder / f"{stage}.yaml") | (_read(running) if (running := folder / "running" / f"{stage}.yaml").exists() else {})
-
-
-def _read(path: Path) -> dict[str, Any]:
+    path, running = folder / f"{stage}.yaml", folder / "running" / f"{stage}.yaml"
     if not path.exists():
         raise UserError(f"{path}: is missing; run `dvc repro`, or `python -m stages.resolve` for this one step")
-    try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, *NOT_YAML) as error:
-        raise UserError(f"{path}: cannot be read ({in_a_line(error)}); `python -m stages.resolve` writes it again") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: is empty or holds no mapping; `python -m stages.resolve` writes it again")
-    return values
+    remedy = "`python -m stages.resolve` writes it again"
+    return _mapping(path, remedy) | (_mapping(running, remedy) if running.exists() else {})
 
 
-def describe(detail: ErrorDetails, path: Path, within: Sequence[str] = ()) -> str:
+def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:
     """One line for one of pydantic's errors: the key, which begins with those ``within``, what is wrong, what to do."""
-    parts = [*within, *(str(part) for part in detail["loc"] if part not in ("[key]",))]
+    parts = [*within, *(shorten(str(part)) for part in detail["loc"] if part != "[key]")]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
     shown = shorten(repr(given))
     if key in MOVED:
@@ -200,21 +181,14 @@ def describe(detail: ErrorDetails, path: Path, within: Sequence[str] = ()) -> st
     else:
         wrong = f"is {shown}, a {type(given).__name__}" if kind.endswith("_type") else f"is {shown}"
         remedy = detail["msg"].replace("Input should be", "give").replace("valid ", "").replace("String should", "it should")
-    return f"{path}: {key}: {wrong}; {remedy}"
+    return f"{key}: {wrong}; {remedy}"
 
 
 def _nearest(parts: list[str]) -> str:
     """The nearest known key beside an unknown one, as advice."""
     section: Any = Params
     for part in parts[:-1]:
-        fields = getattr(section, "model_fields", {})
-        section = (
-            fields[part].annotation
-            if part in fields
-            else {"datasets": Dataset, "sets": EvaluationSet, "models": ModelEntry}.get(parts[-3] if len(parts) > 2 else "", Params)
-        )
-        if getattr(section, "__origin__", None) is dict:
-            section = section.__args__[1]
-    known = list(getattr(section, "model_fields", {}))
+        section = section.model_fields[part].annotation if hasattr(section, "model_fields") else get_args(section)[1]  # of a table's entry
+    known = list(section.model_fields)
     close = difflib.get_close_matches(parts[-1], known, n=1)
     return f"did you mean {'.'.join([*parts[:-1], close[0]])}?" if close else f"remove it; known here: {', '.join(known)}"
