@@ -20,7 +20,7 @@ from stages.runtime.errors import UserError, run_stage
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
-    from stages.evaluate.terms import Match, Representation, Term
+    from stages.evaluate.terms import Match, Representation, Route, Term
 
 FINAL = Path("models/final")
 BAR, EIGHTHS = 24, " ▏▎▍▌▋▊▉"  # cells of the longest bar, and the fractions of one
@@ -36,24 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--top", type=int, default=20, help="terms to show (default: %(default)s)")
     given = parser.parse_args(arguments)
-    texts = {"query": given.query, "document": given.document}
-    if all(text is None for text in texts.values()):
+    texts: dict[Route, str] = {"query": given.query, "document": given.document}
+    texts = {route: text for route, text in texts.items() if text is not None}
+    if not texts:
         raise UserError('stages.commands.explain: there is no text; give a query, a document (--document "…"), or both')
-    if empty := [route for route, text in texts.items() if text is not None and not text.strip()]:
+    if empty := [route for route, text in texts.items() if not text.strip()]:
         raise UserError(f"stages.commands.explain: the {empty[0]} is empty; give a text in quotes")
     if given.top < 1:
-        raise UserError(f"stages.commands.explain: --top is {given.top}; give the number of terms to show, 1 or more")
+        raise UserError(f"stages.commands.explain: --top must be at least 1, got {given.top}; give the number of terms to show")
     model = load(given.model, given.trust_remote_code)
 
     from stages.evaluate.terms import matches, represent
 
-    query = represent(model, given.query, "query") if given.query else None
-    document = represent(model, given.document, "document") if given.document else None
-    print()
-    for each in (query, document):
-        if each is not None:
-            print(f"{weights(each, given.top)}\n")
-    if query and document:
+    found = [represent(model, text, route) for route, text in texts.items()]
+    print("", *(f"{weights(each, given.top)}\n" for each in found), sep="\n")
+    if len(found) == 2:
+        query, document = found
         print(f"{shared(query, document, matches(query, document), given.top)}\n")
 
 
