@@ -61,7 +61,7 @@ def fetch(origin: Mapping[str, Any], target: Path, key: str) -> None:
         if name not in (*sample.DATASETS, *sample.EVALUATION_SETS):
             raise UserError(f"{key}.sample: there is no {name!r}; use one of {', '.join((*sample.DATASETS, *sample.EVALUATION_SETS))}")
         with atomic_write(target) as folder:
-            (sample.write_dataset if name in sample.DATASETS else sample.write_evaluation_set)(name, folder)
+            sample.write_set(name, folder)
             write_manifest(folder, manifest(folder, kind=origin.get("kind")))
     else:
         fetch_files(origin, target, key, "dataset")

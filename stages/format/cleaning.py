@@ -3,7 +3,7 @@
 Rows stream through. What stays in memory of them is 8 bytes a row, to find duplicates, and 16 bytes more a row of dev.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,6 @@ from stages.runtime.files import atomic_write, write_json
 MAX_CHARACTERS = 100_000
 
 
-class _Texts:
-    """The anchors and the positives of a split, as hashes."""
-
-    def __init__(self) -> None:
-        self.anchors, self.positives = HashSet(), HashSet()
-
-
 def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path, raw: RawFolder | None = None) -> dict[str, Any]:
     """Write ``folder`` with train.parquet, dev.parquet and report.json; return the report.
 
@@ -52,7 +45,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
     """
     with atomic_write(folder) as temporary:
         temporary.mkdir()
-        held_out = _Texts()
+        held_out = {"anchor": HashSet(), "positive": HashSet()}
         reports: dict[Split, SplitReport] = {"train": SplitReport(), "dev": SplitReport()}
         _write(name, _cleaned(read("dev"), reports["dev"], collect=held_out), temporary / "dev.parquet", reports["dev"])
         _write(name, _cleaned(read("train"), reports["train"], exclude=held_out), temporary / "train.parquet", reports["train"])
@@ -73,7 +66,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
 
 
 def _cleaned(
-    chunks: Iterator[Chunk], report: SplitReport, collect: _Texts | None = None, exclude: _Texts | None = None
+    chunks: Iterator[Chunk], report: SplitReport, collect: Mapping[str, HashSet] | None = None, exclude: Mapping[str, HashSet] | None = None
 ) -> Iterator[pa.Table]:
     """The rows to write; ``collect`` gathers their texts, rows with a text of ``exclude`` are dropped."""
     seen = HashSet()
@@ -87,14 +80,14 @@ def _cleaned(
         hashes = np.column_stack([hash_texts(one_array(rows[name])) for name in text_columns(rows.column_names)])
         reasons = {}
         if exclude is not None:
-            shared = exclude.anchors.contains(hashes[:, 0]) | exclude.positives.contains(hashes[:, 1])
+            shared = exclude["anchor"].contains(hashes[:, 0]) | exclude["positive"].contains(hashes[:, 1])
             reasons["shares anchor or positive with dev"] = shared
         reasons["duplicate"] = ~seen.add(combine_hashes(hashes))
         kept, dropped = drop(rows, reasons)
         report.drop(dropped)
         if collect is not None:
-            collect.anchors.add(hashes[:, 0])
-            collect.positives.add(hashes[:, 1])
+            collect["anchor"].add(hashes[:, 0])
+            collect["positive"].add(hashes[:, 1])
         yield kept
 
 

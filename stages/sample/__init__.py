@@ -10,25 +10,7 @@ DATASETS = ("nli", "qa", "ddsc", "esci")
 EVALUATION_SETS = ("sample",)
 
 
-def write_dataset(name: str, folder: Path, seed: int = 0) -> None:
-    """Write training set ``name``, one of `DATASETS`, into ``folder`` in its native files; the folder is made if need be.
-
-    Raises ValueError for another name.
-    """
-    if name not in DATASETS:
-        raise ValueError(f"{name!r} is not a built-in data set; there are {', '.join(DATASETS)}")
+def write_set(name: str, folder: Path, seed: int = 0) -> None:
+    """Write a set of `DATASETS` in its native files, or of `EVALUATION_SETS` in NanoBEIR's form, into ``folder``, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    import_module(f"stages.sample.{name}").write(folder, seed)
-
-
-def write_evaluation_set(name: str, folder: Path, seed: int = 0) -> None:
-    """Write evaluation set ``name``, one of `EVALUATION_SETS`, into ``folder`` in NanoBEIR's form.
-
-    Raises ValueError for another name.
-    """
-    if name not in EVALUATION_SETS:
-        raise ValueError(f"{name!r} is not a built-in evaluation set; there is {', '.join(EVALUATION_SETS)}")
-    from stages.sample import evaluation
-
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluation.write(folder, seed)
+    import_module(f"stages.sample.{'evaluation' if name in EVALUATION_SETS else name}").write(folder, seed)

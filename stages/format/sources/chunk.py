@@ -3,10 +3,10 @@
 A column that is left over would be taken for one more negative by the loss, so `chunk` takes its columns by name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -84,10 +84,7 @@ class Chunk:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-class Read(Protocol):
-    """The reader of a kind."""
-
-    def __call__(self, raw: "RawFolder", split: Split, options: Options, /) -> Iterator[Chunk]: ...
+Read = Callable[["RawFolder", Split, Options], Iterator[Chunk]]
 
 
 def chunk(

@@ -47,7 +47,7 @@ def pairs(language: str) -> list[Row]:
 def search(language: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The documents of the built-in evaluation set by id, and (question, id of its document)."""
     with tempfile.TemporaryDirectory() as folder:
-        sample.write_evaluation_set("sample", Path(folder))
+        sample.write_set("sample", Path(folder))
         split = f"NanoSample{language.capitalize()}-00000-of-00001.parquet"
         corpus, queries, qrels = (pq.read_table(Path(folder) / part / split).to_pylist() for part in ("corpus", "queries", "qrels"))
     asked = {row["_id"]: row["text"] for row in queries}
@@ -62,6 +62,6 @@ def english() -> list[tuple[str, str]]:
 
 def _sample(name: str, file: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        sample.write_dataset(name, Path(folder))
+        sample.write_set(name, Path(folder))
         rows: list[Row] = pq.read_table(Path(folder) / f"{file}.parquet").to_pylist()
     return rows

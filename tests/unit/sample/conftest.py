@@ -16,10 +16,8 @@ Rows = list[dict[str, Any]]
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one folder for each built-in set."""
     root = tmp_path_factory.mktemp("sample")
-    for name in sample.DATASETS:
-        sample.write_dataset(name, root / name)
-    for name in sample.EVALUATION_SETS:
-        sample.write_evaluation_set(name, root / name)
+    for name in (*sample.DATASETS, *sample.EVALUATION_SETS):
+        sample.write_set(name, root / name)
     return root
 
 

@@ -70,7 +70,7 @@ BATCH = 16
 def triplets(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """480 rows of anchor, positive, negative."""
     folder = tmp_path_factory.mktemp("nli")
-    sample.write_dataset("nli", folder)
+    sample.write_set("nli", folder)
     return pq.read_table(folder / "train.parquet", columns=["anchor", "positive", "negative"]).slice(0, 480)
 
 
