@@ -1,5 +1,6 @@
 """Train the sparse encoder that params.yaml describes: data/mixed + base model → models/final."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from stages.train.distributed import Processes
 
 BASE, MADE = Path("models/base"), Path("models/made")
+LOCK = Path("dvc.lock")
 CODE = tuple(Path("stages", room) for room in ("train", "encoders", "pretrained", "retrieval", "rows"))
 
 
@@ -57,7 +59,7 @@ def lead(settings: TrainSettings, training: Training, processes: "Processes") ->
     key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
     with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
-        if settings.training.resume is False:
+        if settings.training.resume is False or ((folder / checkpoints.WRITTEN).exists() and recorded(key)):
             remove(folder)
         for finished in checkpoints.written(CHECKPOINTS) - {key}:
             remove(CHECKPOINTS / finished)
@@ -67,15 +69,21 @@ def lead(settings: TrainSettings, training: Training, processes: "Processes") ->
         checkpoints.remove_incomplete(folder)
         resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
         if resume_from:
-            print(f"going on from {resume_from} (training.resume=false starts afresh)")
+            print(f"resuming from {resume_from} (training.resume=false starts afresh)")
         processes.from_first((base, folder, resume_from, key))
         (folder / checkpoints.WRITTEN).unlink(missing_ok=True)
         run(settings, training, base, folder, resume_from, key, processes)
         (folder / checkpoints.WRITTEN).touch()  # the next training removes it: dvc has not recorded the model yet
 
 
+def recorded(key: str) -> bool:
+    """Whether dvc has recorded the model of this run: then it starts it again only because it is told to, as by `dvc repro -sf train`."""
+    digest = hashlib.md5(f"{key}\n".encode(), usedforsecurity=False).hexdigest()  # of models/fingerprint.txt
+    return LOCK.exists() and digest in LOCK.read_text(encoding="utf-8")
+
+
 def decisive(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that decide the result: a checkpoint is gone on from only where all of them are as they were.
+    """The settings that decide the result: a checkpoint is resumed only if all of them are unchanged.
 
     Without ``device`` and ``triton``: the resolved ones are part of the fingerprint, and the caller adds them.
     """

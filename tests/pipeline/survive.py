@@ -145,7 +145,7 @@ def survive(kills: int, seed: int) -> bool:
                 return False
             found = digests(workspace)
             wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-            resumed = " from a checkpoint" if "going on from" in said else ""
+            resumed = " from a checkpoint" if "resuming from" in said else ""
             print(f"came to its end{resumed}: {f'DIFFERENT: {wrong}' if wrong else 'equal'}", flush=True)
             fine = fine and not wrong
             if done >= kills:

@@ -45,5 +45,5 @@ def test_two_processes_train_one_model_and_an_interrupted_training_goes_on(works
     remove(workspace.folder / "checkpoints")
     kill_at_checkpoint(workspace, 4)
     output = workspace.run("dvc", "repro")
-    assert output.count("going on from") == 1
+    assert output.count("resuming from") == 1
     assert digests(workspace) == undisturbed

@@ -49,7 +49,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(workspace: Workspace) -> N
     remove(workspace.folder / "checkpoints")
     kill_at_checkpoint(workspace, 4)
     output = workspace.run("dvc", "repro")
-    assert "going on from" in output
+    assert "resuming from" in output
     assert digests(workspace) == undisturbed
 
 
@@ -60,7 +60,7 @@ def test_a_model_that_dvc_did_not_come_to_record_is_not_trained_again(workspace:
     workspace.run(sys.executable, "-m", "stages.train")  # as one that outlives dvc
     trained = digests(workspace)
     output = workspace.run("dvc", "repro")
-    assert "going on from" in output and "checkpoint-8" in output
+    assert "resuming from" in output and "checkpoint-8" in output
     assert {name: digest for name, digest in digests(workspace).items() if name != "metrics/evaluation.json"} == {
         name: digest for name, digest in trained.items() if name != "metrics/evaluation.json"
     }

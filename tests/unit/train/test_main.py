@@ -1,5 +1,6 @@
 """What params.yaml says reaches the model and the loss that train: the stage is stopped where the training would begin."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,10 @@ def test_csr(begin: Begin) -> None:
     assert (autoencoder.k, autoencoder.hidden_dim, autoencoder.k_aux) == (4, 128, 16)
     assert "whitening" not in dict(model.named_children())
     assert (loss.beta, loss.gamma, loss.reconstruction_loss.similarity_weight) == (0.5, 2.0, 7.0)
+
+
+def test_a_run_is_recorded_once_dvc_lock_has_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not stage.recorded("0123456789abcdef")
+    Path("dvc.lock").write_text(f"md5: {hashlib.md5(b'0123456789abcdef' + bytes([10])).hexdigest()}\n")
+    assert stage.recorded("0123456789abcdef") and not stage.recorded("f" * 16)
