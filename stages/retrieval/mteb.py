@@ -119,7 +119,9 @@ def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
             ids = set(data["corpus"]["id"])
             if (unknown := sum(document not in ids for document, _ in grades)) > UNKNOWN_LIMIT * len(grades):
                 raise _unusable(name, folder, f"{unknown} of {len(grades)} relevant documents of {split} are not in the corpus")
-            as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)  # raises where there is nothing to score
+            as_retrieval_set(
+                name, data, f"evaluation.mteb: {name} in {folder}", task.ignore_identical_ids
+            )  # raises where there is nothing to score
             yield data
 
 

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from stages.commands.pin import pin
-from stages.config.params import PARAMS, read_params
+from stages.config.params import PARAMS, RESOLVED, read_params
 from stages.hub.snapshot import snapshot
 from stages.resolve.__main__ import resolve
+from stages.resolve.__main__ import write as write_resolved
 from tests import ROOT
 from tests.fakes.hub_server import LoopbackHub
 from tests.fakes.repositories import add_repositories, newest
@@ -44,9 +44,6 @@ def prepare(hub: LoopbackHub, pinned: str, tmp_path: Path, monkeypatch: pytest.M
 
     def write(profile: str) -> None:
         PARAMS.write_text(pinned.replace("\nprofile: sample ", f"\nprofile: {profile} "), encoding="utf-8")
-        Path("resolved").mkdir(exist_ok=True)
-        for stage, values in resolve(read_params()).items():
-            with (Path("resolved") / f"{stage}.yaml").open("w", encoding="utf-8") as file:
-                YAML().dump(values, file)
+        write_resolved(resolve(read_params()), RESOLVED)
 
     return write

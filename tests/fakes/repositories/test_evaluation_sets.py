@@ -11,9 +11,9 @@ from tests.fakes.repositories.conftest import Prepare
 from tests.fakes.repositories.evaluation_sets import DISTRACTORS, NANO, OWN_QUERIES, QUERIES, TASKS
 
 
-def fetched(name: str, language: str) -> list[RetrievalSet]:
-    download.main(["evaluation", name])
-    return load_sets(Path("data/eval") / name, name, "nanobeir", language=language)
+def fetched(profile: str, name: str, language: str) -> list[RetrievalSet]:
+    download.main(["evaluation", profile, name])
+    return load_sets(Path("data/eval") / profile / name, name, "nanobeir", language=language)
 
 
 def check(sets: list[RetrievalSet], own_queries: set[str]) -> None:
@@ -25,9 +25,9 @@ def check(sets: list[RetrievalSet], own_queries: set[str]) -> None:
 
 def test_nanobeir_reads_whole_in_english_and_in_each_language_from_its_own_files(prepare: Prepare, hub: LoopbackHub) -> None:
     prepare("ecommerce")
-    check(fetched("nanobeir-en", "en"), set(OWN_QUERIES))
+    check(fetched("ecommerce", "nanobeir-en", "en"), set(OWN_QUERIES))
     prepare("nordic")
-    by_language = {language: fetched(f"nanobeir-{subset}", language) for subset, language in (("no", "nb"), ("sv", "sv"))}
+    by_language = {language: fetched("nordic", f"nanobeir-{subset}", language) for subset, language in (("no", "nb"), ("sv", "sv"))}
     for sets in by_language.values():
         check(sets, {NANO[name][0] for name in OWN_QUERIES})
     downloads = [path for _, path in hub.requests if "/resolve/" in path and "Multilingual" in path]

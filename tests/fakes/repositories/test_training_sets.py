@@ -16,10 +16,11 @@ from tests.fakes.repositories.training_sets import SUPERVISED_DA, TRAINING_SETS
 @pytest.mark.parametrize("name", TRAINING_SETS)
 def test_the_rows_that_are_kept_are_those_that_teach_something(name: str, prepare: Prepare) -> None:
     expected = TRAINING_SETS[name]()
-    prepare("ecommerce" if name == "esci" else "nordic")
+    profile = "ecommerce" if name == "esci" else "nordic"
+    prepare(profile)
     download.main(["dataset", name])
-    formatting.main([name])
-    folder = Path("data/formatted") / name
+    formatting.main([profile, name])
+    folder = Path("data/formatted") / profile / name
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     by_split = {split: {language: counts["kept"] for language, counts in report[split]["languages"].items()} for split in ("train", "dev")}
     kept = {split: {language: rows for language, rows in counts.items() if rows} for split, counts in by_split.items()}

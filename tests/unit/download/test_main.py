@@ -270,7 +270,7 @@ def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base:
     fetch_model({"chosen": False}, Path("models/miner"), "splade", 32)
     assert [path.name for path in Path("models/miner").iterdir()] == ["unused.txt"]
     target = Path("models/cross-encoder")
-    fetch_model(model_origin("a/ce", revision), target, "splade", 1000)  # its own length is what counts
+    fetch_model(model_origin("a/ce", revision), target)  # its own length is what counts
     assert {path.name for path in target.iterdir()} == {*files, "manifest.json", "README.md"}
     with refused("models.x", "no model a/none"):
         fetch_model(model_origin("a/none", revision), target, "splade", 32)

@@ -71,20 +71,21 @@ def test_neither_manifest_nor_card_is_read_as_rows(tmp_path: Path) -> None:
 def test_a_push_names_what_is_not_for_commercial_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder, name in {
-        "data/raw/nli": "cc-by-nc-4.0",
-        "data/raw/qa": "cc0-1.0",
-        "data/raw/unused": "cc-by-nc-4.0",
+        "data/formatted/own/nli": "cc-by-nc-4.0",
+        "data/formatted/own/qa": "cc0-1.0",
+        "data/formatted/own/unused": "cc-by-nc-4.0",
         "models/base": "mit",
     }.items():
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "README.md").write_text(f"---\nlicense: {name}\n---\n")
         write_manifest(tmp_path / folder, manifest(tmp_path / folder, kind=None))
-    refuse_non_commercial(trained("qa", "sample"))
+    formatted = Path("data/formatted/own")
+    refuse_non_commercial(trained("qa", "sample"), formatted)
     with refused("hub.allow_non_commercial", "datasets.nli (cc-by-nc-4.0)"):
-        refuse_non_commercial(trained("nli", "qa", "sample"))
-    refuse_non_commercial(trained("nli", "qa", license="mit"))
+        refuse_non_commercial(trained("nli", "qa", "sample"), formatted)
+    refuse_non_commercial(trained("nli", "qa", license="mit"), formatted)
     with refused("hub.allow_non_commercial", "datasets.sample (cc-by-nc-sa-4.0)"):
-        refuse_non_commercial(trained("sample", license="CC-BY-NC-SA-4.0"))
+        refuse_non_commercial(trained("sample", license="CC-BY-NC-SA-4.0"), formatted)
 
 
 def trained(*names: str, license: str | None = None) -> dict[str, Provenance]:
