@@ -20,6 +20,7 @@ from sentence_transformers import SparseEncoder
 from stages.runtime.files import remove
 from stages.train.checkpoints import remove_incomplete, sole_training, starting_point
 from stages.train.selection import Validation
+from tests.refused import refused
 from tests.unit.train.conftest import Run
 from tests.unit.train.test_selection import METRIC, SET
 
@@ -72,7 +73,7 @@ def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path)
     assert {"final/model.safetensors", "final/log.json"} <= set(expected)
     remove(tmp_path / "checkpoints")
     remove(tmp_path / "final")
-    kills = resumed = refused = 0
+    kills = resumed = locked_out = 0
     for _ in range(5 * KILLS):
         before = reached(tmp_path)
         process = start(run, tmp_path)
@@ -87,7 +88,7 @@ def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path)
             if kills % 3 == 0 and reached(tmp_path) >= at and not (tmp_path / "final").exists():  # in the middle, so it holds the lock
                 with refused("another training"), sole_training(tmp_path / "lock"):
                     pass
-                refused += 1
+                locked_out += 1
             os.kill(process.pid or 0, signal.SIGINT if kills % 4 == 3 else signal.SIGKILL)
             os.kill(process.pid or 0, signal.SIGCONT)
         process.join(300)
@@ -102,4 +103,4 @@ def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path)
             kills += 1
     else:
         pytest.fail(f"{kills} kills in {5 * KILLS} starts")
-    assert resumed >= KILLS // 2 and refused >= 1
+    assert resumed >= KILLS // 2 and locked_out >= 1
