@@ -26,11 +26,10 @@ def commands() -> Iterator[str]:
 
 
 def files() -> Iterator[str]:
-    for name in ("dvc.yaml", "data/dvc.yaml"):
-        for stage in YAML(typ="safe", pure=True).load(ROOT / name)["stages"].values():
-            stage = stage.get("do", stage)
-            for kind in ("outs", "metrics", "plots"):
-                yield from (f"file {next(iter(out)) if isinstance(out, dict) else out}" for out in stage.get(kind, ()))
+    for stage in YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values():
+        stage = stage.get("do", stage)
+        for kind in ("outs", "metrics", "plots"):
+            yield from (f"file {next(iter(out)) if isinstance(out, dict) else out}" for out in stage.get(kind, ()))
 
 
 def keys(section: type[BaseModel] = Params, above: str = "") -> Iterator[str]:

@@ -14,11 +14,9 @@ from stages.config.plain import in_a_line
 from stages.runtime.errors import UserError, run_stage
 
 HELD = {  # by file: the keys that dvc needs, each a mapping, and how to get them back
-    PARAMS: (("datasets", "evaluation.sets"), "`git checkout params.yaml`, or write the entries again"),
+    PARAMS: ((), "correct it, or restore it with `git checkout params.yaml`"),
     Path("dvc.yaml"): (("stages",), "restore it with `git checkout dvc.yaml`"),
-    Path("data/dvc.yaml"): (("stages",), "restore it with `git checkout data/dvc.yaml`"),
     Path("dvc.lock"): (("stages",), "restore it with `git checkout dvc.lock`, or delete it: `dvc repro` writes it again"),
-    Path("data/dvc.lock"): (("stages",), "restore it with `git checkout data/dvc.lock`, or delete it: `dvc repro` writes it again"),
 }
 
 

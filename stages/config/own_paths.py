@@ -1,11 +1,7 @@
-"""Local paths that params.yaml names: where a relative one starts, which files count, and a digest of their contents.
-
-Every relative path of params.yaml starts at one root: the checkout, also where dvc works in a copy of it (`dvc exp run --temp`, `--queue`).
-"""
+"""Local paths that params.yaml names: which files count, and a digest of their contents."""
 
 import hashlib
 import json
-import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -15,25 +11,14 @@ from typing import TYPE_CHECKING, Any
 from stages.hub.manifest import MANIFEST, sha256
 from stages.runtime.errors import UserError
 from stages.runtime.files import write_json
+from stages.runtime.root import place, root
 
 if TYPE_CHECKING:
     from stages.config.schema import Location, Params
 
-ROOT = "NORDIC_SPARSE_ROOT"
-"""Environment variable: the root, if it is not the checkout in which dvc was started (a clone that works for another checkout)."""
 MEMO = Path(".dvc/tmp/own_paths.json")
 """Below the root: sha256 of each file by its path, size, times and inode, so that unchanged files are not read again."""
 SETTLED = 2.0  # seconds; a file that changed later than this could change once more within the clock's resolution, unseen
-
-
-def root() -> Path:
-    """The checkout whose params.yaml is at work. dvc sets DVC_ROOT for every stage: in an experiment's copy, the checkout it came from."""
-    return Path(os.environ.get(ROOT) or os.environ.get("DVC_ROOT") or ".")
-
-
-def place(path: str | Path) -> Path:
-    """Where a path of params.yaml lies: a relative one below `root`; ``~`` is the home folder."""
-    return root() / Path(path).expanduser()
 
 
 def entries_used(params: "Params") -> dict[str, "Location"]:

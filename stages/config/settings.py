@@ -70,7 +70,6 @@ class EvaluateSettings(Section):
     device: str
     mteb: list[str]
     active_dims: list[int]
-    profile: Profile
     sets: dict[str, ScoredSet]
 
 
@@ -88,5 +87,4 @@ class PushSettings(Hub):
 
     architecture: Architecture
     languages: list[str]
-    profile: Profile
     datasets: dict[str, Provenance]

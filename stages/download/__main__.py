@@ -1,6 +1,6 @@
-"""Bring one data set, evaluation set, the MTEB data or the base model to where the later stages expect it.
+"""Download or copy the profile's data sets, evaluation sets, MTEB data or one model: after this no stage needs the network.
 
-`python -m stages.download dataset|model NAME`, `evaluation PROFILE NAME` and `mteb`. After this stage nothing needs the network.
+`python -m stages.download datasets|evaluation|mteb` and `model base|miner|cross-encoder`.
 Beside the files lies manifest.json: where they come from, their licence, their checksums.
 """
 
@@ -17,32 +17,42 @@ from stages.download.models import fetch_model
 from stages.hub.manifest import manifest, write_manifest
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write, mark_unused
+from stages.runtime.kept import digest, make_sets
+from stages.runtime.root import place
 
 RAW, EVALUATION, MTEB = Path("data/raw"), Path("data/eval"), Path("data/mteb")
 MODELS = Path("models")
+KEPT = Path("checkpoints/sets")
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> str | None:
     match arguments:
-        case ["dataset", name]:
-            fetch(read_resolved(f"download/{name}"), RAW / name, f"datasets.{name}")
-        case ["evaluation", profile, name]:
-            fetch(read_resolved(f"download_eval/{name}"), EVALUATION / profile / name, f"evaluation.sets.{name}")
+        case ["datasets"]:
+            return fetch_sets("download", RAW, "datasets")
+        case ["evaluation"]:
+            return fetch_sets("download_eval", EVALUATION, "evaluation.sets")
         case ["mteb"]:
             settings = read_resolved("download_mteb")
             if not settings["tasks"]:
                 mark_unused(MTEB)
-                return
+                return None
             from stages.download.mteb_sources import fetch_mteb
 
             fetch_mteb(settings["tasks"], settings["path"], MTEB)
+            return f"{len(settings['tasks'])} MTEB tasks"
         case ["model", name]:
             settings = read_resolved(f"download_models/{name}")
             fetch_model(settings, MODELS / name, settings.get("architecture", ""), settings.get("max_seq_length"))
+            return f"{name} model" if settings["chosen"] else None
         case _:
-            raise UserError(
-                "usage: python -m stages.download dataset NAME | evaluation PROFILE NAME | mteb | model base|miner|cross-encoder"
-            )
+            raise UserError("usage: python -m stages.download datasets | evaluation | mteb | model base|miner|cross-encoder")
+
+
+def fetch_sets(stage: str, folder: Path, table: str) -> str:
+    """Write a folder for each set of resolved/<stage>.yaml; ``table`` is the part of params.yaml that error lines name."""
+    sets = read_resolved(stage)
+    made_from = {name: digest(origin) for name, origin in sets.items()}
+    return make_sets(folder, made_from, lambda name, target: fetch(sets[name], target, f"{table}.{name}"), place(KEPT / stage))
 
 
 def fetch(origin: Mapping[str, Any], target: Path, key: str) -> None:

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from stages.config.own_paths import local_files, place
+from stages.config.own_paths import local_files
 from stages.hub.manifest import manifest, write_manifest
 from stages.hub.wanted import CARD, patterns, wanted
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
+from stages.runtime.root import place
 
 DOWNLOADS = Path(".downloads")
 """What is under way, outside DVC's outputs: a download that was killed is resumed from there."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.config.own_paths import place
 from stages.download.files import DOWNLOADS, bring, copy
 from stages.download.mteb_files import ABOUT, CONFIGS, Needed, needed
 from stages.hub.manifest import manifest, write_manifest
@@ -15,6 +14,7 @@ from stages.retrieval.mteb import required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, Role, write_texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
+from stages.runtime.root import place
 
 
 @dataclass(frozen=True)

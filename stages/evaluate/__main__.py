@@ -105,7 +105,7 @@ def _evaluate(
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
     make_fast(model)
     results = []
-    loaded = (load_sets(SETS / settings.profile / name, name, **form.model_dump()) for name, form in settings.sets.items())
+    loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
     retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
     smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
     for each in retrieval_sets:

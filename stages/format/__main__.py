@@ -1,9 +1,10 @@
-"""Make data/formatted/<profile>/<name> from data/raw/<name>: `python -m stages.format PROFILE NAME`."""
+"""Make data/formatted/<name> from data/raw/<name>, for each training set of the profile: `python -m stages.format`."""
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stages.config.params import read_resolved
 from stages.format.cleaning import format_set
@@ -11,35 +12,33 @@ from stages.format.sources import reader
 from stages.format.sources.chunk import Options
 from stages.format.sources.folder import RawFolder
 from stages.hub.manifest import MANIFEST
-from stages.runtime.errors import UserError, run_stage
+from stages.runtime.errors import run_stage
+from stages.runtime.kept import digest, make_sets
+from stages.runtime.root import place
 
 RAW, FORMATTED = Path("data/raw"), Path("data/formatted")
+KEPT = Path("checkpoints/sets/format")
+CODE = ("format", "hub", "retrieval", "rows")
 
 
-def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 2:
-        raise UserError("usage: python -m stages.format PROFILE NAME")
-    profile, name = arguments
-    settings = read_resolved(f"format/{name}")
-    languages = settings["languages"]
-    options = Options(
-        language=settings["language"],
-        languages=None if languages is None else tuple(languages),
-        dataset_languages=settings["dataset_languages"],
-        locale=settings["locale"],
-        split=settings["split"],
-        passage_words=settings["passage_words"],
-        unanswerable=settings["unanswerable"],
-        max_tokens=settings["max_tokens"],
-        **{key: settings[key] for key in ("unknown_ids",) if key in settings},
-    )
+def main() -> str:
+    sets = read_resolved("format")
+    made_from = {name: digest(settings, [RAW / name], CODE) for name, settings in sets.items()}
+    return make_sets(FORMATTED, made_from, lambda name, folder: format_one(name, sets[name], folder), place(KEPT))
+
+
+def format_one(name: str, settings: Mapping[str, Any], folder: Path) -> None:
+    """Write the folder of one set, with the manifest of its source: its licence decides what push may do."""
+    options = {key: value for key, value in settings.items() if key != "kind"}
+    if settings["languages"] is not None:
+        options["languages"] = tuple(settings["languages"])
     read = reader(settings["kind"])
     raw = RawFolder(RAW / name)
-    format_set(name, lambda split: read(raw, split, options), FORMATTED / profile / name, raw)
-    shutil.copy(RAW / name / MANIFEST, FORMATTED / profile / name)  # whose licence push goes by
+    format_set(name, lambda split: read(raw, split, Options(**options)), folder, raw)
+    shutil.copy(RAW / name / MANIFEST, folder)
     for line in raw.warnings():
         print(f"warning: datasets.{name}: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    run_stage(lambda: main(sys.argv[1:]))
+    run_stage(main)

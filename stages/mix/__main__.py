@@ -22,12 +22,11 @@ METRICS, DATA, PICTURE = Path("metrics/mix.json"), Path("metrics/data.json"), Pa
 
 def main() -> None:
     settings = read_resolved("mix")
-    profile = settings["profile"]
     sets: list[RetrievalSet] = []
     for name, entry in settings["evaluation_sets"].items():
-        sets += load_sets(EVALUATION / profile / name, name, **entry)
+        sets += load_sets(EVALUATION / name, name, **entry)
     report = mix(
-        [source(profile, name, entry["max_rows"]) for name, entry in settings["datasets"].items()],
+        [source(name, entry["max_rows"]) for name, entry in settings["datasets"].items()],
         MIXED,
         batch_size=settings["batch_size"],
         seed=settings["seed"],
@@ -39,16 +38,16 @@ def main() -> None:
         scored=settings["scored"],
     )
     write_json(METRICS, report)
-    reports = {name: json.loads((FORMATTED / profile / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
+    reports = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}
     formatted = {name: {split: report[split] for split in ("train", "dev")} for name, report in reports.items()}
     write_json(DATA, formatted)
     with atomic_write(PICTURE) as temporary:
         draw_data(formatted, report["sources"], temporary)
 
 
-def source(profile: str, name: str, max_rows: int | None) -> Source:
+def source(name: str, max_rows: int | None) -> Source:
     """A set as mining left it, where mining had something to do for it, else as formatted."""
-    mined, formatted = MINED / profile / name / "train.parquet", FORMATTED / profile / name
+    mined, formatted = MINED / name / "train.parquet", FORMATTED / name
     if mined.exists():
         return Source(name, mined, max_rows, mined=True, dev=formatted / "dev.parquet")
     return Source(name, formatted / "train.parquet", max_rows, dev=formatted / "dev.parquet")

@@ -41,7 +41,7 @@ def main() -> None:
         print(f"{settings.model_id} has this model already: nothing to push")
         return
     if not settings.allow_non_commercial:
-        refuse_non_commercial(settings.datasets, FORMATTED / settings.profile)
+        refuse_non_commercial(settings.datasets, FORMATTED)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.commit})
     print(f"pushed to {published.url} as commit {published.commit}")
@@ -88,7 +88,7 @@ def card(settings: PushSettings, model_id: str) -> str:
                 name,
                 SAMPLE if origin.sample else origin.repo or LOCAL,
                 origin.revision,
-                license=licence_of(origin, FORMATTED / settings.profile / name),
+                license=licence_of(origin, FORMATTED / name),
                 rows=_rows(sources, name),
             )
             for name, origin in settings.datasets.items()

@@ -5,7 +5,7 @@ changes no result, and no stage depends on it.
 """
 
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +19,7 @@ from stages.config.schema import Dataset, Location, Params, Section, Training
 from stages.resolve.checks import check
 from stages.resolve.undo import advice
 from stages.runtime.errors import UserError, run_stage
-from stages.runtime.files import atomic_write, remove
-
-DATA = Path("data")
+from stages.runtime.files import atomic_write
 
 
 def main() -> None:
@@ -33,8 +31,6 @@ def main() -> None:
     except UserError as error:
         raise UserError("\n".join(filter(None, [str(error), advice(str(error), PARAMS)]))) from error
     write(resolve(params, digests(own_paths(params))) | {"overrides": overrides(values) | {"architecture": params.architecture}}, RESOLVED)
-    for part, entries in (("formatted", params.datasets), ("mined", params.datasets), ("eval", params.evaluation.sets)):
-        keep_only(DATA / part / params.profile, {name for name, entry in entries.items() if entry.profile == params.profile})
 
 
 def write(resolved: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -51,15 +47,8 @@ def write(resolved: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
                 temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def keep_only(folder: Path, names: Set[str]) -> None:
-    """Remove from a profile's folder, on which stages depend whole, what another choice of sets left there; dvc's cache has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for stray in [path for path in folder.iterdir() if path.name not in names]:
-        remove(stray)
-
-
 def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
-    """The effective values of each stage, by the file in resolved/ that is to hold them: ``<stage>`` or ``<stage>/<data set>``.
+    """The effective values of each stage, by the file in resolved/ that holds them.
 
     Args:
         digests: of the contents of `own_paths`, by key: a change there re-runs what depends on it.
@@ -77,8 +66,8 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
     base = params.entry(params.model.base_model)
     model |= base.model_dump(include={"repo", "revision", "trust_remote_code"})
     return {
-        **_sources("download", "datasets", datasets, digests),
-        **_sources("download_eval", "evaluation.sets", sets, digests),
+        "download": _origins("datasets", datasets, digests),
+        "download_eval": _origins("evaluation.sets", sets, digests),
         "download_mteb": {
             "tasks": params.evaluation.mteb,
             "path": params.evaluation.mteb_path,
@@ -86,10 +75,9 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
         },
         **{f"download_models/{name}": _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
         "running/download_models/base": {"architecture": params.architecture, "max_seq_length": params.model.max_seq_length},
-        **{f"format/{name}": entry.form() for name, entry in datasets.items()},
-        **{f"mine/{name}": _mining(params, name) for name in datasets},
+        "format": {name: entry.form() for name, entry in datasets.items()},
+        "mine": _mining(params, [name for name in datasets if params.mining.works_on(name)]),
         "mix": {
-            "profile": params.profile,
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
@@ -105,7 +93,6 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             "dense": params.architecture == "csr" if made else None,
         },
         "validation": {
-            "profile": params.profile,
             "dev": [*datasets] if validation and "dev" in validation["eval_sets"] else [],
             "sets": {name: sets[name].form() for name in validation["eval_sets"] if name in sets} if validation else {},
         },
@@ -124,7 +111,6 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             "tracking": params.tracking.model_dump(),
         },
         "evaluate": {
-            "profile": params.profile,
             "sets": {name: entry.form() for name, entry in sets.items()},
             "mteb": params.evaluation.mteb,
             "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
@@ -136,15 +122,14 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             **params.hub.model_dump(),
             "architecture": params.architecture,
             "languages": languages,
-            "profile": params.profile,
             "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
         },
     }
 
 
-def _sources(stage: str, table: str, entries: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
+def _origins(table: str, entries: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
     """Where each entry of a table lies, as the download stage sees it."""
-    return {f"{stage}/{name}": entry.origin() | _digest(f"{table}.{name}.path", digests) for name, entry in entries.items()}
+    return {name: entry.origin() | _digest(f"{table}.{name}.path", digests) for name, entry in entries.items()}
 
 
 def _digest(key: str, digests: Mapping[str, str]) -> dict[str, str]:
@@ -203,12 +188,13 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
     return {"chosen": True, "key": named_by, **entry.model_dump(include={"repo", "revision", "path", "trust_remote_code"})}
 
 
-def _mining(params: Params, name: str) -> dict[str, Any]:
-    """What mining does for one set, with what its method uses."""
+def _mining(params: Params, names: list[str]) -> dict[str, Any]:
+    """What mining does for the sets of these names, with what its method uses."""
     mining = params.mining
-    if not mining.works_on(name):
-        return {"chosen": False}
-    values: dict[str, Any] = {"chosen": True, "method": mining.method}
+    values: dict[str, Any] = {"datasets": names}
+    if not names:
+        return values
+    values["method"] = mining.method
     if mining.method != "none":
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
     if mining.method == "model":

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.config.own_paths import entries_used, own_paths, place, root
+from stages.config.own_paths import entries_used, own_paths
 from stages.config.schema import EvaluationSet, Params
 from stages.resolve.models import check_models
 from stages.runtime.checkpoint import incomplete
 from stages.runtime.errors import UserError
+from stages.runtime.root import place, root
 from stages.sample import DATASETS, EVALUATION_SETS
 
 OUTPUTS = (

@@ -8,11 +8,11 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.config.own_paths import place
 from stages.config.schema import Params
 from stages.hub.manifest import read_manifest
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json
+from stages.runtime.root import place
 
 ROLES = {"model.base_model": "base", "mining.model": "miner", "mining.cross_encoder": "cross-encoder"}
 MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors

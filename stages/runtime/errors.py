@@ -24,7 +24,7 @@ def require_endpoint(address: str) -> None:
         raise UserError(f"HF_ENDPOINT: is not an http(s) address; {WRITE_ADDRESS}")
 
 
-def run_stage(main: Callable[[], None]) -> NoReturn:
+def run_stage(main: Callable[[], str | None]) -> NoReturn:
     """Run a stage's ``main`` and exit: 0 when it returns, 2 with a line for each mistake of a `UserError`, 130 for Ctrl-C, 1 for a bug."""
     hide_in_logs()
     try:

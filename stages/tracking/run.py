@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from stages.config.own_paths import root
 from stages.config.params import read_resolved
+from stages.runtime.root import root
 from stages.tracking.git import git_state
 from stages.tracking.worker import say
 

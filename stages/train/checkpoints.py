@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.config.own_paths import place
 from stages.runtime.checkpoint import incomplete, step_of
 from stages.runtime.errors import UserError
 from stages.runtime.files import remove
+from stages.runtime.root import place
 
 CHECKPOINTS = Path("checkpoints")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")

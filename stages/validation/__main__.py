@@ -14,7 +14,6 @@ FORMATTED, EVALUATION, VALIDATION = Path("data/formatted"), Path("data/eval"), P
 
 def main() -> None:
     settings = read_resolved("validation")
-    profile = settings["profile"]
     if not settings["dev"] and not settings["sets"]:
         mark_unused(VALIDATION)
         return
@@ -22,12 +21,12 @@ def main() -> None:
     from stages.retrieval.sets import distinct, load_sets, write_sets
     from stages.validation.dev import dev_set
 
-    found = [dev_set(name, FORMATTED / profile / name / "dev.parquet") for name in settings["dev"]]
+    found = [dev_set(name, FORMATTED / name / "dev.parquet") for name in settings["dev"]]
     sets = [each for each in found if each is not None]
     if settings["dev"] and not sets:
         raise UserError("training.eval_sets: names dev, and no training set has dev rows; name one of evaluation.sets")
     for name, form in settings["sets"].items():
-        sets += load_sets(EVALUATION / profile / name, name, **form)
+        sets += load_sets(EVALUATION / name, name, **form)
     with atomic_write(VALIDATION) as temporary:
         temporary.mkdir()
         write_sets(distinct(sets), temporary / "sets.json")

@@ -61,7 +61,7 @@ class Workspace:
     def stages_run(self, output: str) -> set[str]:
         """Names of the stages that a dvc command ran, with foreach's items as one."""
         lines = [line for line in output.splitlines() if line.startswith("Running stage")]
-        return {line.split("'")[1].split("@")[0].rpartition(":")[2] for line in lines}
+        return {line.split("'")[1].split("@")[0] for line in lines}
 
     def commit(self, message: str = "change") -> None:
         self.run("git", "add", "-A")
@@ -123,4 +123,4 @@ def workspace(reproduced: Workspace) -> Iterator[Workspace]:
     yield reproduced
     (reproduced.folder / "params.yaml").unlink()  # git overlooks a change of the same size within a second of its index
     reproduced.run("git", "reset", "--quiet", "--hard", start)
-    reproduced.run("dvc", "checkout", "--quiet", "--force", "--allow-missing")  # of sets of other profiles
+    reproduced.run("dvc", "checkout", "--quiet", "--force")

@@ -1,7 +1,8 @@
-"""The dependencies of dvc.yaml and data/dvc.yaml on code, compared with what each stage imports."""
+"""The dependencies of dvc.yaml on code, compared with what each stage imports."""
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ KEPT = {"download": "what is there is not downloaded again; of the sample the re
 
 
 def stages() -> dict[str, dict[str, Any]]:
-    """Each stage of both files by its name, foreach's template for all of its items."""
-    files = [YAML(typ="safe", pure=True).load((ROOT / name).read_text(encoding="utf-8")) for name in ("dvc.yaml", "data/dvc.yaml")]
-    return {name: stage.get("do", stage) for file in files for name, stage in file["stages"].items()}
+    """Each stage by its name, foreach's template for all of its items."""
+    file = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    return {name: stage.get("do", stage) for name, stage in file["stages"].items()}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -71,3 +72,9 @@ def test_a_stage_depends_on_the_code_that_it_runs_and_on_no_other(name: str) -> 
     left_out = {"runtime"} if module == "resolve" else NO_RESULT.keys()
     run = {code for code in needed(module) if code not in left_out and (module, code) not in UPLOADS}
     assert declared == (set() if module in KEPT else run)
+
+
+@pytest.mark.parametrize("name", ["format", "mine"])
+def test_what_is_kept_of_a_set_is_made_again_when_that_code_changes(name: str) -> None:
+    declared = {dep.removeprefix("stages/") for dep in stages()[name]["deps"] if dep.startswith("stages/")}
+    assert set(import_module(f"stages.{name}.__main__").CODE) == declared

@@ -89,6 +89,6 @@ def test_a_model_with_code_of_its_own_is_one_line_without_permission(
             main([QUERY, "--model", str(tmp_path / architecture)])
         assert any("dimensions are active" in line for line in printed(capsys, QUERY, "--model", str(tmp_path / architecture), TRUST))
     monkeypatch.setattr("stages.evaluate.__main__.FINAL", tmp_path / "splade")
-    settings = EvaluateSettings(profile="sample", batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
+    settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
     with refused("Python code", "trust_remote_code", "`models`"):
         evaluate(settings)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stages.config import own_paths
-from stages.config.own_paths import MEMO, ROOT, digests, local_files, place
+from stages.config.own_paths import MEMO, digests, local_files
+from stages.runtime.root import ROOT, place
 from tests.refused import refused
 
 

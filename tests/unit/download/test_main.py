@@ -26,6 +26,7 @@ from stages.hub.snapshot import snapshot
 from stages.retrieval.sets import load_nanobeir
 from stages.retrieval.texts import TEXTS, read_texts
 from stages.runtime.errors import UserError
+from stages.runtime.files import remove
 from tests import ROOT
 from tests.fakes.hub_server import LoopbackHub
 from tests.fakes.hub_store import read
@@ -42,12 +43,11 @@ class Stage:
         self.folder, self.hub = folder, hub
 
     def start(self, *arguments: str, resolved: dict[str, Any], token: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        stage = {"dataset": "", "evaluation": "_eval", "model": "_models", "mteb": "_mteb"}[arguments[0]]
-        for name, values in resolved.items():
-            path = self.folder / "resolved" / f"download{stage}" / f"{name}.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w") as file:
-                YAML().dump(values, file)
+        name = {"datasets": "download", "evaluation": "download_eval", "mteb": "download_mteb"}.get(arguments[0])
+        for path, values in ({f"download_models/{key}": resolved[key] for key in resolved} if name is None else {name: resolved}).items():
+            file = self.folder / "resolved" / f"{path}.yaml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            YAML().dump(values, file)
         settings = {"PYTHONPATH": str(ROOT), "DOWNLOAD_PATIENCE": "3", **environment}
         return subprocess.Popen(
             [sys.executable, "-m", "stages.download", *arguments],
@@ -98,7 +98,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_data_set_comes_down_at_its_revision_and_not_at_the_newest(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     old = hub.add_repo("dataset", REPO, {"train.parquet": b"old rows", "README.md": b"about"})
     hub.add_repo("dataset", REPO, {"train.parquet": b"new rows", "README.md": b"about"})
-    done = run("dataset", "nli", resolved={"nli": origin(repo=REPO, revision=old)})
+    done = run("datasets", resolved={"nli": origin(repo=REPO, revision=old)})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/raw/nli/train.parquet").read_bytes() == b"old rows"
     assert not list((tmp_path / "data/raw/nli").glob(".*"))
@@ -111,7 +111,8 @@ def test_the_manifest_says_where_the_files_come_from_and_is_the_same_each_time(r
     revision = hub.add_repo("dataset", REPO, files)
     seen = []
     for _ in range(2):
-        assert run("dataset", "nli", resolved={"nli": origin(repo=REPO, revision=revision)}).returncode == 0
+        remove(tmp_path / "checkpoints")  # with it, the second run asks for nothing
+        assert run("datasets", resolved={"nli": origin(repo=REPO, revision=revision)}).returncode == 0
         seen.append((tmp_path / "data/raw/nli/manifest.json").read_bytes())
     assert seen[0] == seen[1]
     about = run.manifest("data/raw/nli")
@@ -135,10 +136,10 @@ def test_a_download_that_is_killed_goes_on_where_it_was(run: Stage, hub: Loopbac
     resolved = {"nli": origin(repo=REPO, revision=hub.add_repo("dataset", REPO, files))}
     hub.truncate(r"b\.parquet", after=50_000)
     hub.delay(r"b\.parquet", 100)
-    process = run.start("dataset", "nli", resolved=resolved)
+    process = run.start("datasets", resolved=resolved)
     kill_after(process, hub, "b.parquet", 2)
     assert not (tmp_path / "data/raw/nli").exists()
-    assert "another process is downloading" not in run("dataset", "nli", resolved=resolved).stderr
+    assert "another process is downloading" not in run("datasets", resolved=resolved).stderr
     assert {name: (tmp_path / "data/raw/nli" / name).read_bytes() for name in files} == files
     asked = {name: [each.headers.get("range") for each in hub.log if each.path.endswith(name)] for name in files}
     assert asked == {"a.parquet": [None], "b.parquet": [None, "bytes=50000-", "bytes=50000-"], "c.parquet": [None]}
@@ -152,11 +153,11 @@ def test_a_download_that_is_killed_again_and_again_is_whole_in_the_end(run: Stag
         hub.heal()
         hub.log.clear()
         hub.delay(rf"/{number}\.parquet" if number else "/tree/", 100)
-        process = run.start("dataset", "nli", resolved=resolved)
+        process = run.start("datasets", resolved=resolved)
         kill_after(process, hub, f"/{number}.parquet" if number else "/tree/", 1)
         assert not (tmp_path / "data/raw/nli").exists()
     hub.heal()
-    assert run("dataset", "nli", resolved=resolved).returncode == 0
+    assert run("datasets", resolved=resolved).returncode == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "data/raw/nli").glob("*.parquet")} == files
 
 
@@ -174,14 +175,14 @@ def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requ
 def test_each_kind_brings_the_files_that_it_reads(run: Stage, hub: LoopbackHub) -> None:
     nano = [f"{folder}/NanoX-00000-of-00001.parquet" for folder in ("corpus", "qrels", "queries")]
     revision = hub.add_repo("dataset", "st/nano", dict.fromkeys([*nano, "bm25/NanoX-00000-of-00001.parquet"], b"rows"))
-    done = run("evaluation", "p", "nano", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
+    done = run("evaluation", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
     assert done.returncode == 0, done.stderr
-    assert [file["path"] for file in run.manifest("data/eval/p/nano")["files"]] == nano
+    assert [file["path"] for file in run.manifest("data/eval/nano")["files"]] == nano
 
 
 def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_comes_down(run: Stage, hub: LoopbackHub) -> None:
     revision = hub.add_repo("dataset", REPO, {"train.csv": b"a,b", "README.md": b"about"})
-    line = one_line(run("dataset", "x", resolved={"x": origin(kind="pairs", repo=REPO, revision=revision)}))
+    line = one_line(run("datasets", resolved={"x": origin(kind="pairs", repo=REPO, revision=revision)}))
     assert names(line, "datasets.x … Fremtind/all-nli-norwegian … no file … pairs … *.parquet")
     assert not [path for _, path in hub.requests if "/resolve/" in path]
 
@@ -292,7 +293,7 @@ def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base:
 def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: LoopbackHub, tmp_path: Path, prepare: Any, words: str) -> None:
     hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
     repo, revision = prepare(hub)
-    line = one_line(run("dataset", "x", resolved={"x": origin(repo=repo, revision=revision)}))
+    line = one_line(run("datasets", resolved={"x": origin(repo=repo, revision=revision)}))
     assert words in line
     assert not (tmp_path / "data/raw/x").exists()
     assert hub.token not in line
@@ -306,7 +307,7 @@ def test_a_base_model_of_pickles_is_refused(run: Stage, hub: LoopbackHub, tmp_pa
 
 
 def test_no_network_is_one_line(run: Stage, tmp_path: Path) -> None:
-    done = run("dataset", "x", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_ENDPOINT="http://127.0.0.1:9")
+    done = run("datasets", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_ENDPOINT="http://127.0.0.1:9")
     assert names(one_line(done), "datasets.x … Fremtind/all-nli-norwegian … not be downloaded")
     assert not (tmp_path / "data/raw/x").exists()
 
@@ -314,13 +315,13 @@ def test_no_network_is_one_line(run: Stage, tmp_path: Path) -> None:
 def test_what_the_user_is_told_on_the_way_is_short_and_without_the_token(run: Stage, hub: LoopbackHub) -> None:
     revision = hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
     hub.fail("train.parquet", status=503)
-    done = run("dataset", "x", resolved={"x": origin(repo=REPO, revision=revision)}, token=hub.token)
+    done = run("datasets", resolved={"x": origin(repo=REPO, revision=revision)}, token=hub.token)
     assert (done.returncode, done.stdout) == (0, "")
     assert names(done.stderr, "datasets.x … 503 … 0.15 s") and done.stderr.count("\n") == 1
 
 
 def test_offline_is_one_line(run: Stage) -> None:
-    line = one_line(run("dataset", "x", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_HUB_OFFLINE="1"))
+    line = one_line(run("datasets", resolved={"x": origin(repo=REPO, revision="0" * 40)}, HF_HUB_OFFLINE="1"))
     assert names(line, "datasets.x … HF_HUB_OFFLINE")
 
 
@@ -329,8 +330,8 @@ def test_a_local_folder_and_a_local_file_are_copied(run: Stage, tmp_path: Path) 
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text("{}")
     (folder / "qrels" / "test.tsv").write_text("")
-    for name, path in (("folder", folder), ("file", folder / "corpus.jsonl")):
-        assert run("dataset", name, resolved={name: origin(path=str(path))}).returncode == 0
+    sets = {"folder": origin(path=str(folder)), "file": origin(path=str(folder / "corpus.jsonl"))}
+    assert run("datasets", resolved=sets).returncode == 0
     assert (tmp_path / "data/raw/folder/qrels/test.tsv").exists()
     assert (tmp_path / "data/raw/file/corpus.jsonl").read_text() == "{}"
     assert run.manifest("data/raw/file")["files"] == [{"path": "corpus.jsonl", "size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}]
@@ -340,9 +341,9 @@ def test_a_local_folder_and_a_local_file_are_copied(run: Stage, tmp_path: Path) 
 def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.jsonl").symlink_to(tmp_path / "gone.jsonl")
-    line = one_line(run("dataset", "x", resolved={"x": origin(path=str(tmp_path / "mine"))}))
+    line = one_line(run("datasets", resolved={"x": origin(path=str(tmp_path / "mine"))}))
     assert "datasets.x.path" in line and "train.jsonl" in line
-    assert names(one_line(run("dataset", "x", resolved={"x": origin(path="nowhere")})), "datasets.x.path … nowhere … exist")
+    assert names(one_line(run("datasets", resolved={"x": origin(path="nowhere")})), "datasets.x.path … nowhere … exist")
 
 
 @pytest.fixture
@@ -435,8 +436,8 @@ def test_files_that_a_card_names_and_the_repository_lacks_are_one_line(nano_hub:
 
 
 def test_the_sample_is_written_and_an_unknown_one_is_refused(run: Stage, tmp_path: Path) -> None:
-    assert run("evaluation", "p", "sample", resolved={"sample": origin(sample="sample")}).returncode == 0
-    assert (tmp_path / "data/eval/p/sample/qrels").is_dir()
+    assert run("evaluation", resolved={"sample": origin(sample="sample")}).returncode == 0
+    assert (tmp_path / "data/eval/sample/qrels").is_dir()
     assert "datasets.x.sample: there is no 'nothing'; use one of nli, qa" in one_line(
-        run("dataset", "x", resolved={"x": origin(sample="nothing")})
+        run("datasets", resolved={"x": origin(sample="nothing")})
     )

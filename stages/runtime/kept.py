@@ -1,0 +1,81 @@
+"""One folder for each data set: a stage over all sets makes only those whose settings, inputs or code changed.
+
+DVC removes a stage's outputs before it runs the stage. So each set's folder is also kept in a store outside DVC, as hard links, beside a
+digest of all that it was made from. A stage that was killed resumes with the first set that it had not finished. The price is disk space:
+the store keeps sets that another profile uses. Deleting it loses nothing but time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stages.runtime.files import atomic_write, mark_unused, read_json, remove, write_json
+
+
+def make_sets(folder: Path, made_from: Mapping[str, str], make: Callable[[str, Path], object], store: Path) -> str:
+    """Make ``folder/<name>`` for each set and nothing else; return in words how many were made.
+
+    Args:
+        made_from: by name, the digest of all that decides what is made: see `digest`.
+        make: called with a name and the folder to write, which does not exist yet.
+        store: where the folders are kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_only(folder, made_from.keys())
+    if not made_from:
+        mark_unused(folder)
+        return "no set"
+    made = 0
+    for name, source in made_from.items():
+        target, kept, note = folder / name, store / name, store / f"{name}.json"
+        if read_json(note) == {"made_from": source, "files": _files(kept)} and _copy(kept, target):
+            continue
+        made += 1
+        make(name, target)
+        note.unlink(missing_ok=True)
+        if _copy(target, kept):
+            write_json(note, {"made_from": source, "files": _files(kept)})
+    return f"{len(made_from)} set{'s' * (len(made_from) > 1)}" + f", {len(made_from) - made} of them unchanged" * (made < len(made_from))
+
+
+def digest(settings: Any, inputs: Iterable[Path] = (), code: Iterable[str] = ()) -> str:
+    """Hexadecimal sha256 of ``settings`` (as JSON), the files in ``inputs`` and the modules in the folders ``code`` of stages/."""
+    total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    stages = Path(__file__).parents[1]
+    files = [file for path in inputs for file in ([path] if path.is_file() else sorted(path.rglob("*"))) if file.is_file()]
+    for path in [*files, *(file for room in sorted(code) for file in sorted((stages / room).rglob("*.py")))]:
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def keep_only(folder: Path, names: Set[str]) -> None:
+    """Remove everything in ``folder`` but the entries of these names."""
+    for stray in [path for path in folder.iterdir() if path.name not in names]:
+        remove(stray)
+
+
+def _files(folder: Path) -> dict[str, list[int]]:
+    """Size and time of each file: a program that opened the linked file in a stage's output and wrote to it shows there."""
+    found = {path.relative_to(folder).as_posix(): path.stat() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Make the folder ``target`` of links to the files in ``source``; False if that fails: another process at work there, a full disk."""
+    with suppress(OSError), atomic_write(target) as temporary:
+        shutil.copytree(source, temporary, copy_function=_link)
+        return True
+    return False
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # no hard links on this file system, or across two
+        shutil.copy2(source, target)
