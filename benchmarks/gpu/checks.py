@@ -3,10 +3,8 @@
 Errors are ‖found − expected‖ / ‖expected‖; what is expected is computed in float64.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -178,90 +176,3 @@ def against(losses: Sequence[float], expected: Sequence[float], limit: float) ->
     difference = max(abs(a - b) / abs(b) for a, b in zip(losses[::-1], expected[::-1], strict=False))
     ends = {"first": f"{losses[0]:.5f}", "last": f"{losses[-1]:.5f}"}
     return {**ends, "largest difference": difference, "limit": limit, "passes": difference <= limit}
-
-
-def trainer(device: str, smoke: bool) -> Iterator[Row]:
-    """The pipeline's own training of 30 steps, every encoder, beside the same on CPU: with the stock head, ours, from a checkpoint."""
-    with TemporaryDirectory() as folder:
-        run = _training(Path(folder), 6 if smoke else 30)
-        expected = {each: run("cpu", each, fused=False)[0] for each in ("splade", "inference-free-splade", "csr")}
-        splade: dict[str, Row] = {"stock head": {"fused": False}, "": {}, "from its checkpoint": {"resume": True}}
-        splade["Triton"] = {"triton": True}
-        others: dict[str, Row] = {"": {}}
-        for precision, limit in (("float32", 1e-3), ("bf16", 2e-2)):  # float32 first: a trainer leaves TF32 and more behind in a process
-            for architecture in expected:
-                for way, arguments in (splade if architecture == "splade" else others).items():
-                    with matmul("none"):  # as the trainer sets it for all of torch
-                        losses, fallbacks = run(device, architecture, **arguments, bf16=precision == "bf16")
-                        tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
-                    row = {"encoder": architecture, "way": ", ".join(filter(None, [precision, way])), "TF32": tf32}
-                    yield row | against(losses, expected[architecture], limit) | ({"without": fallbacks} if fallbacks else {})
-
-
-def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
-    """A training on made-up texts; a call gives the losses, step by step, and what the device does not have of what was asked for."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from stages.config.schema import Loss, Training
-    from stages.config.settings import ResolvedModel
-    from stages.encoders.building import ENCODERS
-    from stages.encoders.fast.model import make_fast
-    from stages.make_base.dense import make_dense
-    from stages.make_base.lexical import make_base
-    from stages.mix.assembly import Source, mix
-    from stages.train.data import open_rows
-    from stages.train.device import choose_engine
-    from stages.train.trainer import train
-
-    generator = np.random.default_rng(0)
-    starts, middles = ("ba", "de", "fi", "ku"), ("nor", "sel", "tim")
-    words = np.array([f"{start}{middle}{end}" for start in starts for middle in middles for end in "aeiouyæøå"])
-
-    def sentences(lengths: Sequence[int]) -> list[str]:
-        return [" ".join(generator.choice(words, length)) for length in lengths]
-
-    number = 16 * steps
-    positives = sentences(generator.integers(5, 60, number))
-    anchors = [" ".join(text.split()[:4]) for text in positives]
-    columns = {"anchor": anchors, "positive": positives, "source": ["made"] * number, "language": ["nb"] * number}
-    pq.write_table(pa.table(columns), work / "made.parquet")
-    mix([Source("made", work / "made.parquet")], work / "mixed", batch_size=16, seed=1)
-    mixed = work / "mixed" / "train.parquet"
-    rows = open_rows(mixed, work / "rows.arrow")
-    shape = {"vocab_size": 600, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": 128, "seed": 1}
-    make_base(lambda: anchors + positives, work / "lexical", **shape)
-    make_dense(work / "lexical", positives, work / "dense", seed=1, dimension=64)
-    for file in (work / "lexical").glob("config.json"):  # other masks of dropout would hide what is compared
-        file.write_text(file.read_text().replace('dropout_prob": 0.1', 'dropout_prob": 0.0'))
-
-    def run(
-        device: str, architecture: str, fused: bool = True, triton: bool = False, bf16: bool = False, resume: bool = False
-    ) -> tuple[list[float], str]:
-        section = ResolvedModel(base_model="made", max_seq_length=128, hidden_dim=512, k=32, k_aux=64, whitening=0.0)
-        weights = {"query_regularizer_weight": 1e-3, "document_regularizer_weight": 1e-3}
-        weights |= {"auxiliary_weight": 0.1, "contrastive_weight": 1.0, "similarity_weight": 0.0}
-        wanted = Training(
-            num_train_epochs=1, max_steps=None, per_device_train_batch_size=16, gradient_accumulation_steps=1, learning_rate=3e-4,
-            query_learning_rate=1e-3, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, gradient_checkpointing=False,
-            logging_steps=1, save_steps=steps // 2, save_total_limit=2, resume=True, device=device, bf16=bf16, fp16=False,
-            tf32=False if device == "cuda" and not bf16 else None, triton=triton, split_padding=64 if fused else 0,
-        )  # fmt: skip
-        training, line = choose_engine(wanted, device, 1)
-        encoder = ENCODERS[architecture]
-        torch.manual_seed(0)
-        base = work / ("dense" if architecture == "csr" else "lexical")
-        texts = ([row[column] for row in rows.texts] for column in ("positive", "anchor"))
-        model = encoder.build(base, section, *texts, device).to(device)
-        if fused:
-            notes = make_fast(model, torch_or_triton(training.triton), training.split_padding)
-            assert not notes, notes
-        checkpoints = work / "checkpoints"
-        trained = train(
-            model, encoder.make_loss(model, Loss(**weights)), encoder, rows, training, seed=1,
-            checkpoints=checkpoints, resume_from=checkpoints / f"checkpoint-{steps // 2}" if resume else None,
-        )  # fmt: skip
-        return [entry["loss"] for entry in trained.log if "loss" in entry], line.partition("; ")[2]
-
-    return run

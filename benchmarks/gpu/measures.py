@@ -1,6 +1,6 @@
 """How fast and how large, stock beside ours: each function yields the rows of one of `run.py`'s tables.
 
-As in a training on CUDA: bf16 autocast, TF32 for what is left in float32. Times are medians in ms, memory MB of torch's peak.
+As in training on CUDA: bf16 autocast, TF32 for what is left in float32. Times are medians in ms, memory MB of torch's peak.
 """
 
 import os
@@ -14,27 +14,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import padding as padding_benchmark
 import splade_head
 import torch
 from largest_batch import largest_for
-from training_step import build, column, made, prepare, take_steps
+from training_step import build, column, made, prepare
 
 Row = dict[str, Any]
 KINDS = {"stock": ("stock", False), "ours": ("ours", False), "ours, Triton": ("ours", True)}
 STEPS: dict[str, tuple[str, bool, int | None]] = {  # head, in Triton or not, training.split_padding
     "stock": ("stock", False, 0),
-    "torch, no groups": ("ours", False, 0),
+    "torch, no buckets": ("ours", False, 0),
     "torch": ("ours", False, None),
-    "Triton, no groups": ("ours", True, 0),
+    "Triton, no buckets": ("ours", True, 0),
     "Triton": ("ours", True, None),
 }
-TRITON = [  # TOKENS, TERMS, warps, stages, WIDTH that `kernels` tries
-    (64, 128, 8, 3, 64), (64, 128, 4, 3, 64), (64, 256, 8, 3, 64), (64, 256, 8, 4, 64), (64, 256, 4, 3, 64), (64, 256, 8, 2, 64),
-]  # fmt: skip
 
 
 def settings(device: str, **changes: Any) -> Namespace:
@@ -180,122 +176,38 @@ def checkpointing(device: str, smoke: bool) -> Iterator[Row]:
     yield from step(device, smoke, ("stock", "torch", "Triton"), 3, gradient_checkpointing=True)
 
 
-def launches(device: str, smoke: bool) -> Iterator[Row]:
-    """What a step of `step` comes to on the GPU: kernels, and ms that it computes; the rest of the time it waits for launches."""
-    layers, hidden, vocabulary, batch, length = map(int, ("2x32x700x4x16" if smoke else "12x768x50000x16x256").split("x"))
-    generator = torch.Generator().manual_seed(1)
-    batches = [[column(batch, length, vocabulary, generator) for _ in range(2)]]
-    steps = Steps(device, f"{layers}x{hidden}x{vocabulary}x{length}")
-    for name, (kind, triton, saving) in STEPS.items():
-        if triton and not has_triton(device):
-            continue
-        on = torch.profiler.ProfilerActivity
-        with steps.way(kind, triton, saving):
-            alone = min(steps.times(4 * batches)[1:])
-            with torch.profiler.profile(activities=[on.CUDA if device == "cuda" else on.CPU]) as profile:
-                steps.times(batches)
-        work = [event for event in profile.events() or [] if event.device_type == torch.autograd.DeviceType.CUDA]
-        yield {
-            "kind": name,
-            "kernels": len(work),
-            "GPU ms": sum(event.time_range.elapsed_us() for event in work) / 1000,
-            "ms": 1000 * alone,
-        }
-
-
-def compile(device: str, smoke: bool) -> Iterator[Row]:
-    """`step` with the transformer compiled, as `training.torch_compile`; the head is left out of it."""
-    size = "2x32x700x4x16" if smoke else "12x768x50000x16x256"
-    layers, hidden, vocabulary, _, length = map(int, size.split("x"))
-    model = build(layers, hidden, vocabulary, length)
-    for compiled in (False, True):
-        if compiled:
-            model[0].model.compile()
-
-        def run(kind: str, triton: bool) -> Row:
-            return take_steps(kind, model, size, settings(device, split_padding=0, steps=16))
-
-        yield from beside_stock(device, {"size": size, "compiled": compiled}, run, ("stock", "ours"))
-
-
 def padding(device: str, smoke: bool) -> Iterator[Row]:
-    """Steps on the mission's text lengths, by what a further group has to save (`training.split_padding`)."""
+    """Steps on the mission's text lengths, by what one more bucket has to save (`training.split_padding`): of each batch the fastest."""
     with TemporaryDirectory() as folder:
         lengths = padding_benchmark.mixed_lengths(Path(folder))
     steps = Steps(device, f"{'2x32x700' if smoke else '12x768x50000'}x{padding_benchmark.CAP}")
     generator = torch.Generator().manual_seed(1)
     picked = sorted(np.random.default_rng(2).choice(len(lengths), 2 if smoke else 16, replace=False))
     batches = [[padding_benchmark.tokens(each, steps.vocabulary, generator) for each in lengths[place].T] for place in picked]
-    stock = 0.0
-    for saving in [None, 0, 64] if smoke else [None, 0, 512, 2048, 8192, 32768]:
+    ways: dict[int | None, list[list[float]]] = {saving: [] for saving in ([None, 0, 64] if smoke else [None, 0, 2048, 8192, 32768])}
+    for _ in range(2 if smoke else 4):
+        for saving, turns in ways.items():
+            kind, triton = ("stock", False) if saving is None else ("ours", has_triton(device))
+            with steps.way(kind, triton, saving):
+                turns.append(steps.times(batches))
+    spent = {saving: float(np.mean(np.min(turns[1:], 0))) for saving, turns in ways.items()}  # the first meets shapes that are new to CUDA
+    for saving, seconds in spent.items():
         share, tokens = padding_benchmark.padding(lengths, saving or 0)
-        kind, triton = ("stock", False) if saving is None else ("ours", has_triton(device))
-        with steps.way(kind, triton, saving):
-            _, times = (steps.times(batches) for _ in range(2))  # the first meets shapes that libraries have not seen
-        spent = sum(times) / len(times)
-        stock = stock or spent
-        way = "stock" if saving is None else f"ours, groups that save {saving}" if saving else "ours"
-        yield {"way": way, "padding": share, "tokens": tokens, "ms": 1000 * spent, "faster": stock / spent}
+        way = "stock" if saving is None else f"ours, buckets that save {saving}" if saving else "ours, no buckets"
+        yield {"way": way, "padding": share, "tokens": tokens, "ms": 1000 * seconds, "faster": spent[None] / seconds}
 
 
 def largest_batch(device: str, smoke: bool) -> Iterator[Row]:
-    """Rows of two full-length texts whose step fits."""
+    """Rows of two full-length texts whose step fits into 24 GiB."""
     if device != "cuda":
         return
-    total = torch.cuda.get_device_properties(0).total_memory
+    fraction = min(1.0, 24 * 2**30 / torch.cuda.get_device_properties(0).total_memory)
+    torch.cuda.set_per_process_memory_fraction(fraction)
     for size in ["2x32x700x16"] if smoke else ["12x768x50000x256", "12x768x250000x256"]:
         model = build(*map(int, size.split("x")))
-        for gibibytes in (24, 80):
-            fraction = min(1.0, gibibytes * 2**30 / total)
-            torch.cuda.set_per_process_memory_fraction(fraction)
-            row: Row = {"layers x hidden x vocabulary x length": size, "GiB": round(fraction * total / 2**30, 1)}
-            for kind in ("stock", "ours"):
-                row[kind] = largest_for(kind, model, size, settings(device, triton=True))
-                free(device)
-            yield row | {"more": row["ours"] / max(1, row["stock"])}
+        row: Row = {"layers x hidden x vocabulary x length": size}
+        for kind in ("stock", "ours"):
+            row[kind] = largest_for(kind, model, size, settings(device, triton=True))
+            free(device)
+        yield row | {"more": row["ours"] / max(1, row["stock"])}
     torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def kernels(device: str, smoke: bool) -> Iterator[Row]:
-    """Parts of the head by themselves in bf16, with other constants than they have."""
-    from stages.encoders.fast import max_pooled_linear as module
-
-    texts, length, hidden, outputs = (4, 16, 32, 700) if smoke else (32, 256, 768, 50_000)
-    torch.manual_seed(0)
-    lengths = torch.randint(length // 4, length + 1, (texts,)).tolist()
-    tokens = torch.randn(sum(lengths), hidden, device=device).bfloat16()
-    weight = torch.randn(outputs, hidden, device=device) * hidden**-0.5
-    winners = torch.zeros(texts, outputs, dtype=torch.int32, device=device)
-
-    def forward(maxima: module.Maxima) -> Callable[[], Any]:
-        return lambda: maxima(tokens, weight, lengths, winners)
-
-    flop = 2 * sum(lengths) * hidden * outputs
-    half = weight.bfloat16()
-    least = median(lambda: tokens @ half.t(), device)
-    yield {"part": "the product alone, whole", "ms": 1000 * least, "TFLOP/s": flop / least / 1e12}
-    for block in (25, 27, 29):
-        with patch.dict(module.BLOCK, {tokens.device.type: 1 << block}):
-            spent = median(forward(module.in_stacks), device)
-        yield {"part": f"in_stacks, BLOCK 2^{block}", "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
-    for constants in TRITON if has_triton(device) else ():
-        from stages.encoders.fast import triton_maxima as kernel
-
-        rows, terms, warps, stages, wide = constants
-        what = f"triton_maxima, TOKENS {rows}, TERMS {terms}, {warps} warps, {stages} stages, WIDTH {wide}"
-        options = {"num_warps": warps, "num_stages": stages}
-        with patch.multiple(kernel, TOKENS=rows, TERMS=terms, MORE_TERMS=terms, OPTIONS=options, width=lambda _, wide=wide: wide):
-            try:
-                spent = median(forward(kernel.triton_maxima), device)
-            except Exception as error:  # no room for its operands, most often
-                yield {"part": what, "ms": str(error)[:60]}
-                continue
-        yield {"part": what, "ms": 1000 * spent, "TFLOP/s": flop / spent / 1e12}
-    module.in_blocks(tokens, weight, lengths, winners)
-    for share in (1.0, 0.04, 0.005):
-        gradient = torch.randn(texts, outputs, device=device) * (torch.rand(texts, outputs, device=device) < share)
-        gradient = gradient.bfloat16()
-        for way, block in ((module.by_products, 25), (module.by_products, 26), (module.by_products, 27), (module.by_pairs, 25)):
-            with patch.multiple(module, SPREAD=1 << block):
-                spent = median(lambda: way(gradient, tokens, weight, winners, lengths, (True, True)), device)  # noqa: B023
-            yield {"part": f"{way.__name__}, {share:.1%} active{f', SPREAD 2^{block}' * (way is module.by_products)}", "ms": 1000 * spent}
