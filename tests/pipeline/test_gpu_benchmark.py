@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests import ROOT
+from tests.pipeline.conftest import Workspace
 
 SCRIPT = ROOT / "benchmarks" / "gpu" / "run.py"
 
@@ -30,7 +31,16 @@ def test_every_measure_and_check_runs_and_the_checks_pass(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_the_sample_goes_through_training_and_evaluation_and_the_checkout_stays_as_it_is(reproduced: Workspace, tmp_path: Path) -> None:
+    script = ["benchmarks/gpu/run.py", "--device", "cpu", "--smoke", "--only", "sample", "--out", str(tmp_path)]
+    reproduced.run(sys.executable, *script)
+    [result] = json.loads((tmp_path / "results.json").read_text())
+    assert 0 < result["row"]["nDCG@10"] < 1 and result["row"]["engine"].startswith("training on cpu")
+    assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
 def test_what_time_did_not_suffice_for_is_named_beside_what_was_measured(tmp_path: Path) -> None:
-    status, results = run(tmp_path, "--only", "maxima", "trainer", "padding", "compile", "--seconds", "10.5")
+    status, results = run(tmp_path, "--only", "maxima", "trainer", "padding", "curves", "--seconds", "10.5")
     assert status == 1
     assert any("row" in result for result in results) and "error" in results[-1]
