@@ -4,6 +4,7 @@
     python benchmarks/gpu/run.py --device cpu --smoke     # tiny sizes: does it run at all?
     python benchmarks/gpu/run.py --only head step --seconds 200 --out results
 
+`sample` needs the data, base model and metrics that `make repro` leaves; the rest needs only the repository.
 Measures (`MEASURES`, most important first) run in a process beside this one, each within its own limit. One that fails or
 takes too long is reported, and a new process takes the rest. results.json and table.md are written after every row.
 """
