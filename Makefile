@@ -7,9 +7,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test test-slow survive lint bench bench-data bench-train bench-gpu pin
 
 repro: .venv/complete
-	@python -m stages.commands.preflight
+	@nordic-sparse preflight
 	dvc repro
-	@python -m stages.commands.report
+	@nordic-sparse report
 
 # Two tests at a time, each on one core: two that share the cores wait for each other.
 test: .venv/complete
@@ -28,7 +28,7 @@ lint: .venv/complete
 	mypy
 
 pin: .venv/complete
-	python -m stages.commands.pin
+	nordic-sparse pin
 
 bench: bench-data bench-train
 
@@ -48,8 +48,9 @@ bench-gpu: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
 	@touch $@
 
-.venv/complete: requirements.lock
+.venv/complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "make: $(PYTHON) is Python %d.%d; name another with make PYTHON=python3.11 (3.11 to 3.13)" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

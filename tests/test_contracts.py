@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from stages.commands.__main__ import COMMANDS
 from stages.config.schema import Params
 from tests import ROOT
 
@@ -21,8 +22,8 @@ GOLDEN = Path(__file__).parent / "contracts.txt"
 def commands() -> Iterator[str]:
     for target in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE):
         yield f"make {target}"
-    for module in (*(ROOT / "stages").glob("*/__main__.py"), *(ROOT / "stages" / "commands").glob("[a-z]*.py")):
-        yield "python -m " + ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    yield from (f"python -m stages.{module.parent.name}" for module in (ROOT / "stages").glob("*/__main__.py"))
+    yield from (f"nordic-sparse {name}" for name in COMMANDS)
 
 
 def files() -> Iterator[str]:

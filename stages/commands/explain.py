@@ -1,21 +1,15 @@
-"""What did the model learn? The terms and weights of a text, and which of them a query and a document share.
+"""What did the model learn? The terms and weights of a text, and which of them a query and a document share."""
 
-    python -m stages.commands.explain "Hva er hovedstaden i Norge?"
-    python -m stages.commands.explain "Hva er hovedstaden i Norge?" --document "Oslo er hovedstaden i Norge."
-    python -m stages.commands.explain --document "Oslo er hovedstaden i Norge." --model models/made
-
-No stage of dvc.yaml; it reads a trained model and changes nothing.
-"""
-
-import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from stages.config.params import read_resolved
 from stages.evaluate.summary import aligned
-from stages.runtime.errors import UserError, run_stage
+from stages.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
@@ -26,33 +20,34 @@ FINAL = Path("models/final")
 BAR, EIGHTHS = 24, " ▏▎▍▌▋▊▉"  # cells of the longest bar, and the fractions of one
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.commands.explain", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("query", nargs="?", help="a text that the model takes as a query")
-    parser.add_argument("--document", help="a text that it takes as a document; with a query, the terms that both have")
-    parser.add_argument("--model", type=Path, default=FINAL, help="a folder with a model (default: %(default)s)")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="let the code in that folder run (models/final: as params.yaml says)"
-    )
-    parser.add_argument("--top", type=int, default=20, help="terms to show (default: %(default)s)")
-    given = parser.parse_args(arguments)
-    texts: dict[Route, str] = {"query": given.query, "document": given.document}
-    texts = {route: text for route, text in texts.items() if text is not None}
+def main(
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", hidden=True)] = None,
+    document: Annotated[str | None, typer.Option(metavar="TEXT", help="Text to encode as a document.")] = None,
+    model: Annotated[Path, typer.Option(metavar="FOLDER", help="Model to use.")] = FINAL,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Allow the Python code in FOLDER to run.")] = False,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of terms to show.")] = 20,
+) -> None:
+    """Show the terms and weights that a trained model gives QUERY, a document, or both, and the terms that both share.
+
+    \b
+    nordic-sparse explain "Hva er hovedstaden i Norge?"
+    nordic-sparse explain "Hva er hovedstaden i Norge?" --document "Oslo er hovedstaden i Norge."
+    nordic-sparse explain --document "Oslo er hovedstaden i Norge." --model models/made
+    """
+    given: dict[Route, str | None] = {"query": query, "document": document}
+    texts = {route: text for route, text in given.items() if text is not None}
     if not texts:
-        raise UserError('stages.commands.explain: there is no text; give a query, a document (--document "…"), or both')
+        raise UserError('explain: needs a text; give a query, a document (--document "…"), or both')
     if empty := [route for route, text in texts.items() if not text.strip()]:
-        raise UserError(f"stages.commands.explain: the {empty[0]} is empty; give a text in quotes")
-    if given.top < 1:
-        raise UserError(f"stages.commands.explain: --top must be at least 1, got {given.top}; give the number of terms to show")
-    model = load(given.model, given.trust_remote_code)
+        raise UserError(f"explain: the {empty[0]} must not be empty; give a text in quotes")
+    encoder = load(model, trust_remote_code)
 
     from stages.evaluate.terms import matches, represent
 
-    found = [represent(model, text, route) for route, text in texts.items()]
-    print("", *(f"{weights(each, given.top)}\n" for each in found), sep="\n")
+    found = [represent(encoder, text, route) for route, text in texts.items()]
+    print("", *(f"{weights(each, top)}\n" for each in found), sep="\n")
     if len(found) == 2:
-        query, document = found
-        print(f"{shared(query, document, matches(query, document), given.top)}\n")
+        print(f"{shared(found[0], found[1], matches(*found), top)}\n")
 
 
 def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
@@ -149,7 +144,3 @@ def _bar(value: float, longest: float) -> str:
 
 def _indented(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     return [f"  {line}".rstrip() for line in aligned(rows, sides)]
-
-
-if __name__ == "__main__":
-    run_stage(main)

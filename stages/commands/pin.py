@@ -1,13 +1,10 @@
-"""`make pin`: look up the newest revisions on the Hub and write them into params.yaml, for a person to review with `git diff`.
+"""`make pin`: look up the newest revisions on the Hub and write them into params.yaml."""
 
-Every entry of `models`, `datasets` and `evaluation.sets` that names a repo is pinned, whatever the profile and architecture, so that
-switching them needs no new pin. Give names to pin only those: `python -m stages.commands.pin ddsc norbert3-base`.
-"""
-
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 
@@ -15,7 +12,7 @@ from stages.config.fields import HubId
 from stages.config.params import NOT_YAML, PARAMS, describe
 from stages.config.plain import in_a_line
 from stages.config.schema import Branch
-from stages.runtime.errors import UserError, run_stage
+from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 
 LookUp = Callable[[str, str, str | None], str]
@@ -31,8 +28,16 @@ class Place(BaseModel):
     branch: Branch | None = None
 
 
-def main(names: Sequence[str]) -> None:
-    for line in pin(PARAMS, names, look_up):
+def main(names: Annotated[list[str] | None, typer.Argument(metavar="NAME", hidden=True)] = None) -> None:
+    """Write the newest revisions on the Hub into params.yaml; review them with `git diff`.
+
+    NAME is an entry of `models`, `datasets` or `evaluation.sets`. Without one, all entries that have a `repo` are pinned,
+    whatever the profile and architecture, so that you can switch these without pinning again.
+
+    \b
+    nordic-sparse pin ddsc norbert3-base
+    """
+    for line in pin(PARAMS, names or (), look_up):
         print(line)
 
 
@@ -102,7 +107,3 @@ def look_up(repo: str, repo_type: str, branch: str | None) -> str:
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"the Hub did not name the newest revision of {repo} ({reason}); check the name and the network") from error
-
-
-if __name__ == "__main__":
-    run_stage(lambda: main(sys.argv[1:]))

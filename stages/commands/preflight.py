@@ -1,8 +1,4 @@
-"""What dvc reads before it can start any stage: an empty or broken file there is named here, as dvc does not.
-
-`make repro` runs this first. After a message of dvc's own ("expected list/dictionary, got NoneType", "validation failed", "There are no
-data or pipelines tracked") run `python -m stages.commands.preflight`.
-"""
+"""Checks the files that DVC reads before any stage: DVC does not name the one that is empty or broken. `make repro` starts with it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +7,7 @@ from ruamel.yaml import YAML
 
 from stages.config.params import NOT_YAML, PARAMS
 from stages.config.plain import in_a_line
-from stages.runtime.errors import UserError, run_stage
+from stages.runtime.errors import UserError
 
 HELD = {  # by file: the keys that dvc needs, each a mapping, and how to get them back
     PARAMS: ((), "correct it, or restore it with `git checkout params.yaml`"),
@@ -21,6 +17,11 @@ HELD = {  # by file: the keys that dvc needs, each a mapping, and how to get the
 
 
 def main() -> None:
+    """Check params.yaml, dvc.yaml and dvc.lock.
+
+    Run this after one of DVC's own messages, such as "expected list/dictionary, got NoneType", "validation failed" or
+    "There are no data or pipelines tracked": it names the file and the fault.
+    """
     if wrong := [line for path in HELD if (line := fault(path))]:
         raise UserError("\n".join(wrong))
 
@@ -42,7 +43,3 @@ def fault(path: Path) -> str | None:
             empty = "is empty" if not values else f"has no mapping {key}"
             return f"{path}: {empty}, and dvc reads {', '.join(keys)} from it before any stage runs; {remedy}"
     return None
-
-
-if __name__ == "__main__":
-    run_stage(main)

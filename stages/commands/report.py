@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stages.config.params import read_resolved
-from stages.runtime.errors import UserError, run_stage
+from stages.runtime.errors import UserError
 
 METRICS, DATA, MIX = Path("metrics/evaluation.json"), Path("metrics/data.json"), Path("metrics/mix.json")
 NEXT = """\
@@ -20,6 +20,7 @@ The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
 
 def main() -> None:
+    """Print the scores of the last run, how many rows it used, and what to do next."""
     from stages.evaluate.summary import account, table
 
     if not METRICS.exists():
@@ -39,7 +40,3 @@ def pending() -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True)
     changed = json.loads(done.stdout) if done.returncode == 0 else {}
     return [name for name, changes in changed.items() if changes != ["always changed"]]
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -51,10 +51,10 @@ def test_a_second_repro_runs_resolve_alone(workspace: Workspace) -> None:
 
 
 def test_the_report_says_whose_scores_it_shows(workspace: Workspace) -> None:
-    assert "earlier run" not in workspace.run("python", "-m", "stages.commands.report")
+    assert "earlier run" not in workspace.run("python", "-m", "stages.commands", "report")
     failed = ("-S", "profile=own", "-S", "datasets.my-search.path=README.md", "-S", "evaluation.sets.my-search.path=README.md")
     workspace.run("dvc", "exp", "run", *failed, status=255)
-    shown = workspace.run("python", "-m", "stages.commands.report")
+    shown = workspace.run("python", "-m", "stages.commands", "report")
     assert re.search(r"earlier run: .*(format|download-eval).*changed since, or failed", shown)
 
 

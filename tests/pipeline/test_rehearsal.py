@@ -105,7 +105,7 @@ def test_from_a_fresh_clone_every_profile_and_architecture_runs_with_one_pin(
 ) -> None:
     workspace, hub = rehearsal.workspace, rehearsal.hub
     try:
-        rehearsal.run("pin", "python", "-m", "stages.commands.pin", online=True)
+        rehearsal.run("pin", "python", "-m", "stages.commands", "pin", online=True)
         pins = revisions(workspace)
         assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in pins.values())
 

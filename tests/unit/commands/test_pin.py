@@ -252,7 +252,7 @@ def test_the_revision_is_the_hubs_and_a_silent_hub_is_one_line(params: Path, hub
 
     def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "stages.commands.pin", name],
+            [sys.executable, "-m", "stages.commands", "pin", name],
             cwd=tmp_path,
             env={**os.environ, **hub.environment(tmp_path / "home", token=None), "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,

@@ -1,0 +1,44 @@
+"""`nordic-sparse <command>`: what a person runs beside dvc.
+
+A command is a module of this folder with a function ``main`` and one line in `COMMANDS`. Only the command that is run gets imported,
+so that `nordic-sparse --help` stays fast.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from stages.runtime.errors import run_stage
+
+COMMANDS = {
+    "explain": "Show the terms and weights of a query or document.",
+    "pin": "Write the newest revisions into params.yaml.",
+    "preflight": "Check the files that DVC reads before any stage.",
+    "report": "Print the scores of the last run.",
+}
+"""Every command by name, with its line in `nordic-sparse --help`."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run a command as the shell would.
+
+    Raises:
+        UserError: as the command does.
+        SystemExit: always otherwise; with status 2 for arguments that the command does not take.
+    """
+    app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback(help="Look into models and results, and pin what they are made from. Run it in the checkout.")(lambda: None)
+    for name, does in COMMANDS.items():
+        command = import_module(f"stages.commands.{name}").main if name in arguments[:1] else lambda: None
+        app.command(name, short_help=does)(command)
+    app(arguments, prog_name="nordic-sparse")
+
+
+def main() -> None:
+    run_stage(lambda: run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
