@@ -1,4 +1,7 @@
-"""The types of single values in params.yaml that say what a machine can do with them: sizes, names on the Hub, paths."""
+"""Types of single values in params.yaml: sizes that a machine can handle, names on the Hub, paths.
+
+An error message of a type reads on from the key; `params.describe` adds the value: "must be …, got …".
+"""
 
 import re
 from pathlib import Path
@@ -11,31 +14,31 @@ from stages.config.plain import shorten
 
 
 def _hub_id(value: str) -> str:
-    """The Hub's own rules, which cost a second to import."""
+    """A copy of huggingface_hub's rules: importing that takes a second."""
     part = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
     if not re.fullmatch(f"({part}/)?{part}", value) or len(value) > 96 or ".." in value or "--" in value or value.endswith(".git"):
-        raise ValueError(f"{shorten(value)!r} is not a Hub repository; write it as owner/name, of letters, digits, '-', '_' and '.'")
+        raise ValueError("must be a Hub repository (owner/name, of letters, digits, '-', '_' and '.')")
     return value
 
 
 def local_path(value: str) -> str:
-    """A path of the file system, which need not exist; one that cannot even be looked up is an error here and not a traceback later."""
+    """A path, existing or not; one that the file system cannot look up is an error here, so that it is no traceback later."""
     try:
         mode = Path(value).expanduser().stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return value
     except RuntimeError as error:  # ~name
-        raise ValueError(f"{shorten(value)!r} names the home folder of nobody; correct it") from error
+        raise ValueError("must begin with the home folder of a user of this machine") from error
     except OSError as error:
-        raise ValueError(f"{shorten(value)!r} cannot be looked up ({error.strerror}); correct it") from error
+        raise ValueError(f"must be a path that can be looked up ({error.strerror})") from error
     if not (S_ISDIR(mode) or S_ISREG(mode)):
-        raise ValueError(f"{shorten(value)!r} is neither a file nor a folder; correct it")
+        raise ValueError("must be a file or a folder")
     return value
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
-        raise ValueError(f"has {shorten(str(twice[0]))} more than once; leave it there once")
+    if repeated := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise ValueError(f"must not repeat {shorten(repr(repeated[0]))}")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Local paths that params.yaml names: which files count, and a digest of their contents."""
+"""Local paths in params.yaml: which files count, and a digest of their contents."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from stages.config.schema import Location, Params
 
 MEMO = Path(".dvc/tmp/own_paths.json")
-"""Below the root: sha256 of each file by its path, size, times and inode, so that unchanged files are not read again."""
-SETTLED = 2.0  # seconds; a file that changed later than this could change once more within the clock's resolution, unseen
+"""Cache below the root: the sha256 of each file with its path, size, times and inode, so that unchanged files are not read again."""
+SETTLED = 2.0  # seconds; a younger file could change again within the resolution of its time stamps, which would go unnoticed
 
 
 def entries_used(params: "Params") -> dict[str, "Location"]:
-    """Every data set and evaluation set that the profile uses, by its key in params.yaml."""
+    """The data sets and evaluation sets that the profile uses, by their key in params.yaml."""
     tables: dict[str, Mapping[str, Location]] = {"datasets": params.datasets, "evaluation.sets": params.evaluation.sets}
     entries = {f"{table}.{name}": entry for table, named in tables.items() for name, entry in named.items()}
     return {key: entry for key, entry in entries.items() if entry.profile == params.profile}
 
 
 def own_paths(params: "Params") -> dict[str, Path]:
-    """Where each path of data or models lies that this run reads, by the key of params.yaml that names it."""
+    """The local paths of data and models that this run reads, by the key of params.yaml that names them."""
     paths = {f"{key}.path": entry.path for key, entry in entries_used(params).items() if entry.path}
     if folder := params.evaluation.mteb_path:
         paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in params.evaluation.mteb}
@@ -38,25 +38,25 @@ def own_paths(params: "Params") -> dict[str, Path]:
 
 
 def local_files(path: Path) -> dict[str, Path]:
-    """The files at ``path``, a file or a folder, by their path in it, in a fixed order.
+    """The files at ``path``, a file or a folder, by their path relative to it, in a fixed order.
 
-    Hidden ones do not count, nor does a manifest.json at the top of a folder, which the pipeline writes itself.
+    Hidden files are left out, and so is a manifest.json at the top of a folder, which the pipeline writes itself.
 
     Raises:
-        OSError: something cannot be read, such as a link to nowhere, or is neither a file nor a folder.
+        OSError: an entry cannot be read, such as a broken link, or is neither a file nor a folder.
     """
     folder = path if path.is_dir() else path.parent
     return {file.relative_to(folder).as_posix(): file for file in _below(path) if file != path / MANIFEST}
 
 
 def digests(paths: Mapping[str, Path]) -> dict[str, str]:
-    """16 hexadecimal digits of the names and contents of the files at each path, by key.
+    """A digest of the names and contents of the files at each path, 16 hexadecimal digits, by key.
 
     Args:
-        paths: path by its key in params.yaml, which error lines name.
+        paths: the paths, by the key in params.yaml that error messages name.
 
     Raises:
-        UserError: something there cannot be read.
+        UserError: a file cannot be read.
     """
     memo_file = root() / MEMO
     known = _read(memo_file)
@@ -66,7 +66,7 @@ def digests(paths: Mapping[str, Path]) -> dict[str, str]:
         try:
             content = {name: _sha256(file, memo) for name, file in local_files(path).items()}
         except OSError as error:
-            raise UserError(f"{key}: {error.filename or path} cannot be read ({error.strerror or error}); correct that") from error
+            raise UserError(f"{key}: {error.filename or path} cannot be read ({error.strerror or error}); fix it") from error
         found[key] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     if memo != known:
         write_json(memo_file, memo)
@@ -76,7 +76,7 @@ def digests(paths: Mapping[str, Path]) -> dict[str, str]:
 def _below(path: Path) -> Iterator[Path]:
     if path.is_dir():
         for child in sorted(path.iterdir()):
-            if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # which `datasets` reads
+            if not child.name.startswith(".") or child.name == ".huggingface.yaml":  # `datasets` reads that one
                 yield from _below(child)
     elif stat.S_ISREG(path.stat().st_mode):
         try:
@@ -89,9 +89,9 @@ def _below(path: Path) -> Iterator[Path]:
 
 
 def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:
-    """The file's sha256: from ``memo`` if nothing about the file changed, else computed and added there."""
+    """The file's sha256: from ``memo`` if size, times and inode are unchanged, else computed and added to it."""
     name, about = str(file.absolute()), file.stat()
-    state = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]  # a program can set back the first time, not the second
+    state = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]  # programs can set mtime back, but not ctime
     known = memo.get(name, [])
     if known[:-1] == state:
         return str(known[-1])
@@ -102,7 +102,7 @@ def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:
 
 
 def _read(memo_file: Path) -> dict[str, list[Any]]:
-    """The memo; empty if there is none or it cannot be read, which costs only time."""
+    """The memo; empty if it is missing or cannot be read, which costs only time."""
     try:
         memo = json.loads(memo_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,10 +1,11 @@
-"""params.yaml read: strict, one line a mistake, its nulls filled from the presets; and what each stage gets to see of it.
+"""Reads params.yaml strictly, fills its nulls from the presets, and reports each mistake as a one-line error.
 
 `stages.resolve` reads params.yaml by `read_params` and writes resolved/<stage>.yaml; the other stages read theirs back by `load_resolved`.
-The shape itself is in `stages.config.schema`.
+The keys and their types are in `stages.config.schema`.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -21,7 +22,7 @@ from stages.runtime.errors import UserError
 PARAMS = Path("params.yaml")
 RESOLVED = Path("resolved")
 
-# What only some architectures use: there it must have a value, elsewhere it may be null and no stage sees it.
+# Keys that only some architectures use: for these they must have a value; for the others they may be null, and no stage sees them.
 ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "splade": {
         "loss": ("query_regularizer_weight", "document_regularizer_weight", "regularizer", "target_active_dims", "query_target_active_dims")
@@ -37,21 +38,21 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-IN_THE_TABLE = "each model has one entry in `models`, with its repo, revision and trust_remote_code; remove the key and name that entry in "
+IN_THE_TABLE = "put repo, revision and trust_remote_code into an entry of `models`, remove this key, and name the entry in "
 MOVED = {
     "model.revision": f"{IN_THE_TABLE}model.base_model",
     "model.trust_remote_code": f"{IN_THE_TABLE}model.base_model",
     "mining.revision": f"{IN_THE_TABLE}mining.model",
     "mining.cross_encoder_revision": f"{IN_THE_TABLE}mining.cross_encoder",
-    "model.architecture": "write it as architecture, at the top",
-    "training.push_to_hub": "write it as hub.push",
-    "training.hub_model_id": "write it as hub.model_id",
-    "training.hub_strategy": "write it as hub.strategy",
+    "model.architecture": "use architecture, at the top",
+    "training.push_to_hub": "use hub.push",
+    "training.hub_model_id": "use hub.model_id",
+    "training.hub_strategy": "use hub.strategy",
 }
-"""Keys of earlier versions, and what to do instead."""
+"""Keys of earlier versions and what replaces them."""
 
 NOT_YAML = (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
-"""What ruamel raises: the last ones for a tag whose value is not of its kind, a number of too many digits, a list in a list in a list …"""
+"""What ruamel.yaml raises; other than `YAMLError` for a tag that does not fit its value, too long a number, too deep a nesting."""
 
 OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
 
@@ -60,13 +61,13 @@ def read_params(path: Path = PARAMS) -> Params:
     """Read params.yaml, fill its nulls from the presets of its profile and architecture, and validate the whole.
 
     Raises:
-        UserError: one line a mistake, each naming the key, what is wrong and what to do.
+        UserError: one line for each mistake, with the key, the fault and, where that is not obvious, what to do.
     """
     return validated(read_yaml(path), path)
 
 
 def read_yaml(path: Path = PARAMS) -> dict[str, Any]:
-    """params.yaml as it stands. Errors as `read_params`."""
+    """params.yaml, not validated. Errors as `read_params`."""
     return _mapping(path, f"correct it, or restore it with `git checkout {path}`")
 
 
@@ -74,14 +75,14 @@ def _mapping(path: Path, remedy: str) -> dict[str, Any]:
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, *NOT_YAML) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({in_a_line(error)}); {remedy}") from error
+        raise UserError(f"{path}: must be YAML ({in_a_line(error)}); {remedy}") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: is empty or holds no mapping; {remedy}")
+        raise UserError(f"{path}: must hold a mapping, got {'nothing' if values is None else type(values).__name__}; {remedy}")
     return values
 
 
 def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
-    """The content of params.yaml, as read from ``path``, with its nulls filled from the presets. Errors as `read_params`."""
+    """Fill the nulls of params.yaml's content from the presets and validate it; errors as `read_params`, with ``path`` in them."""
     raw = dict(values)
     presets = raw.pop("presets", None) or {}
     if wrong := [*mistakes(raw), *preset_mistakes(presets)]:
@@ -93,7 +94,9 @@ def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
         params = Params.model_validate(merged)
     except ValidationError as error:
         details = error.errors()
-        selectors = [detail for detail in details if detail["loc"][0] in ("profile", "architecture")]  # the other nulls follow from these
+        selectors = [
+            detail for detail in details if detail["loc"][0] in ("profile", "architecture")
+        ]  # a wrong one leaves the nulls of all other sections unfilled
         raise UserError("\n".join(f"{path}: {describe(detail)}" for detail in selectors or details)) from error
     for section, keys in ARCHITECTURE_KEYS[params.architecture].items():
         for key in keys:
@@ -110,7 +113,7 @@ PRESETS: Any = TypeAdapter(dict[Profile, dict[Literal["all", Architecture], dict
 
 
 def preset_mistakes(presets: Any) -> Iterator[str]:
-    """Yield what is wrong with the shape of ``presets``: profile → architecture or "all" → sections of params.yaml."""
+    """Yield each mistake in the structure of ``presets``: profile → architecture or "all" → section of params.yaml."""
     yield from mistakes(presets, "presets")
     try:
         PRESETS.validate_python(presets, strict=True)
@@ -122,11 +125,11 @@ def preset_mistakes(presets: Any) -> Iterator[str]:
             for section, values in sections.items():
                 for key in MOVED if isinstance(values, Mapping) else ():
                     if key.partition(".")[0] == section and key.partition(".")[2] in values:
-                        yield f"presets.{profile}.{architecture}.{key}: is not a key any more; {MOVED[key]}"
+                        yield f"presets.{profile}.{architecture}.{key}: is no longer a key; {MOVED[key]}"
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``top``, nulls too, over it, mapping by mapping."""
+    """``base`` overwritten by the values of ``top``, nulls too, recursively."""
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -139,7 +142,9 @@ def fill_nulls(values: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str
     merged = dict(values)
     for key, value in preset.items():
         own = merged.get(key)
-        if own is None or (isinstance(own, Mapping) and not isinstance(value, Mapping | None)):  # the latter: for validation to refuse
+        if own is None or (
+            isinstance(own, Mapping) and not isinstance(value, Mapping | None)
+        ):  # a mapping in place of a value: left for validation to refuse
             merged[key] = value
         elif isinstance(own, Mapping) and isinstance(value, Mapping):
             merged[key] = fill_nulls(own, value)
@@ -150,12 +155,12 @@ T = TypeVar("T", bound=Section)
 
 
 def load_resolved(stage: str, kind: type[T], folder: Path = RESOLVED) -> T:
-    """The effective values of one stage, as resolve wrote them to resolved/<stage>.yaml."""
+    """The settings of a stage, as `stages.resolve` wrote them to resolved/<stage>.yaml."""
     return kind.model_validate(read_resolved(stage, folder))
 
 
 def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
-    """resolved/<stage>.yaml as a plain mapping, with what resolved/running/<stage>.yaml adds."""
+    """resolved/<stage>.yaml as a plain mapping, merged with resolved/running/<stage>.yaml."""
     path, running = folder / f"{stage}.yaml", folder / "running" / f"{stage}.yaml"
     if not path.exists():
         raise UserError(f"{path}: is missing; run `dvc repro`, or `python -m stages.resolve` for this one step")
@@ -163,32 +168,46 @@ def read_resolved(stage: str, folder: Path = RESOLVED) -> dict[str, Any]:
     return _mapping(path, remedy) | (_mapping(running, remedy) if running.exists() else {})
 
 
+PHRASES = {
+    "^Value error, ": "",
+    r"^\w+ should ": "must ",
+    "a valid dictionary.*": "a mapping",
+    "a valid boolean": "true or false",
+    "a valid integer": "an integer",
+    "a valid ": "a ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "match pattern": "match the pattern",
+    " after validation, not .*": "",
+}
+"""What pydantic says (a regular expression), and what its user reads instead."""
+
+
 def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:
-    """One line for one of pydantic's errors: the key, which begins with those ``within``, what is wrong, what to do."""
+    """One of pydantic's errors as one line, "key: fault; what to do"; ``within`` holds the parts of the key above the validated values."""
     parts = [*within, *(shorten(str(part)) for part in detail["loc"] if part != "[key]")]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
-    shown = shorten(repr(given))
+    shown = shorten(str(given).lower() if isinstance(given, bool) else repr(given))
     if key in MOVED:
-        wrong, remedy = "is not a key any more", MOVED[key]
+        fault, remedy = "is no longer a key", MOVED[key]
     elif kind == "extra_forbidden":
-        wrong, remedy = "is not a key of params.yaml", _nearest(parts)
+        fault, remedy = "is not a key of params.yaml", _nearest(parts)
     elif kind == "missing" or given is None:
-        wrong, _, remedy = NO_VALUE.partition("; ")
-    elif kind == "literal_error":
-        wrong, remedy = f"is {shown}", f"use one of {detail.get('ctx', {}).get('expected', '')}".replace("'", "")
-    elif kind == "value_error":
-        wrong, _, remedy = detail["msg"].removeprefix("Value error, ").partition("; ")
+        fault, _, remedy = NO_VALUE.partition("; ")
     else:
-        wrong = f"is {shown}, a {type(given).__name__}" if kind.endswith("_type") else f"is {shown}"
-        remedy = detail["msg"].replace("Input should be", "give").replace("valid ", "").replace("String should", "it should")
-    return f"{key}: {wrong}; {remedy}"
+        message = detail["msg"].replace("'", "") if kind == "literal_error" else detail["msg"]
+        for pydantics, ours in PHRASES.items():
+            message = re.sub(pydantics, ours, message)
+        expected, _, remedy = message.partition("; ")
+        fault = f"{expected}, got {shown}"
+    return f"{key}: {fault}" + (f"; {remedy}" if remedy else "")
 
 
 def _nearest(parts: list[str]) -> str:
-    """The nearest known key beside an unknown one, as advice."""
+    """What to do about an unknown key: the most similar known one."""
     section: Any = Params
     for part in parts[:-1]:
         section = section.model_fields[part].annotation if hasattr(section, "model_fields") else get_args(section)[1]  # of a table's entry
     known = list(section.model_fields)
     close = difflib.get_close_matches(parts[-1], known, n=1)
-    return f"did you mean {'.'.join([*parts[:-1], close[0]])}?" if close else f"remove it; known here: {', '.join(known)}"
+    return f"did you mean {'.'.join([*parts[:-1], close[0]])}?" if close else f"remove it (the keys here are {', '.join(known)})"

@@ -1,4 +1,4 @@
-"""What no key and no value of params.yaml may be, whatever it is for: the part of its check that needs no schema."""
+"""Checks that apply to every key and value of params.yaml, whatever it is for."""
 
 import math
 import re
@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 LONGEST = 4096  # characters of a text, and bytes of a path on most systems
-DEEPEST = 12  # mappings and lists within each other
-WIDEST = 2**63 - 1  # of a number: what libraries can hold
+DEEPEST = 12  # levels of nested mappings and lists
+WIDEST = 2**63 - 1  # the largest integer that all libraries hold
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 LINE_BREAKS = re.compile(r"[\n\t]")
-PROMPTS = "model.prompts."  # the one place where a line break has a meaning
+PROMPTS = "model.prompts."  # the only place where a line break is meant
 
 
 def mistakes(values: Any, key: str = "", depth: int = 0, seen: dict[int, Any] | None = None) -> Iterator[str]:
-    """Yield "key: what is wrong; what to do" for every key and value below ``key`` that nothing could use.
+    """Yield a line for every unusable key or value below ``key``.
 
-    These are texts that DVC would replace (`${…}`), that hold control characters or are too long, numbers that are not finite or not
-    of 64 bits, other YAML types (dates, binary), keys that are not text, and lists and mappings within each other without an end.
+    Unusable are strings that DVC would replace (`${…}`), that contain control characters or are too long; numbers that are not finite
+    or do not fit in 64 bits; other YAML types (dates, binary); keys that are not strings; and mappings and lists nested too deep.
     """
     seen = {} if seen is None else seen
     if isinstance(values, Mapping | list):
-        if id(values) in seen:  # an alias: read once
+        if id(values) in seen:  # a YAML alias, possibly of itself
             return
         seen[id(values)] = values
         if depth > DEEPEST:
-            yield f"{key[:80]}: holds mappings or lists {depth} deep; give a plain value"
+            yield f"{key[:80]}: must be nested at most {DEEPEST} levels deep, got {depth}"
             return
         for name, value in values.items() if isinstance(values, Mapping) else enumerate(values):
             below = f"{key}.{name}".lstrip(".") if isinstance(name, str | int) else key
@@ -38,18 +38,18 @@ def mistakes(values: Any, key: str = "", depth: int = 0, seen: dict[int, Any] | 
 
 
 def shorten(text: str, limit: int = 60) -> str:
-    """The beginning of a text that may be too long to be shown, as it can be printed."""
+    """The first ``limit`` characters of a text, safe to print."""
     return CONTROL.sub("�", text if len(text) <= limit else f"{text[:limit]}…")
 
 
 def in_a_line(error: Exception) -> str:
-    """What an error says, of whatever length, as a part of one line."""
+    """The message of an error, shortened, without line breaks."""
     return shorten(" ".join(str(error).split()), 400)
 
 
 def _wrong_name(name: Any) -> str | None:
     if not isinstance(name, str):
-        return f"cannot be a name, as YAML reads it as {'null' if name is None else type(name).__name__}; put it in quotes"
+        return f"the key must be a string, but YAML reads it as {'null' if name is None else type(name).__name__}; put it in quotes"
     wrong = _wrong_text(name, 200)
     return wrong and f"the key {wrong}"
 
@@ -58,22 +58,22 @@ def _wrong(value: Any, key: str) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int | float) and key.endswith(".revision"):
-        return "is read as a number; put the 40 digits in quotes"
+        return "must be a string, but YAML reads it as a number; put the 40 digits in quotes"
     if isinstance(value, int):
-        return f"is a number of {len(str(abs(value)))} digits; give a smaller one" if abs(value) > WIDEST else None
+        return f"must fit in 64 bits, got a number of {len(str(abs(value)))} digits" if abs(value) > WIDEST else None
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"is {value}; give a finite number"
+        return None if math.isfinite(value) else f"must be a finite number, got {value}"
     if isinstance(value, str):
         text = LINE_BREAKS.sub(" ", value) if key.startswith(PROMPTS) else value
         return _wrong_text(text, LONGEST)
-    return f"is a {type(value).__name__}; give a number, a text in quotes, true, false or null"
+    return f"must be a number, a string, true, false or null, got {type(value).__name__}; put a string in quotes"
 
 
 def _wrong_text(text: str, longest: int) -> str | None:
     if "${" in text:
-        return f"holds ${{, in {shorten(text)!r}, which DVC would replace by another value; write the value itself"
+        return f"must not contain ${{, which DVC would replace, got {shorten(text)!r}; write the value itself"
     if len(text) > longest:
-        return f"is {len(text):,} characters long ({shorten(text, 20)!r}); give at most {longest:,}"
+        return f"must have at most {longest:,} characters, got {len(text):,} ({shorten(text, 20)!r})"
     if found := CONTROL.search(text):
-        return f"holds the control character {found[0]!r}; remove it"
+        return f"must not contain control characters, got {found[0]!r}"
     return None

@@ -1,4 +1,4 @@
-"""The shape of params.yaml: what each section may hold, as frozen pydantic models without silent conversions."""
+"""The keys of params.yaml with their types, limits and defaults: one frozen pydantic model for each section, without silent conversions."""
 
 import hashlib
 import re
@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stages.config.fields import Batch, Count, HubId, LocalPath, Names, Number, Processes, Weight, Word, distinct, local_path
-from stages.config.plain import shorten
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
@@ -23,21 +22,19 @@ def _norwegian_is_bokmal(value: Any) -> Any:
 
 def _revision(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", value):
-        raise ValueError(
-            f"{shorten(value)!r} is not a revision; give the commit's 40 hexadecimal digits, not a branch or tag (`make pin` looks them up)"
-        )
+        raise ValueError("must be a commit's 40 hexadecimal digits, not a branch or tag; `make pin` looks it up")
     return value
 
 
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
-        raise ValueError(f"{shorten(value)!r} cannot be a name; use at most 64 letters, digits, '-' and '_'")
+        raise ValueError("must be a name of at most 64 letters, digits, '-' and '_', the first a letter or digit")
     return value
 
 
 def _free_name(value: str) -> str:
     if value in RESERVED:
-        raise ValueError(f"{value!r} cannot be the name of an evaluation set, it stands for {RESERVED[value]}; rename the set")
+        raise ValueError(f"must be another name, as this one stands for {RESERVED[value]}")
     return value
 
 
@@ -46,7 +43,7 @@ def _resume(value: Any) -> Any:
         return value
     if isinstance(value, str) and value.strip():
         return local_path(value)
-    raise ValueError(f"is {shorten(repr(value))}; use true, false or the path of a checkpoint-N")
+    raise ValueError("must be true, false or the path of a checkpoint-N")
 
 
 Language = Annotated[Literal["nb", "nn", "da", "sv", "en"], BeforeValidator(_norwegian_is_bokmal)]
@@ -54,7 +51,7 @@ Revision = Annotated[str, AfterValidator(_revision)]
 Branch = Annotated[str, Field(pattern=r"^\S+$")]
 Name = Annotated[str, AfterValidator(_name)]
 SetName = Annotated[Name, AfterValidator(_free_name)]
-RESERVED = {  # names in metrics/evaluation.json, in the log of a training run, and in training.eval_sets
+RESERVED = {  # in metrics/evaluation.json, in the log of a training run, or in training.eval_sets
     "mean": "the mean over all sets",
     "NanoBEIR_mean_dot": "the mean over NanoBEIR's sets",
     "dev": "the held-out rows of the training sets",
@@ -64,18 +61,18 @@ Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Resume = Annotated[bool | str, BeforeValidator(_resume)]
 PRESET: Any = None
-"""Default of what only some architectures use: these have a value, their preset's or the user's; the others have none."""
+"""Default of keys that only some architectures use. For these, `params.validated` requires a value."""
 
 
 class Section(BaseModel):
-    """A mapping of params.yaml: no unknown key, no silent conversion, no change after reading."""
+    """A mapping of params.yaml: unknown keys are refused, values are not converted, and nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _null_means_default(cls, values: Any) -> Any:
-        """A null is dropped where the field has a default: what another architecture uses may stay null."""
+        """Drop nulls of fields that have a default, such as keys that only another architecture uses."""
         if not isinstance(values, dict):
             return values
         fields = cls.model_fields
@@ -83,7 +80,7 @@ class Section(BaseModel):
 
 
 class Made(Section):
-    """The base model that is made from the training texts."""
+    """Size of the base model that is made from the training texts."""
 
     vocab_size: Annotated[int, Field(ge=500, le=500_000)] = 8000
     hidden_size: Annotated[int, Field(gt=0, le=4096)] = 128
@@ -92,18 +89,18 @@ class Made(Section):
 
 
 class Prompts(Section):
-    """What stands before every text of a kind, in training, in evaluation and in the saved model."""
+    """Texts put before every query and document, in training, in evaluation and in the saved model."""
 
     query: str | None = None
     document: str | None = None
 
     def given(self) -> dict[str, str]:
-        """Kind → prompt, of those that are set."""
+        """The prompts that are set, by "query" or "document"."""
         return self.model_dump(exclude_none=True)
 
 
 class Model(Section):
-    """The base model and the size of what is built upon it."""
+    """The base model and the size of the encoder that is built on it."""
 
     base_model: LocalPath
     max_seq_length: Annotated[int, Field(ge=8, le=131_072)]
@@ -131,10 +128,10 @@ class Loss(Section):
 
 
 class Training(Section):
-    """The optimisation, by the names of transformers' TrainingArguments."""
+    """The training run, with the names of transformers' TrainingArguments."""
 
     RUNNING: ClassVar = {"resume", "save_total_limit", "launcher", "dataloader_num_workers", "dataloader_pin_memory"}
-    """How a training runs, which changes nothing in what it comes to: dvc does not watch these."""
+    """Keys that do not change the trained model; DVC does not track them."""
 
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
     max_steps: Count | None
@@ -171,12 +168,12 @@ class Training(Section):
     gather_negatives: bool = False
 
     def rows_of_a_step(self) -> int:
-        """Rows that one contrastive step sees: of a process, times the processes where their texts are gathered."""
+        """Rows of one contrastive step: those of a process, or of all processes if they gather their texts."""
         return self.per_device_train_batch_size * (self.num_processes if self.gather_negatives else 1)
 
 
 class Mix(Section):
-    """How the data sets become one training order."""
+    """How the data sets are combined into one sequence of batches."""
 
     strategy: Literal["round_robin", "proportional", "temperature"] = "round_robin"
     temperature: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -185,7 +182,7 @@ class Mix(Section):
 
 
 class Mining(Section):
-    """Hard negatives and a teacher's scores for the training rows."""
+    """Hard negatives and teacher scores for the training rows."""
 
     method: Literal["none", "bm25", "model"] = "none"
     datasets: Names | None = None
@@ -197,13 +194,13 @@ class Mining(Section):
     cross_encoder: LocalPath | None = None
 
     def works_on(self, dataset: str) -> bool:
-        """Whether there is something to do for a data set."""
+        """Whether mining adds anything to a data set."""
         active = self.method != "none" or self.cross_encoder is not None
         return active and (self.datasets is None or dataset in self.datasets)
 
 
 class ModelEntry(Section):
-    """A model that others can name: a pinned Hub repository or a local folder."""
+    """A model that other keys can name: a pinned Hub repository or a local folder."""
 
     repo: HubId | None = None
     branch: Branch | None = None
@@ -213,7 +210,7 @@ class ModelEntry(Section):
 
 
 class Location(Section):
-    """Where a data set or evaluation set lies, and which profile uses it."""
+    """Where a data set or evaluation set comes from, and which profile uses it."""
 
     repo: HubId | None = None
     revision: Revision | None = None
@@ -225,7 +222,7 @@ class Location(Section):
     unknown_ids: Share | None = None
 
     def origin(self) -> dict[str, str | None]:
-        """Where it lies, as the download stage sees it; of the sample also which version of its generator writes it."""
+        """Where it comes from: what the download stage depends on. For the sample this includes the version of its generator."""
         origin: dict[str, str | None] = {
             "kind": self.kind,
             "repo": self.repo,
@@ -236,12 +233,12 @@ class Location(Section):
         return origin | {"generator": sample_version()} if self.sample else origin
 
     def tolerance(self) -> dict[str, float]:
-        """The share of the qrels' rows that may name unknown ids, if it is given."""
+        """The share of qrels rows that may name unknown ids, if it is set."""
         return {} if self.unknown_ids is None else {"unknown_ids": self.unknown_ids}
 
 
 def sample_version(folder: Path = Path(__file__).parents[1] / "sample") -> str:
-    """Twelve hexadecimal digits of the sample's generator and texts, so that a change of theirs makes the sample anew."""
+    """A digest of the sample's generator and texts, 12 hexadecimal digits, so that the sample is made again if they change."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")):
         digest.update(path.read_bytes())
@@ -264,17 +261,17 @@ class Dataset(Location):
     license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
-        """How its rows read, as the format stage sees it."""
+        """How to read its rows: what the format stage depends on."""
         keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "passage_words", "unanswerable", "max_tokens"}
         return self.model_dump(include=keys) | self.tolerance()
 
     def spoken(self) -> list[str]:
-        """The languages of its rows, as far as params.yaml says."""
+        """The languages of its rows, if params.yaml gives them."""
         return list(self.languages or []) or ([self.language] if self.language else [])
 
 
 class EvaluationSet(Location):
-    """One evaluation set of queries, corpus and qrels, or several in NanoBEIR's form."""
+    """One evaluation set of queries, corpus and qrels, or several sets in NanoBEIR's format."""
 
     kind: EvaluationKind
     language: Language | None = None
@@ -283,26 +280,26 @@ class EvaluationSet(Location):
     subset: Word | None = None
 
     def origin(self) -> dict[str, str | None]:
-        """Where it lies, as the download stage sees it."""
+        """Where it comes from: what the download stage depends on."""
         return super().origin() | ({"benchmark": self.benchmark, "subset": self.subset} if self.benchmark else {})
 
     def form(self) -> dict[str, Any]:
-        """How it reads, as the mix and evaluate stages see it."""
+        """How to read it: what the mix and evaluate stages depend on."""
         return self.model_dump(include={"kind", "language", "split"}) | self.tolerance()
 
 
 class Evaluation(Section):
-    """What the model is scored on."""
+    """What the model is evaluated on."""
 
     per_device_eval_batch_size: Batch = 32
-    mteb: list[str]
+    mteb: Names
     mteb_path: LocalPath | None
     active_dims: Annotated[list[Count], AfterValidator(distinct)] = []
     sets: dict[SetName, EvaluationSet]
 
 
 class Tracking(Section):
-    """Who watches."""
+    """Where metrics of the training run are logged."""
 
     mlflow: bool = True
     experiment: Annotated[str, Field(pattern=r"\S", max_length=250)] = "nordic-sparse"
@@ -310,7 +307,7 @@ class Tracking(Section):
 
 
 class Hub(Section):
-    """Where the model goes."""
+    """Whether and how the model is published."""
 
     push: bool = False
     model_id: Annotated[HubId, Field(pattern="/")] | None
@@ -321,7 +318,7 @@ class Hub(Section):
 
 
 class Params(Section):
-    """params.yaml with every null filled in by the presets."""
+    """params.yaml with its nulls filled from the presets."""
 
     profile: Profile
     architecture: Architecture
@@ -338,11 +335,11 @@ class Params(Section):
     datasets: dict[Name, Dataset]
 
     def entry(self, model: str) -> ModelEntry:
-        """What ``models`` has under this name; a name that is not in it is a local folder."""
+        """The entry of ``models`` with this name; a name without an entry is a local folder."""
         return self.models.get(model) or ModelEntry(path=model)
 
     def models_used(self) -> dict[str, str]:
-        """Every model that this run loads: the key of params.yaml that names it, and the name or folder."""
+        """The models that this run loads: name or folder, by the key of params.yaml that names it."""
         mining = self.mining
         named = {
             "model.base_model": self.model.base_model if self.model.base_model != "made" else None,

@@ -1,4 +1,4 @@
-"""What resolved/train.yaml, resolved/evaluate.yaml and resolved/push.yaml hold: the settings of a stage, as `resolve` wrote them."""
+"""The contents of resolved/train.yaml, resolved/evaluate.yaml and resolved/push.yaml, which `stages.resolve` writes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from stages.config.schema import Architecture, EvaluationKind, Hub, Language, Lo
 
 
 class ResolvedModel(Model):
-    """The model section with what the base model's entry in ``models`` says."""
+    """The section ``model`` together with the base model's entry in ``models``."""
 
     repo: str | None = None
     revision: Revision | None = None
@@ -25,17 +25,17 @@ class ValidationSettings(Section):
     early_stopping_patience: Count | None
     per_device_eval_batch_size: Count
     languages: list[str]
-    """Of the training sets, as far as params.yaml says."""
+    """Of the training sets, if params.yaml gives them."""
 
 
 class Upload(Section):
-    """Where checkpoints go during training, if hub.strategy is checkpoint."""
+    """Where checkpoints are uploaded during training, if hub.strategy is checkpoint."""
 
     model_id: str
 
 
 class TrainSettings(Section):
-    """resolved/train.yaml; with resolved/running/train.yaml, whose section ``running`` belongs to ``training``."""
+    """resolved/train.yaml merged with resolved/running/train.yaml, whose section ``running`` is part of ``training``."""
 
     architecture: Architecture
     profile: Profile
@@ -54,7 +54,7 @@ class TrainSettings(Section):
 
 
 class ScoredSet(Section):
-    """One evaluation set, as far as its kind needs to know."""
+    """How to read one evaluation set."""
 
     kind: EvaluationKind
     split: str | None
@@ -74,7 +74,7 @@ class EvaluateSettings(Section):
 
 
 class Provenance(Section):
-    """Where a training set came from; ``license`` is that of params.yaml, which overrules the one that came with the files."""
+    """Where a training set came from; ``license`` is the one in params.yaml, which takes precedence over the files' own."""
 
     repo: str | None
     revision: str | None

@@ -103,22 +103,22 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"training__learning_rate": float("nan")}, "training.learning_rate … nan"),
         (
             {"training__per_device_train_batch_size": True},
-            "training.per_device_train_batch_size … True … integer",
+            "training.per_device_train_batch_size … integer … true",
         ),
         (
             {"training__per_device_train_batch_size": 0},
-            "training.per_device_train_batch_size … 0 … equal to 2",
+            "training.per_device_train_batch_size … at least 2 … 0",
         ),
         ({"datasets__ddsc__revision": "main"}, "datasets.ddsc.revision … 'main' … 40 hexadecimal"),
         ({"datasets__nli__profile": None}, "datasets.nli.profile … no value"),
         ({"hub__model_id": "nameonly"}, "hub.model_id … 'nameonly'"),
         ({"training": [1]}, "training … [1]"),
-        ({"model__revision": None}, "model.revision … not a key any more … `models` … model.base_model"),
-        ({"model__trust_remote_code": ["a/b"]}, "model.trust_remote_code … not a key any more … `models`"),
-        ({"mining__revision": "0" * 40}, "mining.revision … not a key any more … mining.model"),
-        ({"mining__cross_encoder_revision": None}, "mining.cross_encoder_revision … not a key any more"),
-        ({"training__push_to_hub": True}, "training.push_to_hub … not a key any more … hub.push"),
-        ({"presets__nordic__all__model__revision": None}, "presets.nordic.all.model.revision … not a key any more … `models`"),
+        ({"model__revision": None}, "model.revision … no longer a key … `models` … model.base_model"),
+        ({"model__trust_remote_code": ["a/b"]}, "model.trust_remote_code … no longer a key … `models`"),
+        ({"mining__revision": "0" * 40}, "mining.revision … no longer a key … mining.model"),
+        ({"mining__cross_encoder_revision": None}, "mining.cross_encoder_revision … no longer a key"),
+        ({"training__push_to_hub": True}, "training.push_to_hub … no longer a key … hub.push"),
+        ({"presets__nordic__all__model__revision": None}, "presets.nordic.all.model.revision … no longer a key … `models`"),
         ({"models__b": {"repo": "a/b", "revisoin": None}}, "models.b.revisoin … models.b.revision"),
     ],
 )
@@ -136,7 +136,7 @@ def test_two_mistakes_are_two_lines(read):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"profile": "nordic"}, "models.norbert3-base.revision, datasets.nli.revision … no revision … make pin"),
+        ({"profile": "nordic"}, "models.norbert3-base.revision, datasets.nli.revision … must be set … make pin"),
         ({"datasets__sample-nli__path": "somewhere"}, "datasets.sample-nli … path and sample"),
         (
             {"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}},
@@ -148,7 +148,7 @@ def test_two_mistakes_are_two_lines(read):
         ),
         (
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual"}},
-            "evaluation.sets.mine … nanobeir … subset",
+            "evaluation.sets.mine … subset … benchmark",
         ),
         (
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
@@ -170,15 +170,15 @@ def test_two_mistakes_are_two_lines(read):
         ({"architecture": "csr", "model__k": 512}, "model.k … 512 … quarter of model.hidden_dim"),
         (
             {"loss__target_active_dims": 200, "loss__document_regularizer_weight": 0.0},
-            "loss.target_active_dims … 200 … loss.document_regularizer_weight",
+            "loss.document_regularizer_weight … loss.target_active_dims (200)",
         ),
         (
             {"loss__query_target_active_dims": 20, "loss__query_regularizer_weight": 0.0},
-            "loss.query_target_active_dims … 20 … loss.query_regularizer_weight",
+            "loss.query_regularizer_weight … loss.query_target_active_dims (20)",
         ),
         ({"model__attn_implementation": "flash_attention_2"}, "model.attn_implementation … flash_attention_2 … float32"),
         ({"training__bf16": True, "training__fp16": True}, "training.fp16 … training.bf16"),
-        ({"hub__push": True}, "hub.model_id … no value … hub.push"),
+        ({"hub__push": True}, "hub.model_id … must be set … hub.push"),
         (
             {"architecture": "csr", "model__base_model": "norbert3-base"},
             "model.base_model … csr … norbert3-base",
@@ -263,15 +263,15 @@ def test_a_base_that_is_there_already_must_fit_a_changed_length_and_architecture
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"mining__method": "model"}, "mining.model … no value … mining.method"),
-        ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … no revision"),
+        ({"mining__method": "model"}, "mining.model … must be set … mining.method"),
+        ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
         (
             {"mining__method": "model", "mining__model": "./nowhere"},
             "mining.model … ./nowhere … neither an entry of models nor a folder",
         ),
-        ({"mining__cross_encoder": "distilbert-base"}, "models.distilbert-base.revision … no revision"),
+        ({"mining__cross_encoder": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
         ({"mining__datasets": ["sample-nlj"]}, "mining.datasets … sample-nlj"),
-        ({"mining__negatives": 5, "mining__range_min": 97}, "mining.range_max … 5 negatives"),
+        ({"mining__negatives": 5, "mining__range_min": 97}, "mining.range_max … at least … 102"),
         (
             {"training__mini_batch_size": 4, "training__gradient_checkpointing": True},
             "training.mini_batch_size … gradient_checkpointing",
@@ -409,7 +409,7 @@ def test_a_digest_stands_where_its_path_does_and_nowhere_else(read, tmp_path):
         ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, "datasets … nli and NLI … case"),
         ({"datasets__mine": {"kind": "beir", "path": "."}}, "datasets.mine.path … . contains the checkout"),
         ({"datasets__mine": {"kind": "beir", "path": "/"}}, "datasets.mine.path … / contains the checkout"),
-        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, "datasets.mine.path … data/formatted … replaced"),
+        ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, "datasets.mine.path … data/formatted … output"),
     ],
 )
 def test_names_that_differ_in_case_and_paths_that_change_with_every_run_are_refused(read, monkeypatch, changes, line):
@@ -476,9 +476,9 @@ def test_choosing_a_checkpoint_is_seen_by_its_stages_alone_and_only_where_it_is_
 
 
 @pytest.mark.parametrize(("changes", "line"), [
-    ({"training__early_stopping_patience": 3}, "training.early_stopping_patience … 3 … evaluated"),
+    ({"training__early_stopping_patience": 3}, "training.early_stopping_patience … training.eval_steps is null"),
     ({"training__eval_steps": 15}, "training.eval_steps … 15 … multiple of training.logging_steps"),
-    ({"training__eval_steps": 50, "training__eval_sets": []}, "training.eval_sets … no set"),
+    ({"training__eval_steps": 50, "training__eval_sets": []}, "training.eval_sets … empty"),
     ({"training__eval_steps": 50, "training__eval_sets": ["nanobeir-en"]}, "training.eval_sets … nanobeir-en … evaluation set"),
     ({"training__resume": "checkpoints/none/checkpoint-5"}, "training.resume … checkpoints/none/checkpoint-5 … exist"),
     ({"training__resume": "checkpoints"}, "training.resume … checkpoint-N"),
@@ -562,13 +562,13 @@ def test_gradcache_in_several_processes_needs_their_texts_gathered(read) -> None
 
 @pytest.mark.parametrize("name", ["mean", "dev", "NanoBEIR_mean_dot"])
 def test_an_evaluation_set_cannot_have_a_name_that_stands_for_something_else(read, name):
-    with refused(f"evaluation.sets.{name}", "name of an evaluation set"):
+    with refused(f"evaluation.sets.{name}", "another name"):
         read(**{f"evaluation__sets__{name}": {"kind": "beir", "path": "somewhere"}})
 
 
 def test_a_task_of_mteb_is_named_once(read):
-    params = read(profile="nordic", evaluation__mteb=["SNLRetrieval", "SweFaqRetrieval", "SNLRetrieval"])
-    assert any(names(line, "evaluation.mteb … SNLRetrieval … once") for line in check(params, {}))
+    with refused("evaluation.mteb", "repeat 'SNLRetrieval'"):
+        read(profile="nordic", evaluation__mteb=["SNLRetrieval", "SweFaqRetrieval", "SNLRetrieval"])
 
 
 def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_given(read):

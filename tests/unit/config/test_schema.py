@@ -73,9 +73,9 @@ def test_a_wrong_value_is_one_line_that_names_its_key(kind: str) -> None:
             assert kind in SOMETIMES, f"{'.'.join(path)} accepts {kind}"
             continue
         for line in said.splitlines():
-            assert line.startswith("params.yaml: ") and "; " in line and len(line) < 800, line
+            assert line.startswith("params.yaml: ") and (": must " in line or "; " in line) and len(line) < 800, line
         if path[0] != "presets":
-            assert path[-1] in said or path[-2] in said or "this profile has none" in said, f"{'.'.join(path)} with {kind}: {said}"
+            assert path[-1] in said or path[-2] in said or "no entry has profile" in said, f"{'.'.join(path)} with {kind}: {said}"
 
 
 @pytest.mark.parametrize(
