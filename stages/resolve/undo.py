@@ -1,10 +1,11 @@
-"""How to undo what made params.yaml wrong: `dvc exp run -S` has written its value there before any stage can refuse it."""
+"""How to undo a refused value: `dvc exp run -S` writes it into params.yaml before `resolve` can refuse it."""
 
 import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from ruamel.yaml import YAML
 from stages.config.params import NOT_YAML
 from stages.config.plain import shorten
 
-MANY = 3  # changed keys that are named
+SHOWN = 3  # changed keys that the advice names
 
 
 def advice(mistakes: str, path: Path) -> str | None:
-    """One line: which of the values that ``mistakes`` names (else: which values) differ from the last commit, and how to undo that.
+    """One line on the changed values, if possible only those that ``mistakes`` names: what they were in the last commit, how to undo them.
 
-    None if nothing differs, if there is no last commit, and in dvc's temporary copies (`--queue`, `--temp`), which are thrown away.
+    None if nothing changed, if there is no commit, or in dvc's temporary copies (`--queue`, `--temp`), which are thrown away.
     """
     if ".dvc" in path.resolve().parts or (before := _committed(path)) is None:
         return None
@@ -29,33 +30,33 @@ def advice(mistakes: str, path: Path) -> str | None:
     except NOT_YAML:
         return None
     changed = {key: (was.get(key), is_now.get(key)) for key in [*is_now, *(was.keys() - is_now.keys())] if was.get(key) != is_now.get(key)}
-    if not changed or "" in is_now:  # no mapping at all: the mistake says how to restore the file
+    if not changed or "" in is_now:  # not a mapping: the mistake itself says how to restore the file
         return None
     _let_git_notice(path)
     in_line = r"(?<![\w.-]){}(?![\w-]|\.\w)"
     named = {key: values for key, values in changed.items() if re.search(in_line.format(re.escape(key)), mistakes)} or changed
     at_fault = named is not changed or len(changed) == 1  # otherwise some of them may be wanted
-    moved = [key for key in named if not (key in was and key in is_now)]  # a mapping before or now, or not there: no `-S` brings it back
+    moved = [key for key in named if not (key in was and key in is_now)]  # added or removed, or a mapping before or now: no -S undoes it
     described = [
-        f"{key} is {_shown(new)} and was {_shown(old)} in the last commit" if key not in moved else f"{key} is not as in the last commit"
-        for key, (old, new) in list(named.items())[:MANY]
+        f"{key} is {_shown(new)} and was {_shown(old)} in the last commit" if key not in moved else f"{key} differs from the last commit"
+        for key, (old, new) in list(named.items())[:SHOWN]
     ]
-    more = f" and {len(named) - MANY} more" if len(named) > MANY else ""
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     if at_fault and named.keys() == changed.keys() and _changed_lines(before, now) <= len(changed):
-        undo = f"`git checkout {path}` undoes it: nothing else was changed"
+        undo = f"`git checkout {path}` undoes this, and nothing else has changed"
     elif moved:
-        undo = f"`git diff {path}` shows all changes; edit the lines that are wrong, or undo all of them by `git checkout {path}`"
+        undo = f"`git diff {path}` shows all changes; correct the lines, or undo all changes with `git checkout {path}`"
     else:
-        old = " ".join(f"-S {key}={_shown(values[0])}" for key, values in list(named.items())[:MANY])
-        undo = f"edit that line, or add `{old}` to the next `dvc exp run`: other changes stay"
-    return f"{path}: {'; '.join(described)}{more} (`dvc exp run -S` keeps its values there); {undo}"
+        old = " ".join(f"-S {key}={_shown(values[0])}" for key, values in list(named.items())[:SHOWN])
+        undo = f"correct the line, or add `{old}` to the next `dvc exp run`, which keeps your other changes"
+    return f"{path}: {'; '.join(described)}{more} (`dvc exp run -S` leaves its values in the file); {undo}"
 
 
 def _let_git_notice(path: Path) -> None:
-    """Set the time of ``path`` a second on, lest git overlook that it changed.
+    """Advance the modification time of ``path`` by a second, so that git cannot miss the change.
 
-    git compares size and whole seconds with those in its index. A value of the same length (comments keep their column), written by dvc in
-    the second in which it also wrote the index, is no change to it: `git status` is empty, and `git checkout` restores nothing.
+    git compares size and whole seconds with its index. If dvc writes a value of the same length in the second in which it also writes
+    the index, git sees no change: `git status` is empty, and `git checkout` restores nothing.
     """
     about = path.stat()
     os.utime(path, (about.st_atime, max(time.time(), about.st_mtime + 1)))
@@ -70,7 +71,7 @@ def _committed(path: Path) -> str | None:
 
 
 def _below(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value by its dotted key."""
+    """All values by dotted key."""
     if isinstance(values, Mapping) and values:
         for name, value in values.items():
             yield from _below(value, f"{key}.{name}".lstrip("."))
@@ -85,6 +86,6 @@ def _shown(value: Any) -> str:
 
 
 def _changed_lines(before: str, now: str) -> int:
-    """Lines that differ; more than any file has where lines came or went."""
-    old, new = before.splitlines(), now.splitlines()
-    return sum(a != b for a, b in zip(old, new, strict=True)) if len(old) == len(new) else 10**9
+    """Number of lines that were changed, added or removed."""
+    blocks = SequenceMatcher(None, before.splitlines(), now.splitlines(), autojunk=False).get_opcodes()
+    return sum(max(old_end - old, new_end - new) for kind, old, old_end, new, new_end in blocks if kind != "equal")

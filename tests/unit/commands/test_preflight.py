@@ -75,6 +75,12 @@ def test_a_refused_value_says_what_was_there_and_how_to_undo_it(checkout: Path) 
     assert names(undo, "training.learning_rate is -1 … null … last commit … `git checkout params.yaml`")
 
 
+def test_a_mistyped_key_that_was_added_is_named_with_the_right_one(checkout: Path) -> None:
+    mistake, undo = mistakes(checkout, ("  warmup_ratio:", "  max_step: 5\n  warmup_ratio:"))  # -S +training.max_step=5
+    assert names(mistake, "training.max_step: … training.max_steps?")
+    assert names(undo, "training.max_step … `git checkout params.yaml` undoes")
+
+
 def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its_index(checkout: Path) -> None:
     then = time.time() - 10
     os.utime("params.yaml", (then, then))

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from ruamel.yaml import YAML
 
 from stages.config.params import PARAMS, read_params, validated
-from stages.resolve.__main__ import resolve
+from stages.config.schema import Params, Section
+from stages.resolve.__main__ import overrides, resolve
 from stages.resolve.checks import check
 from stages.runtime.errors import UserError
 from tests import ROOT
@@ -49,6 +50,22 @@ def keys(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 def changed(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     first, *rest = path
     return {**values, first: changed(values[first], tuple(rest), value) if rest else value}
+
+
+def defaults(section: type[Section], values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every key but those of the tables of entries, with its value in ``values`` and its default in the schema."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from defaults(kind, values[name], f"{above}{name}.")
+        elif not field.is_required() and get_origin(kind) is not dict:
+            yield f"{above}{name}", values[name], field.default
+
+
+def test_params_yaml_shows_every_default() -> None:
+    """resolved/overrides.yaml, and so `dvc exp show`, has what differs from the defaults: nothing of params.yaml as shipped."""
+    hidden = [key for key, shown, default in defaults(Params, SHIPPED) if shown != default and (shown, default) != (None, [])]
+    assert hidden == [] and overrides(SHIPPED) == {}
 
 
 def refusal(values: dict[str, Any]) -> str | None:
