@@ -95,7 +95,7 @@ def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its
     assert path.read_text(encoding="utf-8") == before
 
 
-@pytest.mark.parametrize("mine", [("seed: 42", "seed: 43"), ("# of weights", "# my remark"), ("# Every knob", "# mine\n# Every knob")])
+@pytest.mark.parametrize("mine", [("seed: 42", "seed: 43"), ("# for initial", "# my remark"), ("# All settings", "# mine\n# All settings")])
 def test_the_advice_is_safe_where_other_edits_stand(checkout: Path, mine: tuple[str, str]) -> None:
     _, undo = mistakes(checkout, WRONG, mine)
     assert "git checkout" not in undo and "`-S training.learning_rate=null`" in undo and "seed" not in undo
