@@ -1,6 +1,6 @@
-# The README's commands. Everything runs in .venv, which is set up from requirements.lock.
+# The commands of the README. Everything runs in .venv, which is set up from requirements.lock.
 PYTHON ?= python3
-# Of the data benchmark: 1 is the full mission, a quarter of an hour.
+# Size of the data benchmark: 1 is the full size and takes 15 minutes.
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -11,7 +11,7 @@ repro: .venv/complete
 	dvc repro
 	@nordic-sparse report
 
-# Two tests at a time, each on one core: two that share the cores wait for each other.
+# Two tests at a time, on one core each: sharing cores makes both slower.
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
@@ -43,7 +43,7 @@ bench-train: .venv/complete
 bench-gpu: .venv/complete
 	python benchmarks/gpu/run.py
 
-# Only for its own tests where there is no CUDA: torch for CUDA brings it along, in this version.
+# For the tests of the Triton kernel on machines without CUDA; torch for CUDA depends on this version.
 .venv/triton: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
 	@touch $@

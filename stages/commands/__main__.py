@@ -29,9 +29,10 @@ def run(arguments: Sequence[str]) -> None:
         SystemExit: always otherwise; with status 2 for arguments that the command does not take.
     """
     app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback(help="Look into models and results, and pin what they are made from. Run it in the checkout.")(lambda: None)
+    app.callback(help="Inspect the trained model and its scores, and pin data sets and models. Run it in the checkout.")(lambda: None)
+    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, does in COMMANDS.items():
-        command = import_module(f"stages.commands.{name}").main if name in arguments[:1] else lambda: None
+        command = import_module(f"stages.commands.{name}").main if name == chosen else lambda: None
         app.command(name, short_help=does)(command)
     app(arguments, prog_name="nordic-sparse")
 
