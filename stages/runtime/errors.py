@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
@@ -25,20 +26,45 @@ def require_endpoint(address: str) -> None:
 
 
 def run_stage(main: Callable[[], str | None]) -> NoReturn:
-    """Run a stage's ``main`` and exit: 0 when it returns, 2 with a line for each mistake of a `UserError`, 130 for Ctrl-C, 1 for a bug."""
+    """Run a stage's ``main``, print `<stage>: <what main returns> (<time>)` unless that is None, and exit.
+
+    The exit status is 0, 2 for a `UserError` (with a line a mistake), 130 for Ctrl-C (with what the interrupt says) and 1 for a bug.
+    """
     hide_in_logs()
+    start = time.monotonic()
     try:
         if endpoint := os.environ.get("HF_ENDPOINT"):
             require_endpoint(endpoint)  # huggingface_hub quotes a part of a wrong one when it is imported
-        main()
+        summary = main()
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted {interrupt}".rstrip(), file=sys.stderr)
         sys.exit(130)
     except Exception:
         print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
+    if summary:
+        print(f"{_stage()}: {summary} ({duration(time.monotonic() - start)})")
     sys.exit(0)
+
+
+def _stage() -> str:
+    """The running stage, as dvc.yaml calls it: `make-base` in `python -m stages.make_base`."""
+    return (sys.modules["__main__"].__package__ or "").rpartition(".")[2].replace("_", "-")
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> [duration(0.42), duration(59.7), duration(200), duration(7500)]
+    ['0.4 s', '1 min 0 s', '3 min 20 s', '2 h 5 min']
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
