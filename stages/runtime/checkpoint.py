@@ -13,9 +13,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def incomplete(checkpoint: Path) -> str | None:
-    """What keeps a folder from being a checkpoint to go on from; None where nothing does.
+    """Why a folder is not a checkpoint that can be resumed from; None if it is one.
 
-    Its trainer_state.json is written last, and is not valid JSON where a kill or a full disk cut it off.
+    trainer_state.json is written last; a kill or a full disk leaves it missing or truncated.
     """
     if not re.fullmatch(r"checkpoint-\d+", checkpoint.name):
         return "is not called checkpoint-N"
@@ -24,5 +24,5 @@ def incomplete(checkpoint: Path) -> str | None:
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return f"was not written to its end (no complete {STATE})"
-    return None if isinstance(state, dict) and state.get("global_step") == step_of(checkpoint) else f"holds the {STATE} of another step"
+        return f"is incomplete (no complete {STATE})"
+    return None if isinstance(state, dict) and state.get("global_step") == step_of(checkpoint) else f"has the {STATE} of another step"

@@ -28,7 +28,7 @@ def require_endpoint(address: str) -> None:
 def run_stage(main: Callable[[], str | None]) -> NoReturn:
     """Run a stage's ``main``, print `<stage>: <what main returns> (<time>)` unless that is None, and exit.
 
-    The exit status is 0, 2 for a `UserError` (with a line a mistake), 130 for Ctrl-C (with what the interrupt says) and 1 for a bug.
+    Exit status: 0; 2 for a `UserError` (one line per mistake); 130 for Ctrl-C (prints its message and notes); 1 for a bug.
     """
     hide_in_logs()
     start = time.monotonic()
@@ -41,7 +41,8 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted {interrupt}".rstrip(), file=sys.stderr)
+        said = [f"interrupted {interrupt}".rstrip(), *getattr(interrupt, "__notes__", [])]
+        print("; ".join(said), file=sys.stderr)
         sys.exit(130)
     except Exception:
         print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)

@@ -21,17 +21,17 @@ LOCK = Path("dvc.lock")
 CODE = tuple(Path("stages", room) for room in ("train", "encoders", "pretrained", "retrieval", "rows"))
 
 
-def main() -> None:
+def main() -> str | None:
     from stages.train.launch import as_worker, is_worker, launch
 
     settings = load_resolved("train", TrainSettings)
-    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read by torch's import: what MPS lacks runs on CPU, and torch names it
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read when torch is imported: what MPS lacks runs on CPU, with a warning
     from stages.runtime.device import choose_device, cores, gpus
 
     device = choose_device(settings.training.device)
     if settings.training.launcher == "torchrun" and not is_worker():
         launch("stages.train", settings.training.num_processes, gpus(device), cores())
-        return
+        return None  # rank 0 has printed the summary
     with as_worker():
         from stages.train.distributed import joined
 
@@ -44,14 +44,14 @@ def main() -> None:
             training, line = choose_engine(settings.training, device, processes.count, splade_head=head, flash_attention=flash)
             print(line, flush=True)
             if processes.first:
-                lead(settings, training, processes)
-            else:
-                told: tuple[Path, Path, Path | None, str] = processes.from_first()
-                run(settings, training, *told, processes)
+                return lead(settings, training, processes)
+            told: tuple[Path, Path, Path | None, str] = processes.from_first()
+            run(settings, training, *told, processes)
+            return None
 
 
-def lead(settings: TrainSettings, training: Training, processes: "Processes") -> None:
-    """Train as the first process, or the only one: the one that holds the lock, and writes. ``training``: resolved for the device."""
+def lead(settings: TrainSettings, training: Training, processes: "Processes") -> str:
+    """Train as rank 0, which holds the lock and writes; return the stage's summary. ``training``: resolved for the device."""
     from stages.train.run import MIXED, VALIDATION, run
 
     base = MADE if settings.model.base_model == "made" else BASE
@@ -64,20 +64,26 @@ def lead(settings: TrainSettings, training: Training, processes: "Processes") ->
         for finished in checkpoints.written(CHECKPOINTS) - {key}:
             remove(CHECKPOINTS / finished)
         for other, size in checkpoints.unfinished(CHECKPOINTS, key).items():
-            print(f"{other}: a training that was never finished ({size / 1e9:.1f} GB); delete it if you do not want to go back to it")
+            print(f"{other}: checkpoints of an unfinished training run ({size / 1e9:.1f} GB); delete them if you will not resume it")
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints.remove_incomplete(folder)
         resume_from = checkpoints.starting_point(folder, settings.training.resume, key)
         if resume_from:
-            print(f"resuming from {resume_from} (training.resume=false starts afresh)")
+            print(f"resuming from {resume_from} (training.resume=false starts afresh)", flush=True)
         processes.from_first((base, folder, resume_from, key))
         (folder / checkpoints.WRITTEN).unlink(missing_ok=True)
-        run(settings, training, base, folder, resume_from, key, processes)
-        (folder / checkpoints.WRITTEN).touch()  # the next training removes it: dvc has not recorded the model yet
+        try:
+            summary = run(settings, training, base, folder, resume_from, key, processes)
+        except KeyboardInterrupt as interrupt:
+            starts_afresh = settings.training.resume is False
+            interrupt.add_note("`dvc repro` starts afresh" if starts_afresh else checkpoints.next_run(folder))
+            raise
+        (folder / checkpoints.WRITTEN).touch()  # the next training run removes it: dvc has not recorded the model yet
+    return summary
 
 
 def recorded(key: str) -> bool:
-    """Whether dvc has recorded the model of this run: then it starts it again only because it is told to, as by `dvc repro -sf train`."""
+    """Whether dvc has recorded the model of this run. If so, dvc starts it again only on request (`dvc repro -sf train`)."""
     digest = hashlib.md5(f"{key}\n".encode(), usedforsecurity=False).hexdigest()  # of models/fingerprint.txt
     return LOCK.exists() and digest in LOCK.read_text(encoding="utf-8")
 

@@ -55,6 +55,7 @@ def training_arguments(
         # searches, a document's, which uses nothing of a query's route.
         "ddp_find_unused_parameters": mini_batches and encoder.routed,
         "report_to": "none",
+        "disable_tqdm": True,  # `Progress` shows its own bar
         "dataloader_drop_last": False,
     }
     if validation:

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed.nn  # sentence-transformers uses it without importing it
-import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from sentence_transformers import SparseEncoder
@@ -104,9 +103,7 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """The first process speaks for all; errors are everybody's."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    """Rank 0 prints for all; only errors are printed by every process."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         yield
 

@@ -1,7 +1,6 @@
-"""One process's part in a training, from settings to results: build the model, train it, write it with its curve."""
+"""One process of a training run, from settings to results: build the model, train it, write it with its curve."""
 
 import csv
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,13 @@ from stages.rows.parquet import texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.oom import in_one_line
+from stages.runtime.quiet import quiet_libraries
 from stages.tracking.run import Tracker, open_tracker
 from stages.train.attempt import Attempt
 from stages.train.data import Share, open_rows
 from stages.train.distributed import Processes, gather_negatives
 from stages.train.pictures import draw_training_curve
+from stages.train.progress import describe
 from stages.train.selection import Validation
 from stages.train.trainer import Trained, train
 from stages.train.upload import UploadCallback
@@ -37,20 +38,20 @@ RUNS = Path("runs")  # TensorBoard's event files
 
 def run(
     settings: TrainSettings, training: Training, base: Path, folder: Path, resume_from: Path | None, key: str, processes: Processes
-) -> None:
-    """Train with checkpoints in ``folder``; the first process writes the model and its training curve.
+) -> str:
+    """Train with checkpoints in ``folder``; rank 0 writes the model and its training curve. Returns the stage's summary.
 
     Args:
         training: the section of ``settings`` as resolved for the device.
         base: folder of the model to start from.
-        resume_from: checkpoint to go on from.
-        key: the training's fingerprint.
+        resume_from: checkpoint to resume from.
+        key: fingerprint of the training run.
     """
-    _quiet_libraries()
+    quiet_libraries()
     scored = settings.loss.distillation != "none"
     rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
     if not len(rows.sources):
-        raise UserError(f"{MIXED}: holds no batch; a smaller training.per_device_train_batch_size or more data makes one")
+        raise UserError(f"{MIXED}: has no batch; lower training.per_device_train_batch_size or add data")
     validation = _read_validation(settings)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
     encoder = ENCODERS[settings.architecture]
@@ -73,11 +74,12 @@ def run(
         )  # fmt: skip
     processes.wait()
     if processes.first:
-        _write(model, trained, validation, key)
+        _write(model, trained, key)
+    return summary(trained, validation)
 
 
 def _read_validation(settings: TrainSettings) -> Validation | None:
-    """What chooses the best checkpoint, where that is asked for."""
+    """What chooses the best checkpoint; None without training.eval_steps."""
     if not (wanted := settings.validation):
         return None
     validation = Validation(
@@ -92,11 +94,8 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
     return validation
 
 
-def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str) -> None:
-    """What the stage is expected to leave in models/."""
-    if validation and trained.best_step:
-        score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
-        print(f"the model is that of step {trained.best_step}, the best by {validation.decisive}: {score:.4f}", flush=True)
+def _write(model: SparseEncoder, trained: Trained, key: str) -> None:
+    """Write the stage's outputs to models/."""
     with atomic_write(CURVE) as temporary:
         write_curve(trained.log, temporary)
     with atomic_write(PICTURE) as temporary:
@@ -108,15 +107,22 @@ def _write(model: SparseEncoder, trained: Trained, validation: Validation | None
         lift_code(temporary)
 
 
+def summary(trained: Trained, validation: Validation | None) -> str:
+    """The stage's line on the terminal: steps, the last loss and active dimensions, the step chosen, where the model is."""
+    last: dict[str, float] = {}
+    for entry in trained.log:
+        last |= entry
+    parts = [f"{trained.steps} steps", *filter(None, [describe(last)])]
+    if validation and trained.best_step:
+        score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
+        parts.append(f"best step {trained.best_step} with {validation.decisive} {score:.4f}")
+    return f"{', '.join(parts)}; the model is in {FINAL}, and `dvc repro` scores it"
+
+
 def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
-    """The training curve as CSV: step, loss and its terms, learning rate, scores on the validation sets."""
+    """Write the training curve as CSV: step, loss and its terms, learning rate, scores on the validation sets."""
     columns = ["step", *sorted({key for entry in log for key in entry} - {"step", "epoch"})]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(log)
-
-
-def _quiet_libraries() -> None:
-    """Warnings of the libraries that a user can do nothing about."""
-    logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)

@@ -1,6 +1,5 @@
-"""The training run: sentence-transformers' trainer on the mixed batches, from the last checkpoint where there is one."""
+"""The training run: sentence-transformers' trainer on the mixed batches, resumed from a checkpoint if there is one."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from sentence_transformers.base.sampler import BatchSampler
 from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SpladeLoss
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState
+from transformers import PrinterCallback, TrainerCallback, TrainerState
 
 from stages.config.schema import Training
 from stages.encoders.attention import FLASH, attention_of, model_attention
@@ -30,6 +29,7 @@ from stages.train.attempt import Attempt
 from stages.train.checkpoints import OWNER, find_step
 from stages.train.data import WHOLE, MixedBatchSampler, MixedCollator, Share, TrainingRows
 from stages.train.distributed import OwnDropout, freeze_unused, share_activity
+from stages.train.progress import Progress
 from stages.train.selection import PREFIX, SelectionCallback, Validation
 from stages.train.sparsity import SparsityCallback, load_loss_state, loss_state
 
@@ -38,13 +38,15 @@ LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves beside the model.
+    """The results of a training run beside the model.
 
     Attributes:
-        log: one mapping a logged step, with ``step``, the loss and its terms and, where there was an evaluation, its scores.
-        best_step: the step whose weights the model has, where they were chosen; None where they are simply the last.
+        steps: number of optimiser steps.
+        log: one mapping per logged step, with ``step``, the loss and its terms and, if the step was evaluated, its scores.
+        best_step: the step whose weights the model has; None without validation, which leaves the last.
     """
 
+    steps: int
     log: list[dict[str, float]]
     best_step: int | None
 
@@ -59,7 +61,7 @@ class Trainer(SparseEncoderTrainer):
         self, *, rows: TrainingRows, share: Share, loss: torch.nn.Module, validation: Validation | None, key: str, **kwargs: Any
     ) -> None:
         self._rows, self._share, self._loss, self._validation, self._key = rows, share, loss, validation, key
-        # Empty rather than None: what evaluates is `evaluate`, below.
+        # Not None, which the base class refuses; `evaluate` below does the work.
         super().__init__(train_dataset=rows.texts, loss=loss, evaluator=[] if validation else None, **kwargs)
         self.own_attention = model_attention(self.model)
         self.attempt = Attempt(
@@ -75,7 +77,7 @@ class Trainer(SparseEncoderTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         if self._share.count == 1:
             return super().get_train_dataloader()
-        # The sampler has shared the batches out; accelerate would do it once more.
+        # The sampler gives this process its share; accelerate would split that again.
         loader = self._build_dataloader(self.train_dataset, self.args.train_batch_size, dataset_kind="train")
         self._train_dataloader: DataLoader[Any] = prepare_data_loader(
             loader, self.args.device, 1, 0, put_on_device=True, non_blocking=self.args.dataloader_pin_memory
@@ -91,14 +93,14 @@ class Trainer(SparseEncoderTrainer):
         pass
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        share_activity(self.model)  # all go on from what the first saves
+        share_activity(self.model)  # every process resumes from what rank 0 saves
         super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if not self.args.should_save:  # every process is asked; only the first writes
+        if not self.args.should_save:  # called in every process; only rank 0 writes
             return
         folder = Path(str(output_dir or self.args.output_dir))
-        (folder / STATE).unlink(missing_ok=True)  # of a save before, which would let this one pass for complete before it is
+        (folder / STATE).unlink(missing_ok=True)  # of an earlier save of this step: this save would count as complete too soon
         self.model.save_pretrained(str(folder), create_model_card=False)
         lift_code(folder)
         if state := loss_state(self._loss):
@@ -108,7 +110,7 @@ class Trainer(SparseEncoderTrainer):
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()  # before the state that makes a checkpoint complete: each process's random numbers belong to it
+            torch.distributed.barrier()  # every rank's RNG state must be there before trainer_state.json marks it complete
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:  # type: ignore[override]
         super()._load_from_checkpoint(checkpoint_path)
@@ -116,7 +118,7 @@ class Trainer(SparseEncoderTrainer):
             load_loss_state(self._loss, load_file(path))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The scores of `Validation`, from the first process for all; unlike the trainer's own way, no random number is drawn."""
+        """Score on `Validation` in rank 0 and broadcast; unlike the base class's evaluation, this draws no random number."""
         assert self._validation
         self.attempt.evaluating = True
         with attention_of(self.model, self.own_attention):
@@ -133,7 +135,7 @@ class Trainer(SparseEncoderTrainer):
 
 
 def is_frozen(model: SparseEncoder) -> bool:
-    """Whether no transformer of ``model`` is trained, as in csr."""
+    """Whether every transformer of ``model`` is frozen, as in csr."""
     transformers = [module for module in model.modules() if isinstance(module, Transformer)]
     return not any(parameter.requires_grad for module in transformers for parameter in module.parameters())
 
@@ -154,16 +156,15 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     share: Share = WHOLE,
 ) -> Trained:
-    """Train ``model`` in place; where its weights are those of a chosen step, in the first process only.
+    """Train ``model`` in place. With ``validation``, only rank 0 loads the weights of the best step.
 
     Args:
         training: the section as resolved for the device.
         checkpoints: folder for checkpoint-N.
-        resume_from: a complete checkpoint-N to go on from, bit for bit as if never interrupted (on CPU).
-        key: the training's fingerprint, for its checkpoints.
-        validation: chooses the checkpoint whose weights ``model`` gets in the end; None: the last ones.
-        callbacks: watchers.
-        share: this process's, where several train together.
+        resume_from: a complete checkpoint-N; on CPU the result equals that of an uninterrupted run bit for bit.
+        key: fingerprint of the run, written into its checkpoints.
+        validation: chooses the checkpoint whose weights ``model`` gets at the end; None keeps the last.
+        share: this process's share of the rows.
 
     Raises:
         UserError: memory ran out.
@@ -171,12 +172,12 @@ def train(
     batches, columns = len(MixedBatchSampler(rows, seed, share)), list(rows.texts.column_names)
     cached = isinstance(loss, CachedSpladeLoss)
     arguments = training_arguments(encoder, training, seed, checkpoints, batches, columns, validation, mini_batches=cached)
-    arguments.dataloader_drop_last = share.count > 1  # or sentence-transformers sets it, and says so
+    arguments.dataloader_drop_last = share.count > 1  # sentence-transformers would set it and warn
     scheduler = SpladeRegularizerWeightSchedulerCallback(loss) if isinstance(loss, SpladeLoss) else None
+    progress = Progress(validation.decisive if validation else None)
     watchers = [*([scheduler] if scheduler else []), SparsityCallback(loss, scheduler, _probe(rows)), *callbacks]
     watchers += [SelectionCallback(validation)] if validation else []
-    watchers += [OwnDropout()] if share.index else []
-    logging.getLogger("sentence_transformers.sparse_encoder.trainer").setLevel(logging.ERROR)
+    watchers += [OwnDropout() if share.index else progress]
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -188,10 +189,11 @@ def train(
         callbacks=watchers,
         data_collator=MixedCollator(model.preprocess, router_mapping=routes(encoder, columns), prompts=prompts(model, columns)),
     )
+    trainer.remove_callback(PrinterCallback)  # prints each log entry as a dictionary
     places = [checkpoints, *([resume_from.parent] if resume_from else [])]
     reached = TrainerState.load_from_json(str(resume_from / STATE)) if resume_from else None
     if reached and validation and (so_far := validation.best_step(reached.log_history)) is not None:
-        find_step(so_far, places)  # before hours are spent on a training that cannot end with it
+        find_step(so_far, places)  # fail before training for hours
     if reached and resume_from and (reached.global_step >= reached.max_steps or (validation and validation.exhausted(reached.log_history))):
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
         trainer.state = reached
@@ -202,25 +204,30 @@ def train(
                 two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
                 with trainer.accelerator.autocast():
                     freeze_unused(model, trainer.collect_features(two)[0])
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            try:
+                trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            except KeyboardInterrupt as interrupt:
+                raise KeyboardInterrupt(f"at step {trainer.state.global_step} of {trainer.state.max_steps}") from interrupt
+            finally:
+                progress.close()
     settle(model)
     history = trainer.state.log_history
     best = validation.best_step(history) if validation else None
     if best is not None and not share.index:
         trainer.load(find_step(best, places))
-    return Trained(_by_step(history), best)
+    return Trained(trainer.state.global_step, _by_step(history), best)
 
 
 def settle(model: SparseEncoder) -> None:
-    """Bring what a model notes at its first use, and saves (how it cuts and pads, its width, its similarity), to one state.
+    """Run ``model`` once, so that lazily set attributes (truncation, padding, width, similarity) are saved identically after a resume.
 
-    A run that was interrupted after its last step saves a model that it has not used.
+    A run that was interrupted after its last step would otherwise save a model that it has not used.
     """
     model.similarity(model.encode_query(["a"]), model.encode_document(["a"]))
 
 
 def _by_step(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """The log with one entry a step: its loss, its scores, or both; the trainer's last line, of times, is left out."""
+    """The log with one entry per step: loss, scores or both. The trainer's last entry, with run times, is left out."""
     entries: dict[int, dict[str, float]] = {}
     for entry in history:
         if "loss" in entry or any(name.startswith(PREFIX) for name in entry):
@@ -229,6 +236,6 @@ def _by_step(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 
 def _probe(rows: TrainingRows) -> Dataset:
-    """64 rows from all over the training data."""
+    """64 rows, evenly spaced over the training data."""
     number = len(rows.texts)
     return rows.texts.select(sorted({row * number // 64 for row in range(64)}))

@@ -17,7 +17,7 @@ from tests import ROOT
         ("pass", 0, "", ""),
         ("raise UserError('`cups`: must be greater than 0\\n`pot`: is missing')", 2, "", "error: `cups`: .*\nerror: `pot`: .*\n"),
         ("raise KeyboardInterrupt", 130, "", "interrupted\n"),
-        ("raise KeyboardInterrupt('at cup 2 of 3')", 130, "", "interrupted at cup 2 of 3\n"),
+        ("e = KeyboardInterrupt('at cup 2'); e.add_note('boil'); raise e", 130, "", "interrupted at cup 2; boil\n"),
     ],
 )
 def test_a_stage_prints_a_line_and_exits(body: str, status: int, stdout: str, stderr: str, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_only_a_complete_checkpoint_counts_and_the_latest_wins(tmp_path: Path) -
     for step, cut_off in ((200, ""), (300, '{"global_step": 3'), (400, '{"global_step": 40}'), (500, "[]")):
         make_checkpoint(tmp_path, step, cut_off)
     assert last_complete(tmp_path) == tmp_path / "checkpoint-10"
-    assert "was not written to its end" in str(incomplete(tmp_path / "checkpoint-300"))
+    assert "incomplete" in str(incomplete(tmp_path / "checkpoint-300"))
     remove_incomplete(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-5"]
 
@@ -79,7 +79,7 @@ def test_a_named_checkpoint_is_gone_on_from_if_it_is_of_this_training(tmp_path: 
 
 @pytest.mark.parametrize(("make", "line"), [
     (lambda folder: make_checkpoint(folder, 5, key="other"), "checkpoint-5 … other settings, data or code"),
-    (lambda folder: make_checkpoint(folder, 6, state=""), "checkpoint-6 … written"),
+    (lambda folder: make_checkpoint(folder, 6, state=""), "checkpoint-6 … incomplete"),
     (lambda folder: folder / "checkpoint-7", "checkpoint-7 … exist"),
     (lambda folder: folder, "checkpoint-N"),
 ])  # fmt: skip
@@ -167,7 +167,7 @@ def test_a_checkpoint_that_is_saved_once_more_is_incomplete_until_that_is_done(
     monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", killed)
     with pytest.raises(KeyboardInterrupt):
         run(save_total_limit=5, resume_from=folder / "checkpoint-3")
-    assert incomplete(folder / "checkpoint-6") == "was not written to its end (no complete trainer_state.json)"
+    assert incomplete(folder / "checkpoint-6") == "is incomplete (no complete trainer_state.json)"
 
 
 @pytest.fixture
