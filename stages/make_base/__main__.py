@@ -1,4 +1,4 @@
-"""Make the base model from the mixed training texts, where params.yaml asks for `model.base_model: made`: lexical, for csr dense."""
+"""Make the base model from the mixed training texts if model.base_model is `made`: a lexical one or, for csr, a dense one."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +10,11 @@ from stages.runtime.files import atomic_write, mark_unused
 MIXED, MADE = Path("data/mixed/train.parquet"), Path("models/made")
 
 
-def main() -> None:
+def main() -> str:
     settings = read_resolved("make_base")
     if not settings["made"]:
         mark_unused(MADE)
-        return
+        return "not needed, because model.base_model is not `made`"
 
     from stages.make_base.lexical import make_base
     from stages.rows.parquet import texts
@@ -28,6 +28,9 @@ def main() -> None:
             from stages.make_base.dense import make_dense
 
             make_dense(lexical, texts(MIXED, ["positive"]), folder, seed=seed)
+    made = settings["made"]
+    shape = f"{made['num_hidden_layers']} layers of width {made['hidden_size']}, at most {made['vocab_size']:,} word pieces"
+    return f"a {'dense' if settings['dense'] else 'lexical'} base model from the training texts: {shape}"
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ LAUNCH: dict[str, Any] = {"tracking": True, "upload": True, "training": {*Traini
 """Of resolved/train.yaml: how the run was launched, which its card does not tell."""
 
 
-def main() -> None:
+def main() -> str:
     settings = load_resolved("push", PushSettings)
     receipt = json.loads(RECEIPT.read_text(encoding="utf-8")) if RECEIPT.exists() else None
     if not settings.push:
         if receipt is None:
             write_json(RECEIPT, {"repo_id": None, "fingerprint": None, "commit": None})
-        return
+        return "nothing pushed, because hub.push is false"
     if os.environ.get("DVC_EXP_NAME"):
         raise UserError("hub.push: is true inside `dvc exp run`; `dvc exp apply` the winner and push it with `dvc repro`")
 
@@ -38,13 +38,12 @@ def main() -> None:
         raise UserError("hub.model_id: has no value while hub.push is true; set it to you/your-model")
     current = fingerprint(FINAL)
     if not needs_push(receipt, current, settings.model_id):
-        print(f"{settings.model_id} has this model already: nothing to push")
-        return
+        return f"nothing to push, because {settings.model_id} has this model already"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.commit})
-    print(f"pushed to {published.url} as commit {published.commit}")
+    return f"{published.url}, commit {published.commit}"
 
 
 def refuse_non_commercial(datasets: Mapping[str, Provenance], formatted: Path) -> None:

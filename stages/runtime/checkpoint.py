@@ -1,4 +1,4 @@
-"""A checkpoint-N folder of transformers' trainer: is it complete, and of which step?"""
+"""A checkpoint-N folder of transformers' trainer: whether it is complete, and its step."""
 
 import json
 import re

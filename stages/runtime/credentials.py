@@ -1,4 +1,4 @@
-"""Text in the form that may be printed: every error, log line and traceback goes through `without_credentials`."""
+"""Remove credentials from text: every error, log line and traceback goes through `without_credentials`."""
 
 import logging
 import os
@@ -9,14 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 ADDRESSES = ("HF_ENDPOINT", "MLFLOW_TRACKING_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-SHORTEST = 4  # characters of a secret that is searched for by itself; shorter ones are part of ordinary words
+SHORTEST = 4  # characters; shorter secrets are not searched for, because ordinary words contain them
 USER = re.compile(r"(?<=://)[^/\s]*@")
 QUERY = re.compile(r"(\w://[^\s?'\"]*)\?[^\s'\"]*")
 HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 
 
 def without_credentials(text: str) -> str:
-    """``text`` without user names, passwords, queries and tokens of the addresses in it, and without those of this environment.
+    """``text`` without the user names, passwords, queries and tokens of addresses in it and in the environment.
 
     >>> without_credentials("https://me:secret@host:5000/x?token=abc cannot be reached")
     'https://host:5000/x cannot be reached'
@@ -27,7 +27,7 @@ def without_credentials(text: str) -> str:
 
 
 def _known() -> Iterator[tuple[str, str]]:
-    """What this environment holds that must not be shown, and what is shown instead; whole parts of addresses before single secrets."""
+    """The environment's secrets and what replaces them; whole parts of addresses come before single secrets."""
     secrets = [os.environ.get(name, "") for name in SECRETS]
     for address in filter(None, map(os.environ.get, ADDRESSES)):
         scheme, _, rest = address.rpartition("://")
@@ -36,7 +36,7 @@ def _known() -> Iterator[tuple[str, str]]:
         if user:
             yield f"{user}@", ""
             secrets += [user.partition(":")[2] or user]
-        if path and scheme in ("http", "https"):  # some proxies take a token there
+        if path and scheme in ("http", "https"):  # some proxies have a token there
             yield f"{host}/{path}".rstrip("/"), host
     for secret in {*secrets, *map(unquote, secrets)}:
         if len(secret) >= SHORTEST:
@@ -59,14 +59,14 @@ def is_address(text: str, schemes: tuple[str, ...]) -> bool:
 
 
 def hide_in_logs() -> None:
-    """Let every log line of this process, a library's too, go through `without_credentials`."""
+    """Pass every log line of this process, libraries included, through `without_credentials`."""
     make = logging.getLogRecordFactory()
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         made = make(*args, **kwargs)
         try:
             made.msg, made.args = without_credentials(made.getMessage()), ()
-        except Exception:  # arguments that do not fit the message: the handler reports that, as always
+        except Exception:  # the arguments do not fit the message; the handler reports that
             return made
         return made
 

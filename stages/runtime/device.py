@@ -1,4 +1,4 @@
-"""Which device runs the model, and how many of them and of processor cores there are."""
+"""Choose the device, and count GPUs and processor cores."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def choose_device(wanted: str) -> str:
-    """The device for ``wanted`` (auto, cuda, mps or cpu): auto takes cuda, then mps, then cpu.
+    """The device for ``wanted`` (auto, cuda, mps or cpu); auto means cuda, else mps, else cpu.
 
     Raises:
-        UserError: the device asked for is not there.
+        UserError: this machine does not have the device.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
@@ -25,12 +25,12 @@ def choose_device(wanted: str) -> str:
 
 
 def gpus(device: str) -> int:
-    """GPUs of this machine; 0 where training is not on CUDA."""
+    """GPUs of this machine; 0 if ``device`` is not cuda."""
     return torch.cuda.device_count() if device == "cuda" else 0
 
 
 def cores(cgroup: Path = CGROUP) -> int:
-    """Processor cores that this process may use; a container's quota counts, which torch does not see."""
+    """Processor cores that this process may use, within a container's quota, which torch ignores."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if (cgroup / "cpu.max").exists():

@@ -1,4 +1,7 @@
-"""A user's mistake is one line on stderr and exit status 2; a traceback is for our bugs. Neither shows a password or token."""
+"""Run a stage: its summary or its errors on the terminal, its exit status. Nothing printed shows a password or token.
+
+A user's mistake is a one-line error and exit status 2; a traceback means a bug.
+"""
 
 import os
 import sys
@@ -13,16 +16,16 @@ WRITE_ADDRESS = "write it as http://host:port, with special characters of a user
 
 
 class UserError(Exception):
-    """Something only the user can fix, said in one line a mistake: the key or file, what is wrong, what to do."""
+    """Something only the user can fix; one line per mistake: the key or file, what is wrong, what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(without_credentials("\n".join(" ".join(line.split()) for line in message.splitlines())))
 
 
 def require_endpoint(address: str) -> None:
-    """Raise `UserError` if the Hub's address is none; it is not quoted, for it may hold a password."""
+    """Raise `UserError` if the Hub's address is invalid. The message does not quote it: it may contain a password."""
     if not is_address(address, ("http", "https")):
-        raise UserError(f"HF_ENDPOINT: is not an http(s) address; {WRITE_ADDRESS}")
+        raise UserError(f"HF_ENDPOINT: must be an http(s) address; {WRITE_ADDRESS}")
 
 
 def run_stage(main: Callable[[], str | None]) -> NoReturn:
@@ -34,7 +37,7 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
     start = time.monotonic()
     try:
         if endpoint := os.environ.get("HF_ENDPOINT"):
-            require_endpoint(endpoint)  # huggingface_hub quotes a part of a wrong one when it is imported
+            require_endpoint(endpoint)  # huggingface_hub quotes part of an invalid one on import
         summary = main()
     except UserError as error:
         for line in str(error).splitlines():

@@ -1,4 +1,4 @@
-"""Files that no reader ever sees half written."""
+"""Write files so that no reader sees them half written."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
 
-    The temporary path does not exist yet: write a file there or make it a folder. A folder that stands at ``path`` is replaced.
+    The temporary path does not exist yet: write a file or make a folder there. A folder at ``path`` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
@@ -28,7 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with a closing newline, keys in the order given."""
+    """Write ``value`` as indented JSON with a final newline; keys keep their order."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -39,14 +39,14 @@ def read_json(path: Path) -> Any:
 
 
 def mark_unused(folder: Path) -> None:
-    """Make ``folder`` the output of a stage that had nothing to do; dvc warns of an output that is empty."""
+    """Make ``folder`` the output of a stage that is not needed; dvc warns about an empty output."""
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         (temporary / "unused.txt").write_text("params.yaml does not use this\n", encoding="utf-8")
 
 
 def remove(path: Path) -> None:
-    """Remove a file, link or folder; nothing happens where there is none."""
+    """Remove a file, link or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

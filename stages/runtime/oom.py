@@ -1,4 +1,4 @@
-"""Out of memory, on every device, as one line; and no other error."""
+"""Out of memory, on any device, as a one-line error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import torch
 
 from stages.runtime.errors import UserError
 
-SAID = (  # by errors that are no torch.OutOfMemoryError: CPU, MPS, CUDA's libraries
+MESSAGES = (  # of errors that are not a torch.OutOfMemoryError: CPU, MPS, CUDA's libraries
     "can't allocate memory",
     "DefaultCPUAllocator",
     "MPS backend out of memory",
@@ -15,24 +15,20 @@ SAID = (  # by errors that are no torch.OutOfMemoryError: CPU, MPS, CUDA's libra
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "could not create a primitive",  # oneDNN
-    "bad_alloc",  # C++, as torch hands it on
+    "bad_alloc",  # C++
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says, in whatever way, that there is no memory left."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in MESSAGES)
 
 
 @contextmanager
 def in_one_line(attempt: object) -> Iterator[None]:
-    """Turn an error that says so into one line, ``str(attempt)`` at that moment: what was being tried, what to turn first.
-
-    Raises:
-        UserError: there is no memory left.
-    """
+    """Turn an out-of-memory error into a `UserError` with the message ``str(attempt)``: what was being done, what to change first."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""The style of the pictures, which need no network (dvc's own plots load Vega from one). Each stage draws its own."""
+"""The style of the pictures. Each stage draws its own; dvc's plots would load Vega from the network."""
 
 from pathlib import Path
 
@@ -12,6 +12,6 @@ OURS, BASELINE = "#1b6ca8", "#c0c7ce"
 
 
 def save(figure: Figure, picture: Path) -> None:
-    """Write a picture without a date or version, so that equal figures have equal bytes."""
+    """Write a PNG without a date or version, so that equal figures have equal bytes."""
     figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
     plt.close(figure)

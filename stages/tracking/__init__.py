@@ -1,1 +1,1 @@
-"""Experiment tracking that only watches: it cannot fail a run, change its numbers or hold it up."""
+"""Experiment tracking that cannot fail a run, change its numbers or delay it."""

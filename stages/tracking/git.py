@@ -1,4 +1,4 @@
-"""Which code a run was made with."""
+"""The commit that a run was made with."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-GENERATED = (":(exclude)resolved", ":(exclude)metrics", ":(exclude)dvc.lock")  # tracked files that the pipeline itself rewrites
+GENERATED = (":(exclude)resolved", ":(exclude)metrics", ":(exclude)dvc.lock")  # tracked files that the pipeline rewrites
 
 
 def git_state(folder: Path = Path()) -> dict[str, str]:
@@ -14,8 +14,8 @@ def git_state(folder: Path = Path()) -> dict[str, str]:
 
     Untracked and `GENERATED` files do not make it dirty. Empty if there is no commit, or git is missing or does not answer.
     """
-    # A new index, without file times: the one that dvc writes in its temporary workspaces pairs the times of changed files with the old
-    # contents, and git believes it. It also keeps us away from index.lock.
+    # Use a new index. The one in dvc's temporary workspaces pairs the new times of changed files with their old contents, so git sees no
+    # change. Nor does a new index need index.lock.
     with TemporaryDirectory() as temporary:
         git = partial(
             subprocess.run, cwd=folder, env=os.environ | {"GIT_INDEX_FILE": f"{temporary}/index"},

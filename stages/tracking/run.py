@@ -1,6 +1,6 @@
-"""The pipeline's end of tracking: a `Tracker` appends JSON lines to a file for another process (`worker`) and never waits for it.
+"""The pipeline's side of tracking: a `Tracker` appends JSON lines to a file for another process (`worker`) without waiting for it.
 
-In our process MLflow would draw from Python's random generator, wait for a server that is gone, and take three to four seconds to start.
+In this process MLflow would draw from Python's random generator, wait for an unreachable server, and take three to four seconds to start.
 """
 
 import json
@@ -28,8 +28,8 @@ CLOSE_SECONDS = {"FINISHED": 60.0, "FAILED": 60.0, "KILLED": 3.0}  # after Ctrl-
 class Tracker(TrainerCallback):
     """One run in one store: logs what it is given, and what a trainer logs. No method raises, and all but `close` return at once.
 
-    ``uri`` is MLflow's store, or tensorboard:FOLDER for event files. With None, and in all but the first of several training processes
-    (RANK), nothing is tracked. ``about`` is what else `worker.open_mlflow` needs.
+    ``uri`` is MLflow's store, or tensorboard:FOLDER for event files. Nothing is tracked if it is None, or if RANK is not 0.
+    ``about``: further arguments of `worker.open_mlflow`.
     """
 
     def __init__(self, uri: str | None, **about: Any) -> None:
@@ -46,12 +46,12 @@ class Tracker(TrainerCallback):
             self._worker = subprocess.Popen(command, stdin=reader, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings get dotted names."""
+        """Log parameters; names in nested mappings are joined by dots."""
         with self._harmless():
             self._write({"params": {name: str(value) for name, value in flatten(values).items()}})
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
-        """Log the numbers among ``values``: nested mappings get dotted names, `ndcg@10` becomes `ndcg_at_10`."""
+        """Log the numbers among ``values``; names in nested mappings are joined by dots, `ndcg@10` becomes `ndcg_at_10`."""
         with self._harmless():
             self._write({"metrics": numbers(values), "step": step, "time": time.time_ns() // 1_000_000})
 
@@ -59,7 +59,7 @@ class Tracker(TrainerCallback):
         self.metrics(logs or {}, state.global_step)
 
     def close(self, status: str = "FINISHED") -> None:
-        """Deliver what is left and end the run with ``status``, FINISHED, FAILED or KILLED, in `CLOSE_SECONDS` at most."""
+        """Deliver the rest and end the run with ``status``, FINISHED, FAILED or KILLED, within `CLOSE_SECONDS`."""
         with self._harmless():
             if self._worker is not None:
                 self._write({"close": status})
@@ -84,7 +84,7 @@ class Tracker(TrainerCallback):
     def _harmless(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # a watcher must not fail what it watches, not even by a bug of its own
+        except Exception as error:  # not even a bug in tracking may fail the run
             say(self._uri, error)
             if self._worker is not None:
                 self._worker.kill()
@@ -97,7 +97,7 @@ def store_uri(folder: Path) -> str:
 
 
 def open_tracker(fingerprint: str) -> Tracker:
-    """The MLflow run of the training known by ``fingerprint``, with its parameters; training and evaluation write into the same one."""
+    """The MLflow run of the training run with this ``fingerprint``, shared by training and evaluation; logs the parameters."""
     trained = {key: values for key, values in read_resolved("train").items() if key not in ("upload", "running")}
     tracking, name = trained.pop("tracking"), os.environ.get("DVC_EXP_NAME")
     tags = {"architecture": trained["architecture"], "profile": trained["profile"], **git_state()}
@@ -109,7 +109,7 @@ def open_tracker(fingerprint: str) -> Tracker:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one. Names are joined by dots; `@` becomes `_at_`, and `_` what MLflow may refuse.
+    """Nested mappings as one, with names joined by dots; `@` becomes `_at_`, other characters that MLflow may refuse `_`.
 
     >>> flatten({"loss": {"weight": 0.1}, "mean": {"ndcg@10": 0.7}})
     {'loss.weight': 0.1, 'mean.ndcg_at_10': 0.7}
@@ -122,7 +122,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among nested ``values`` (NumPy's and one-element tensors too), flattened."""
+    """The numbers among nested ``values``, NumPy's and one-element tensors included, flattened."""
     found = {}
     for name, value in flatten(values).items():
         if not isinstance(value, bool | str):

@@ -1,6 +1,7 @@
 """The process that talks to MLflow or TensorBoard, started by `run.Tracker`: it reads JSON lines from stdin, a growing file.
 
-What cannot be delivered is tried again: a server that comes back gets the whole curve. If the training process dies, the run is KILLED.
+A failed delivery is tried again, so a server that comes back gets the whole curve. If the training process dies, the run's status
+becomes KILLED.
 """
 
 import fcntl
@@ -30,9 +31,9 @@ def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags:
 
     scheme, _, address = uri.partition("?")[0].partition("://")
     if "@" in address and not is_address(f"{scheme}://{address}", (scheme,)):
-        raise ValueError("the address cannot be read; percent-encode special characters in its user and password")
+        raise ValueError("the address is invalid; percent-encode special characters in its user name and password")
     with ExitStack() as stack:
-        if scheme not in ("http", "https"):  # two processes that create a database at once crash in its migrations
+        if scheme not in ("http", "https"):  # two processes that create a database at the same time crash in its migrations
             fcntl.flock(stack.enter_context(Path(folder, "mlflow.lock").open("w")), fcntl.LOCK_EX)
         client: Any = MlflowClient(tracking_uri=uri)
         if not (found := client.get_experiment_by_name(experiment)):
@@ -53,7 +54,7 @@ def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags:
         client.log_batch(run_id, metrics=points)
         params = dict(param for each in messages for param in each.get("params", {}).items())
         client.log_batch(run_id, params=[Param(*param) for param in params.items() if param[0] not in known])
-        known.update(params | known)  # MLflow keeps the first value of a parameter; another one becomes a tag of the same name
+        known.update(params | known)  # MLflow keeps a parameter's first value; a later one becomes a tag of the same name
         client.log_batch(run_id, tags=[RunTag(*param) for param in params.items() if known[param[0]] != param[1]])
         if status:
             client.set_terminated(run_id, status)
@@ -62,7 +63,7 @@ def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags:
 
 
 def open_tensorboard(folder: str) -> Log:
-    """Event files. transformers' own callback writes local paths too, with the training arguments and the model's configuration."""
+    """Write event files. transformers' callback would also write local paths, in the training arguments and the model's configuration."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer: Any = None
@@ -71,7 +72,7 @@ def open_tensorboard(folder: str) -> Log:
         nonlocal writer
         for each in messages:
             for name, value in each.get("metrics", {}).items():
-                writer = writer or SummaryWriter(folder, purge_step=each["step"])  # hide what a killed training logged after its checkpoint
+                writer = writer or SummaryWriter(folder, purge_step=each["step"])  # drop what a killed run logged after its last checkpoint
                 writer.add_scalar(name, value, each["step"], each["time"] / 1000)
                 writer.flush()
 
@@ -79,11 +80,11 @@ def open_tensorboard(folder: str) -> Log:
 
 
 def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
-    """Deliver what the process ``parent`` writes until it closes the run or is gone; the first failure is one line on the terminal."""
+    """Deliver what process ``parent`` writes until it closes the run or dies; the first failure is printed on the terminal, in one line."""
     waiting: Messages = []
     log, rest, status, said = None, b"", "", False
     while not status:
-        gone = os.getppid() != parent  # before reading: what it wrote last is read too
+        gone = os.getppid() != parent  # before reading, so that its last lines are read too
         *lines, rest = (rest + sys.stdin.buffer.read()).split(b"\n")
         waiting += map(json.loads, lines)
         status = next((each["close"] for each in waiting if "close" in each), "KILLED" if gone else "")
@@ -93,7 +94,7 @@ def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
                 log = open_mlflow(**spec) if folder == spec["uri"] else open_tensorboard(folder)
             log(waiting, status)
             waiting, pause = [], POLL_SECONDS
-        except Exception as error:  # whatever MLflow, its store or the network raises
+        except Exception as error:  # of MLflow, its store or the network
             pause = RETRY_SECONDS
             if not said:
                 say(spec["uri"], error, terminal)
@@ -102,11 +103,11 @@ def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
 
 
 def say(uri: str, error: BaseException, file: IO[str] | None = None) -> None:
-    """One line on the terminal: the innermost cause (MLflow wraps a refused connection in four errors), without credentials."""
+    """Print the innermost cause, without credentials, in one line; MLflow wraps a refused connection in four errors."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     reason = without_credentials(f"{type(error).__name__}: {error}")[:300]
-    line = f"tracking: {without_credentials(uri)}: {reason}; the run goes on without it"
+    line = f"tracking: {without_credentials(uri)}: {reason}; the run continues without it"
     with suppress(OSError, ValueError):  # stderr may be closed
         tqdm.write(" ".join(line.split()), file=file or sys.stderr)
 
@@ -115,8 +116,8 @@ if __name__ == "__main__":
     # MLflow itself waits two minutes for an answer and tries eight times
     for setting in ("MLFLOW_HTTP_REQUEST_TIMEOUT=10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES=0", "MLFLOW_DISABLE_TELEMETRY=true"):
         os.environ.setdefault(*setting.split("="))
-    os.nice(5)  # the training comes first
+    os.nice(5)  # training has priority
     messages = os.fdopen(os.dup(2), "w", buffering=1)
-    os.dup2(1, 2)  # stdout is /dev/null: so is what MLflow, alembic and git print
+    os.dup2(1, 2)  # to stdout, which is /dev/null: what MLflow, alembic and git print
     serve(int(sys.argv[1]), json.loads(sys.stdin.buffer.readline()), messages)
-    os._exit(0)  # everything is delivered; MLflow's own clean-up would only keep `Tracker.close` waiting
+    os._exit(0)  # everything is delivered; MLflow's clean-up would only delay `Tracker.close`

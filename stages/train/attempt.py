@@ -1,4 +1,4 @@
-"""What a training is trying, and which knobs to turn first where memory does not suffice for it (`oom.in_one_line`)."""
+"""What a training step is doing, and which settings to change first if memory runs out (`oom.in_one_line`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any
 
 @dataclass
 class Attempt:
-    """What a training step is trying; told by the trainer as it begins one.
+    """What the current step is doing; the trainer updates it.
 
     Attributes:
         device: cuda, mps or cpu.
-        checkpointing: whether activations are computed twice instead of kept, or need not be kept at all (csr's frozen base).
+        checkpointing: whether activations are recomputed instead of stored, or need not be stored at all (csr's frozen base).
         rows: texts of a column.
         lengths: tokens of the longest text of each column, in the loss's order.
+        dimensions: of an embedding: the vocabulary, or CSR's latents; None if unknown.
+        mini_batches: whether texts are encoded in mini-batches (GradCache), which excludes checkpointing.
         evaluating: whether a validation set is being scored instead.
-        dimensions: of an embedding: the vocabulary, or CSR's latents; None if not known.
-        mini_batches: whether texts are encoded a few at a time (GradCache), which excludes checkpointing.
     """
 
     device: str
@@ -28,7 +28,7 @@ class Attempt:
     evaluating: bool = False
 
     def see(self, features: Sequence[dict[str, Any]]) -> None:
-        """Take note of the columns that the loss is about to get."""
+        """Record the shapes of the columns that the loss is about to get."""
         shapes = [shape for column in features if (shape := _shape(column))]
         self.rows = max((rows for rows, _ in shapes), default=0)
         self.lengths = [length for _, length in shapes]
@@ -46,7 +46,7 @@ class Attempt:
         return f"with {self.rows} rows of {lengths} tokens{width} on {self.device}"
 
     def remedy(self) -> str:
-        """The two knobs to turn first: those that cost no quality, as far as there are such."""
+        """The two settings to change first; those that do not lower quality come before others."""
         if self.evaluating:
             return "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
         if self.mini_batches:
@@ -57,7 +57,7 @@ class Attempt:
 
 
 def _shape(column: dict[str, Any]) -> tuple[int, int] | None:
-    """Texts of a column and tokens of the longest; None where there is no telling. Flash attention has the texts in one row."""
+    """Number of texts and tokens of the longest; None if unknown. Flash attention concatenates the texts into one row."""
     if "cu_seq_lens_q" in column:
         return len(column["cu_seq_lens_q"]) - 1, int(column["max_length_q"])
     return tuple(column["attention_mask"].shape) if "attention_mask" in column else None

@@ -1,4 +1,4 @@
-"""The mixed rows as training reads them: memory-mapped, in the batches and the order that `mix` decided."""
+"""The mixed rows as training reads them: memory-mapped, in the batches and order of `mix`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class TrainingRows:
     """The mixed rows.
 
     Attributes:
-        texts: columns anchor, positive, negative…, and scores where they are trained on; memory-mapped.
+        texts: columns anchor, positive, negative…, and scores if the loss uses them; memory-mapped.
         starts: first row of each batch, shape (batches + 1,): the last is the number of rows.
         sources: source of each batch, shape (batches,).
     """
@@ -33,12 +33,12 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several processes takes.
+    """The rows that one of several processes trains on.
 
     Attributes:
-        index: of the process, from 0.
-        count: of processes.
-        of_each_batch: of every batch an equal part, where the processes' texts are gathered; else every ``count``-th batch.
+        index: rank of the process.
+        count: number of processes.
+        of_each_batch: an equal part of every batch, for losses that gather all processes' texts; else every ``count``-th batch.
     """
 
     index: int = 0
@@ -53,11 +53,11 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
     """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
 
     Args:
-        scored: with the column ``scores``, the labels of a distillation loss; each row has one for its positive and each negative.
-        write: make the copy; without, it is there already, made by another process.
+        scored: include the column ``scores``, the labels of a distillation loss: one for a row's positive and one for each negative.
+        write: write the copy; if false, another process has written it.
 
     Raises:
-        UserError: scores are wanted and a row has none.
+        UserError: ``scored``, and a row has no scores.
     """
     with pq.ParquetFile(mixed) as file:
         schema = file.schema_arrow
@@ -84,11 +84,11 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
 
 
 class MixedBatchSampler(DefaultBatchSampler):
-    """The batches of `mix`, in its order in the first epoch, or one process's share of them.
+    """The batches of `mix`, or one process's share of them, in the order of `mix` in the first epoch.
 
-    In later epochs each source's batches are permuted among themselves, by seed and epoch. Where processes take whole
-    batches, those that are left over for fewer than all of them at the end of an epoch are not used: each process must
-    make as many steps as the others. Where they take parts of a batch, each takes every ``count``-th row of it.
+    In later epochs each source's batches are permuted among themselves, by seed and epoch. If processes take whole batches,
+    the last ``len(batches) % count`` of an epoch are not used, because all processes must make the same number of steps.
+    If they take parts of a batch, each takes every ``count``-th row.
     """
 
     def __init__(self, rows: TrainingRows, seed: int, share: Share = WHOLE) -> None:
@@ -123,7 +123,7 @@ class MixedBatchSampler(DefaultBatchSampler):
 
 
 class MixedCollator(SparseEncoderDataCollator):
-    """Leaves out the negatives that a batch does not have: every row of a batch has the same number of them."""
+    """Drops the negative columns that are empty in a batch; all its rows have the same number of negatives."""
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         present = [name for name, text in features[0].items() if text is not None]

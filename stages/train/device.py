@@ -1,4 +1,4 @@
-"""Which device trains, and what of it is used: precision, workers, pinned memory, optimiser, threads. Each can be overruled."""
+"""The defaults of a device: precision, workers, pinned memory, optimiser, threads. params.yaml can override each."""
 
 import os
 from functools import cache
@@ -9,24 +9,28 @@ import torch
 from stages.config.schema import Training
 from stages.runtime.device import cores
 
-WORKERS = 4  # that make batches for a GPU, at most
-SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # tokens as dear as one more pass: measured on CPU and an H100, unknown on MPS
+WORKERS = 4  # data loader workers for a GPU, at most
+SPLIT_PADDING = {
+    "cpu": 64,
+    "cuda": 8192,
+    "mps": 0,
+}  # padding tokens as costly as one more pass; not measured on MPS
 
 
 def choose_engine(
     training: Training, device: str, processes: int, *, splade_head: bool = True, flash_attention: bool = False
 ) -> tuple[Training, str]:
-    """The section ``training`` with what ``device`` (cuda, mps or cpu) trains with, and a line that says so; sets the number of threads.
+    """Resolve the section ``training`` for ``device`` (cuda, mps or cpu), and describe the result in a line; set the number of threads.
 
-    A null is the device's own choice, and what it does not have is left out.
-    CUDA: the precision asked for; from Ampere on TF32 for what is left in float32 and the Triton head; workers, pinned memory.
-    MPS: bf16 from macOS 14 on, no workers and no pinning: memory is shared already. CPU: float32.
-    AdamW is fused everywhere. A step's texts are grouped by length, but not with torch.compile, which would compile each shape anew, nor
-    with flash attention, which leaves padding out by itself.
+    A null means the device's default. A setting that the device lacks is switched off, and the line says so.
+    CUDA: the precision asked for; from Ampere on TF32 for the rest and the Triton head; workers, pinned memory.
+    MPS: bf16 from macOS 14 on; no workers and no pinning, because memory is shared. CPU: float32.
+    AdamW is fused everywhere. A step's texts are length-bucketed, except with torch.compile, which would recompile for each shape, and
+    with flash attention, which has no padding.
 
     Args:
-        processes: of all machines, for the line.
-        splade_head: whether the model has one.
+        processes: number of processes on all machines, for the line.
+        splade_head: whether the model has a SPLADE head.
     """
     fallbacks = []
     bf16, fp16, triton = training.bf16, training.fp16, training.triton
@@ -55,7 +59,7 @@ def choose_engine(
         share = max(1, cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
         workers = min(WORKERS, share) if device == "cuda" else 0
     if workers:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are the parallelism, and tokenizers warns of forks
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers run in parallel already, and tokenizers warns about forks
     if flash_attention or (split_padding is None and training.torch_compile):
         split_padding = 0
     chosen = {
@@ -74,7 +78,10 @@ def choose_engine(
 
 
 def _name(device: str, processes: int) -> str:
-    name = {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU", "cpu": lambda: f"{torch.get_num_threads()} threads"}[device]()
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
+        name = "Apple GPU" if device == "mps" else f"{(threads := torch.get_num_threads())} thread{'s' * (threads > 1)}"
     return f"{device} ({name}{f', {processes} processes' if processes > 1 else ''})"
 
 
@@ -87,14 +94,14 @@ def _parts(training: Training) -> str:
         "pinned memory": training.dataloader_pin_memory,
         "torch.compile": training.torch_compile,
         "Triton head": training.triton,
-        f"length buckets that save {training.split_padding} tokens": training.split_padding,
+        f"length buckets (split_padding {training.split_padding})": training.split_padding,
     }
     return ", ".join(part for part, there in parts.items() if there)
 
 
 @cache
 def _triton_obstacle(device: str, dtype: torch.dtype) -> str:
-    """Why the SPLADE head does without its Triton kernel; empty if it need not."""
+    """Why the SPLADE head cannot use its Triton kernel; empty if it can."""
     if device != "cuda" or not find_spec("triton"):
         return "which needs a CUDA GPU and the package triton"
     if torch.cuda.get_device_capability()[0] < 8:

@@ -1,11 +1,12 @@
-"""The processes of one training: who this one is, what the first tells the others, and losses that see the batch of all.
+"""Several processes in one training run: ranks, messages from rank 0, and losses that see every process's texts.
 
-Every process runs the same code on its share of a batch; the gradients are averaged (DistributedDataParallel). The mean
-over processes of a contrastive loss over own queries and everybody's documents is the loss of the whole batch; so is that
-of a regulariser of everybody's embeddings. Gathering passes gradients back to the process that a text is with.
+Every process runs the same code on its share of the rows, and gradients are averaged (DistributedDataParallel). With gathered
+texts, a process's contrastive loss compares its own queries with all documents; the mean over processes is the loss of the whole
+batch. The same holds for a regulariser of all embeddings. Gathering sends gradients back to the process that encoded the text.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -31,17 +32,17 @@ from stages.runtime.errors import UserError
 from stages.train.launch import is_worker
 
 T = TypeVar("T")
-PATIENCE = timedelta(hours=6)  # with the first process, which alone reads data and evaluates; torchrun notices one that has died
-ROW_BY_ROW = (SparseMarginMSELoss, SparseDistillKLDivLoss)  # losses of one row at a time: their mean needs nobody else's texts
+PATIENCE = timedelta(hours=6)  # wait for rank 0, which alone reads data and evaluates; torchrun notices a process that dies
+ROW_BY_ROW = (SparseMarginMSELoss, SparseDistillKLDivLoss)  # means over rows, which need no other process's texts
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the training.
+    """This process and how many there are.
 
     Attributes:
-        index: 0 is the first, the one that writes.
-        count: of all machines.
+        index: rank; rank 0 writes.
+        count: number of processes on all machines.
     """
 
     index: int = 0
@@ -52,7 +53,7 @@ class Processes:
         return self.index == 0
 
     def from_first(self, value: T | None = None) -> T:
-        """The ``value`` that the first process gives; picklable. The others wait for it, and what they give does not count."""
+        """The picklable ``value`` of rank 0. The others wait for it; their own ``value`` is ignored."""
         values: list[Any] = [value]
         if self.count > 1:
             broadcast_object_list(values)
@@ -60,23 +61,23 @@ class Processes:
         return received
 
     def after_first(self, make: Callable[[bool], T]) -> T:
-        """``make(True)`` in the first process and then, in the others, ``make(False)``."""
+        """``make(True)`` in rank 0 and then ``make(False)`` in the others."""
         value = make(True) if self.first else None
         self.wait()
         return make(False) if value is None else value
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Wait for all processes."""
         if self.count > 1:
             torch.distributed.barrier()
 
 
 @contextmanager
 def joined(expected: int, device: str) -> Iterator[Processes]:
-    """Meet the other processes, where this one was started as one of several.
+    """Join the other processes if this one was started as one of several.
 
     Args:
-        expected: processes that params.yaml speaks of.
+        expected: training.num_processes.
         device: cuda, mps or cpu.
 
     Raises:
@@ -84,16 +85,18 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
     """
     if not is_worker():
         if expected != 1:
-            raise UserError(f"params.yaml: training.num_processes: is {expected}, and this is one process; set training.launcher: torchrun")
+            raise UserError(
+                f"params.yaml: training.num_processes: is {expected}, but only one process was started; set training.launcher to torchrun"
+            )
         yield Processes()
         return
     state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
     processes = Processes(state.process_index, state.num_processes)
     try:
         if processes.count != expected:
-            said = f"is {expected}, and {processes.count} processes were started; set it to that"
-            raise UserError(f"params.yaml: training.num_processes: {said}")
-        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)  # accelerate's own doing
+            fault = f"is {expected}, but {processes.count} processes were started; set it to {processes.count}"
+            raise UserError(f"params.yaml: training.num_processes: {fault}")
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)  # accelerate uses it itself
         with nullcontext() if processes.first else _silence():
             yield processes
     finally:
@@ -105,26 +108,29 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
 def _silence() -> Iterator[None]:
     """Rank 0 prints for all; only errors are printed by every process."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            sys.exit(130)
 
 
 def gather_negatives(loss: nn.Module) -> None:
     """Let every term of ``loss`` that compares or averages texts see those of all processes.
 
     Raises:
-        UserError: a loss that is not known here: some term might silently see one process's texts only.
+        UserError: an unknown loss, of which some term might silently see only one process's texts.
     """
     if not isinstance(loss, SpladeLoss | CSRLoss):
-        raise UserError(f"params.yaml: training.gather_negatives: is not possible with {type(loss).__name__}; set it to false")
+        raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(loss).__name__}; set it to false")
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional", FutureWarning)
     if isinstance(loss.loss, MultipleNegativesRankingLoss):
         loss.loss.gather_across_devices = True
     elif not isinstance(loss.loss, ROW_BY_ROW):
-        raise UserError(f"params.yaml: training.gather_negatives: is not possible with {type(loss.loss).__name__}; set it to false")
+        raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(loss.loss).__name__}; set it to false")
     for name in ("document_regularizer", "query_regularizer", "reconstruction_loss"):
         if (term := getattr(loss, name, None)) is not None:
             if not isinstance(term, Regularizer | ReconstructionLoss):
-                raise UserError(f"params.yaml: training.gather_negatives: is not possible with {type(term).__name__}; set it to false")
+                raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(term).__name__}; set it to false")
             term.gathers = True
     for module in loss.modules():
         if isinstance(module, SparseAutoEncoder):
@@ -132,16 +138,16 @@ def gather_negatives(loss: nn.Module) -> None:
 
 
 def share_activity(model: nn.Module) -> None:
-    """A latent of CSR is as long dead as the process says that has seen it last."""
+    """Count a CSR latent's inactive steps from when any process last saw it active."""
     for module in model.modules():
         if isinstance(module, SparseAutoEncoder) and torch.distributed.is_initialized():
             torch.distributed.all_reduce(module.stats_last_nonzero, torch.distributed.ReduceOp.MIN)
 
 
 def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> None:
-    """Freeze the parameters that have no part in the embeddings of ``columns``, such as a pooler that mean pooling leaves out.
+    """Freeze the parameters that the embeddings of ``columns`` do not use, such as a pooler under mean pooling.
 
-    They are not trained in any case, and DistributedDataParallel would wait for their gradients.
+    They get no gradient, for which DistributedDataParallel would wait.
     """
     model.eval()
     for column in columns:
@@ -153,7 +159,7 @@ def freeze_unused(model: SparseEncoder, columns: Sequence[dict[str, Any]]) -> No
 
 
 class OwnDropout(TrainerCallback):
-    """Gives each process random numbers of its own; the trainer seeds all alike, and their dropout masks would be the same."""
+    """Seeds each process differently; the trainer gives all the same seed, and so the same dropout masks."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         set_seed(args.seed + args.process_index)

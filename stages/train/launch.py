@@ -1,7 +1,7 @@
-"""Starts the processes of a training by torchrun: one a GPU, on one machine or as this machine's share of several.
+"""Start the processes of a training run with torchrun: one per GPU, on one machine or on several.
 
-Several machines share the repository's folder. On each, the stage is started with torchrun's own variables:
-PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT, or the same without PET_.
+Several machines must share the repository's folder. The stage is started on each with torchrun's environment variables
+PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT, or the same names without PET_.
 """
 
 import ctypes
@@ -15,27 +15,26 @@ from contextlib import contextmanager
 from stages.runtime.errors import UserError
 
 MISTAKE = 2  # exit status of a process that ended with a UserError
-NAME = f"{UserError.__name__}: "  # begins what a process records of one
-MOST_A_CORE = 4  # processes on CPU, each with a model of its own
+NAME = f"{UserError.__name__}: "  # how torchrun's record of one begins
+PROCESSES_PER_CORE = 4  # at most, on CPU; each has its own model
 SINGLE_MACHINE = ["--standalone"]
 
 
 def is_worker(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is one of several that torchrun, accelerate or the like has started."""
+    """Whether torchrun, accelerate or the like started this process as one of several."""
     return "RANK" in environment and "WORLD_SIZE" in environment
 
 
 def launch(module: str, processes: int, gpus: int, cores: int) -> None:
-    """Run ``python -m module`` in this machine's share of ``processes`` processes and return when all have ended well.
+    """Run ``python -m module`` in this machine's share of ``processes`` processes and return when all have succeeded.
 
     Args:
-        gpus: of this machine; 0 where training is on CPU.
+        gpus: of this machine; 0 if training is on CPU.
         cores: of this machine, which its processes share.
 
     Raises:
         UserError: that of the process that failed first; or the processes do not fit the machines.
-        SystemExit: a process failed otherwise; it has shown its traceback.
-        KeyboardInterrupt: after Ctrl-C, when the processes have ended.
+        SystemExit: Ctrl-C or another failure; the process has printed the message.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -43,16 +42,16 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
 
     nodes = _variable("NNODES", "1")
     if not nodes.isdecimal() or not (machines := int(nodes)):
-        raise UserError(f"NNODES: is {nodes!r}; give the number of machines, or unset it")
+        raise UserError(f"NNODES: must be the number of machines, got {nodes!r}; unset it for one machine")
     here, rest = divmod(processes, machines)
     if rest:
-        raise UserError(f"params.yaml: training.num_processes: is {processes}, which {machines} machines (NNODES) cannot share evenly")
+        raise UserError(f"params.yaml: training.num_processes: must be a multiple of {machines} (NNODES), got {processes}")
     if gpus and here > gpus:
-        raise UserError(f"params.yaml: training.num_processes: means {here} processes here, which has {gpus} GPUs; make it smaller")
-    if not gpus and here > MOST_A_CORE * cores:
-        raise UserError(f"params.yaml: training.num_processes: means {here} processes here, on {cores} cores; make it smaller")
+        raise UserError(f"params.yaml: training.num_processes: needs {here} GPUs on this machine, which has {gpus}; lower it")
+    if not gpus and here > PROCESSES_PER_CORE * cores:
+        raise UserError(f"params.yaml: training.num_processes: needs {here} processes on this machine, which has {cores} cores; lower it")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // here)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has said why
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has printed why
     try:
         run(parse_args([*_rendezvous(machines), f"--nproc-per-node={here}", "-m", module]))
     except ChildFailedError as error:
@@ -62,13 +61,11 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
             raise UserError(recorded.removeprefix(NAME)) from error
         sys.exit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
     except SignalException as error:
-        if error.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from error
         sys.exit(128 + error.sigval)
 
 
 def _rendezvous(machines: int) -> list[str]:
-    """Where the processes meet, as torchrun's arguments; its PET_ variables hold where they are set."""
+    """torchrun's arguments for where the processes meet; PET_ variables take precedence over those without."""
     if machines == 1:
         return SINGLE_MACHINE
     names = {"NODE_RANK": "node-rank", "MASTER_ADDR": "master-addr", "MASTER_PORT": "master-port"}
@@ -82,7 +79,7 @@ def _variable(name: str, default: str) -> str:
 
 @contextmanager
 def as_worker() -> Iterator[None]:
-    """In a process that torchrun started: end when torchrun dies, and hand a UserError to it, which says it once for all."""
+    """In a process that torchrun started: end when torchrun dies, and record a UserError for it to print once."""
     if "TORCHELASTIC_ERROR_FILE" not in os.environ:
         yield
         return
@@ -97,7 +94,7 @@ def as_worker() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """torchrun's processes have sessions of their own: a SIGKILL of torchrun would leave them training (Linux only)."""
+    """End this process if torchrun gets a SIGKILL; it has a session of its own and would keep training (Linux only)."""
     if sys.platform == "linux":
         parent_death_signal = 1
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)

@@ -1,43 +1,55 @@
 """The picture of a training run: loss, sparsity and validation scores over the steps."""
 
 import csv
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 
 from stages.runtime.pictures import OURS, save
 
 
-def draw_training_curve(curve: Path, picture: Path) -> None:
-    """The terms of the loss over the steps, the contrastive one apart from the rest, which are far smaller; then how sparse it became.
+def draw_training_curve(curve: Path, picture: Path, batch_size: int, scores: Mapping[str, str]) -> None:
+    """Draw one panel each for the main loss, its other terms (far smaller), sparsity and, if checkpoints were scored, validation.
 
-    Where checkpoints were scored, their nDCG@10 on the right.
+    Args:
+        curve: the CSV file of a training run.
+        batch_size: rows per step.
+        scores: the curve's validation scores → what the legend calls them.
     """
     with curve.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    steps = [int(row["step"]) for row in rows]
-    columns = list(rows[0] if rows else {})
-    scores = [name for name in columns if name.startswith("eval_") and name.endswith("ndcg@10")]
+    columns = list(rows[0]) if rows else ["loss"]
     terms = [name for name in columns if name.endswith("loss") or "_loss_" in name]
-    large = [name for name in terms if name == "base_loss"] or ["loss"]
-    small = [name for name in terms if name not in (*large, "loss")]
-    sparsity = [name for name in columns if name.endswith("_active_dims") or name == "dead_latents"]
-    panels = [(large, "contrastive loss"), (small, "terms beside the contrastive one")]
-    panels += [(sparsity, "dead latents, share" if "dead_latents" in sparsity else "active dimensions")] if sparsity else []
-    figure, axes = plt.subplots(1, len(panels) + bool(scores), figsize=(5 * (len(panels) + bool(scores)), 4), layout="constrained")
-    for axis, (names, title) in zip(axes, panels, strict=False):
+    main = "base_loss" if "base_loss" in terms else "loss"
+    panels: list[tuple[str, str, Iterable[str]]] = [
+        ("contrastive loss" if main == "base_loss" else "loss", "per row, mean since the last point", [main]),
+        ("other terms of the loss", "weighted, mean since the last point", [name for name in terms if name not in (main, "loss")]),
+        ("active dimensions", "per text, running mean", ["query_active_dims", "document_active_dims"]),
+        ("dead latents", "share of all latents", ["dead_latents"]),
+        ("validation", "nDCG@10", scores),
+    ]
+    shown = [(title, unit, there) for title, unit, names in panels if (there := [name for name in names if name in columns])]
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 4.5), layout="constrained", squeeze=False)
+    for axis, (title, unit, names) in zip(axes.flat, shown, strict=True):
         for name in names:
-            axis.plot(steps, [float(row[name] or "nan") for row in rows], label=name.replace("_", " "))
-        axis.set(xlabel="step", title=title, ylim=(0, None))
+            points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+            label = scores.get(name, name.replace("_", " "))
+            axis.plot(*zip(*points, strict=True), marker=".", label=label, **_emphasis(label) if name in scores else {})
+        axis.set(xlabel=f"step (n = {batch_size} rows per step)", ylabel=unit, title=title)
+        axis.set_xlim(0)
+        if title != "validation":
+            axis.set_ylim(0)
         axis.grid(alpha=0.3)
-        if names:
-            axis.legend(frameon=False)
-    if scores:
-        scored = [row for row in rows if row[scores[0]]]
-        for name in scores:
-            bold = {"color": OURS, "linewidth": 2.5} if "mean" in name else {"alpha": 0.5}
-            axes[2].plot([int(row["step"]) for row in scored], [float(row[name]) for row in scored], marker="o", label=name[5:], **bold)
-        axes[2].set(xlabel="step", title="nDCG@10 on the validation sets")
-        axes[2].grid(alpha=0.3)
-        axes[2].legend(frameon=False, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        if rows:
+            axis.legend(frameon=False, fontsize=8, ncols=2 if len(names) > 4 else 1, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     save(figure, picture)
+
+
+def _emphasis(label: str) -> dict[str, Any]:
+    """The style of a validation score: bold for a mean, dashed for NanoBEIR's, which can equal the other."""
+    if "mean" not in label:
+        return {"alpha": 0.5}
+    return {"color": OURS, "linewidth": 2.5, "zorder": 3, "linestyle": "-" if label.startswith("mean") else "--"}

@@ -74,7 +74,8 @@ def run(
         )  # fmt: skip
     processes.wait()
     if processes.first:
-        _write(model, trained, key)
+        batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps * processes.count
+        _write(model, trained, validation, key, batch_size)
     return summary(trained, validation)
 
 
@@ -94,12 +95,12 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
     return validation
 
 
-def _write(model: SparseEncoder, trained: Trained, key: str) -> None:
+def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str, batch_size: int) -> None:
     """Write the stage's outputs to models/."""
     with atomic_write(CURVE) as temporary:
         write_curve(trained.log, temporary)
     with atomic_write(PICTURE) as temporary:
-        draw_training_curve(CURVE, temporary)
+        draw_training_curve(CURVE, temporary, batch_size, validation.labels() if validation else {})
     with atomic_write(FINGERPRINT) as temporary:
         temporary.write_text(f"{key}\n", encoding="utf-8")
     with atomic_write(FINAL) as temporary:

@@ -1,6 +1,6 @@
-"""The best checkpoint wins: scores on retrieval sets while training, the checkpoint that had the highest, an early end where none comes.
+"""Choose the best checkpoint by its scores on retrieval sets, and end training early if the scores stop improving.
 
-All that decides is read from the trainer's log, which every checkpoint carries: a resumed training decides as one never interrupted.
+The decisions depend only on the trainer's log, which is in every checkpoint: a resumed run decides as an uninterrupted one.
 """
 
 import copy
@@ -21,7 +21,7 @@ PREFIX = "eval_"
 MEAN = f"{PREFIX}mean_{NDCG}"
 
 History = Sequence[Mapping[str, Any]]
-"""transformers' log_history: one mapping a logged line, with its ``step``."""
+"""transformers' log_history: one mapping per logged entry, with its ``step``."""
 
 
 @dataclass
@@ -30,10 +30,10 @@ class Validation:
 
     Attributes:
         sets: the retrieval sets.
-        eval_steps: steps between two evaluations; the last step is evaluated too.
+        eval_steps: steps between evaluations; the last step is evaluated too.
         batch_size: texts encoded at once.
-        metric: one of `metric_names`; None means the first of them.
-        patience: evaluations without a new best after which training ends; None never.
+        metric: one of `metric_names`; None means the first.
+        patience: training ends after this many evaluations without a new best; None disables that.
     """
 
     sets: Sequence[RetrievalSet]
@@ -45,25 +45,31 @@ class Validation:
     def __post_init__(self) -> None:
         names = self.metric_names()
         if self.metric and self.metric not in names:
-            raise UserError(f"training.metric_for_best_model: is {self.metric}, which nothing here gives; use one of {', '.join(names)}")
+            raise UserError(f"training.metric_for_best_model: must be one of {', '.join(names)}, got {self.metric}")
 
     @property
     def decisive(self) -> str:
-        """The metric that chooses."""
+        """The metric that chooses the checkpoint."""
         return self.metric or self.metric_names()[0]
 
     def metric_names(self) -> list[str]:
-        """The metrics that can choose, all of nDCG@10: NanoBEIR's mean where a set is of its form, the mean, each set's."""
+        """The metrics to choose from, all nDCG@10: NanoBEIR's mean if a set has its format, the mean, and that of each set."""
         nano = [f"{PREFIX}{NANO_MEAN}"] if any(each.nano for each in self.sets) else []
         return [*nano, MEAN, *(f"{PREFIX}{each.name}_{NDCG}" for each in self.sets)]
 
-    def score(self, model: SparseEncoder) -> dict[str, float]:
-        """The log line of one evaluation: `metric_names` and the mean active dimensions of queries and documents.
+    def labels(self) -> dict[str, str]:
+        """`metric_names`, each with what its score is a mean of."""
+        counts = [f"NanoBEIR mean, n = {nano} sets"] if (nano := sum(each.nano for each in self.sets)) else []
+        counts += [f"mean, n = {len(self.sets)} sets", *(f"{each.name}, n = {len(each.queries)} queries" for each in self.sets)]
+        return dict(zip(self.metric_names(), counts, strict=True))
 
-        In float32, as the finished model is scored, also where training is in mixed precision.
+    def score(self, model: SparseEncoder) -> dict[str, float]:
+        """The log entry of one evaluation: `metric_names` and the mean active dimensions of queries and documents.
+
+        In float32, like the finished model's evaluation, even if training is in mixed precision.
         """
         plain = copy.copy(model)
-        plain.__dict__.pop("forward", None)  # accelerate's, which wraps the class's for mixed precision
+        plain.__dict__.pop("forward", None)  # accelerate's mixed-precision wrapper around the class's
         with full_float32():
             results = [evaluate(plain, each, batch_size=self.batch_size).metrics for each in self.sets]
         line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
@@ -73,12 +79,12 @@ class Validation:
         return line
 
     def best_step(self, history: History) -> int | None:
-        """The step of the highest score so far, the first of equals; None before the first evaluation."""
+        """The step with the highest score so far, the earliest of equals; None before the first evaluation."""
         scored = self._scored(history)
         return max(scored, key=lambda step: (scored[step], -step), default=None)
 
     def exhausted(self, history: History) -> bool:
-        """Whether the last ``patience`` evaluations all brought no new best."""
+        """Whether none of the last ``patience`` evaluations brought a new best."""
         steps = sorted(self._scored(history))
         best = self.best_step(history)
         return self.patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= self.patience
@@ -87,18 +93,18 @@ class Validation:
         return {int(entry["step"]): float(entry[self.decisive]) for entry in history if self.decisive in entry}
 
     def foreign(self, languages: Sequence[str]) -> str | None:
-        """A warning, in one line, where no set is known to be in one of the training ``languages``; else None."""
+        """A one-line warning if no set is known to be in one of the training ``languages``; else None."""
         if not languages or any(each.entry == "dev" or each.language in languages for each in self.sets):
             return None
-        spoken = ", ".join(f"{each.name} ({each.language or 'its language is not given'})" for each in self.sets)
+        spoken = ", ".join(f"{each.name} ({each.language or 'language unknown'})" for each in self.sets)
         return (
-            f"training.eval_sets: no set is in a training language ({', '.join(languages)}): {spoken}; the best checkpoint is chosen "
-            "for another language: use dev, or a set in one of them"
+            f"training.eval_sets: no set is in a training language ({', '.join(languages)}): {spoken}; the checkpoint that is chosen "
+            "may be the best one for another language; use dev, or a set in a training language"
         )
 
 
 class SelectionCallback(TrainerCallback):
-    """Every evaluated step becomes a checkpoint, so that the best one is there to go back to; ends training when patience does."""
+    """Saves a checkpoint at every evaluated step, so that the best one exists, and ends training when patience runs out."""
 
     def __init__(self, validation: Validation) -> None:
         self._validation = validation

@@ -1,4 +1,4 @@
-"""Watches how sparse the representations are while a model trains: logs it, steers it, and stops a run that has collapsed."""
+"""Log and steer sparsity during training, and stop a run that has collapsed."""
 
 import math
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from stages.encoders.regularizers import Regularizer
 from stages.runtime.errors import UserError
 
-EMPTY_LIMIT = 0.5  # share of rows without any active dimension
-DENSE_LIMIT = 0.5  # share of the dimensions active in a row, once the regularisers have their full weight
-ALIKE_LIMIT = 1e-5  # mean cosine distance between texts: a collapsed model's is 2e-7, rounding; the made base's .78
-COMPARED = 16  # texts of the probe, on each side
-RESPONSE = 20.0  # of the steering, over a whole training: like the learning rate's, its pace follows from the number of steps
+EMPTY_LIMIT = 0.5  # share of texts without any active dimension
+DENSE_LIMIT = 0.5  # share of the dimensions active in a text, once the regularisers have their full weight
+ALIKE_LIMIT = 1e-5  # mean cosine distance between texts: 2e-7 (rounding) in a collapsed model, .78 in the made base
+COMPARED = 16  # queries of the probe, and as many documents
+RESPONSE = 20.0  # strength of the steering over a whole run, divided by its number of steps
 
 
 class SparsityCallback(TrainerCallback):
     """Logs active dimensions (``query_active_dims``, ``document_active_dims``; CSR: ``dead_latents``), and steers the regularisers.
 
-    Before each step, once ``scheduler`` has brought the weights to their full value, each regulariser that has a target is steered.
-    Dropout activates dimensions of its own: at each logging step the texts of ``probe`` are encoded without it, to correct for that.
-    Where several processes train, each having measured batches of its own, all go on with the mean after each step.
+    Once ``scheduler`` has raised the weights to their full value, each regulariser with a target is steered before every step.
+    Dropout activates further dimensions. At each logging step, ``probe`` is encoded without dropout to correct for that.
+    Several processes measure different batches, and average their measurements after each step.
 
     Raises:
-        UserError: at a logging step, if the loss is not finite, most rows are all zero, rows are dense and stay so, or all texts have one
-            vector. This is before a checkpoint of that step is saved.
+        UserError: at a logging step, if the loss is not finite, most texts have no active dimension, texts are dense and stay so, or all
+            texts have the same vector. This happens before a checkpoint of that step is saved.
     """
 
     def __init__(self, loss: torch.nn.Module, scheduler: SpladeRegularizerWeightSchedulerCallback | None, probe: Dataset) -> None:
@@ -63,10 +63,10 @@ class SparsityCallback(TrainerCallback):
     ) -> None:
         if logs is None or "loss" not in logs:
             return
-        assert model is not None, "the trainer gives it, without what wraps it in several processes"
+        assert model is not None, "the trainer passes it, without DistributedDataParallel"
         self._calibrate(model)
         measured = self._measured()
-        logs.update(measured)  # for the watchers after this one
+        logs.update(measured)  # for the callbacks after this one
         state.log_history[-1].update(measured)  # for the training curve
         require_finite(logs, state.global_step)
         for name, regularizer in self._regularizers.items():
@@ -102,20 +102,22 @@ class SparsityCallback(TrainerCallback):
             static = name == "query" and not getattr(self._loss, "query_regularizer_weight", None)  # inference-free
             remedy = "training.query_learning_rate" if static else f"loss.{weight}_regularizer_weight"
             raise UserError(
-                f"training: at step {step} {float(regularizer.empty):.0%} of the {what} have no active dimension left and match nothing; "
+                f"training: at step {step} {float(regularizer.empty):.0%} of the {what} have no active dimension and match nothing; "
                 f"lower {remedy} or training.learning_rate, and start afresh with training.resume=false"
             )
         active, before = float(regularizer.active_dims), float(regularizer.active_dims_logged)
         regularizer.active_dims_logged.copy_(regularizer.active_dims)
         if self._full_weight(step) and active > DENSE_LIMIT * regularizer.dimensions and active > 0.98 * before:
             raise UserError(
-                f"training: at step {step} the {what} have {active:.0f} of {regularizer.dimensions} dimensions active and "
-                f"keep them, a dense representation; raise loss.{weight}_regularizer_weight, or use another base model"
+                f"training: at step {step} the {what} have {active:.0f} of {regularizer.dimensions} dimensions active, and the "
+                f"number no longer falls; raise loss.{weight}_regularizer_weight, or use another base model"
             )
 
     def _require_distinct(self, model: SparseEncoder, learning_rate: float, step: int) -> None:
-        """Different texts must have different vectors, of something: a model that has collapsed gives one to all, or none to most (CSR, of
-        which no regulariser tells), and its loss may still be falling."""
+        """Raise `UserError` if different texts have the same vector or, in CSR, which has no regulariser, most vectors are zero.
+
+        The loss of such a model may still be falling.
+        """
         for what, column, encode in (("queries", "anchor", model.encode_query), ("documents", "positive", model.encode_document)):
             texts = list(dict.fromkeys(self._probe[column]))[:COMPARED]
             if len(texts) < 2:
@@ -123,7 +125,7 @@ class SparsityCallback(TrainerCallback):
             embeddings = encode(texts, show_progress_bar=False)
             assert isinstance(embeddings, torch.Tensor)
             vectors = embeddings.to_dense()
-            empty = 0.0 if self._regularizers else float((vectors == 0).all(dim=1).float().mean())  # else `_require_sparse` says it
+            empty = 0.0 if self._regularizers else float((vectors == 0).all(dim=1).float().mean())  # else `_require_sparse` has checked
             if empty > EMPTY_LIMIT or mean_cosine_distance(vectors) < ALIKE_LIMIT:
                 alike = f"{len(texts)} different {what} all have the same vector"
                 fault = f"{empty:.0%} of {what} have no active dimension" if empty else alike
@@ -134,12 +136,12 @@ class SparsityCallback(TrainerCallback):
 
 
 def mean_cosine_distance(vectors: torch.Tensor) -> float:
-    """The mean of 1 - cos over all pairs of rows, each with itself too; ``vectors``: (rows, dimensions). A zero row is far from all."""
+    """Mean of 1 - cos over all pairs of rows, including each with itself. ``vectors``: (rows, dimensions). A zero row has distance 1."""
     return 1 - float(torch.nn.functional.normalize(vectors.float(), dim=1).mean(dim=0).square().sum())
 
 
 def require_finite(logs: Mapping[str, float], step: int) -> None:
-    """Raise `UserError` where a logged loss is NaN or infinite."""
+    """Raise `UserError` if a logged loss is NaN or infinite."""
     broken = [name for name, value in logs.items() if "loss" in name and not math.isfinite(value)]
     if broken:
         raise UserError(
@@ -149,7 +151,7 @@ def require_finite(logs: Mapping[str, float], step: int) -> None:
 
 
 def regularizers(loss: torch.nn.Module) -> dict[str, Regularizer]:
-    """The regularisers of a loss by what they see, query or document; none where it is no `SpladeLoss` of ours."""
+    """The regularisers of a `SpladeLoss` by what they see, query or document; empty for other losses."""
     if not isinstance(loss, SpladeLoss):
         return {}
     pair = {"query": getattr(loss, "query_regularizer", None), "document": loss.document_regularizer}
@@ -157,7 +159,7 @@ def regularizers(loss: torch.nn.Module) -> dict[str, Regularizer]:
 
 
 def loss_state(loss: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What the regularisers have measured and how they steer, which a resumed training needs beside the model's weights."""
+    """The regularisers' buffers, which a resumed run needs beside the model's weights."""
     return {
         f"{name}.{key}": buffer
         for name, regularizer in regularizers(loss).items()
@@ -167,6 +169,6 @@ def loss_state(loss: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_loss_state(loss: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `loss_state` gave."""
+    """Restore what `loss_state` returned."""
     for key, buffer in loss_state(loss).items():
         buffer.resize_(state[key].shape).copy_(state[key])

@@ -1,6 +1,6 @@
-"""Checkpoints on the Hub while training: watched from outside, so that no Hub can fail a run, change its numbers or hold it up.
+"""Upload checkpoints to the Hub during training, in a process of its own (`upload_process`).
 
-The upload is a process of its own (`upload_process`): in ours huggingface_hub would share the random generators, the memory and the exit.
+A Hub that fails or hangs cannot stop the run or delay it, and huggingface_hub cannot draw from the run's random generators.
 """
 
 import os
@@ -16,14 +16,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from stages.runtime.files import remove
 
-USERS_MISTAKE = 2  # exit status of `run_stage` with a line that says what is wrong
-LAST_WAIT = 60.0  # seconds that the end of training waits for an upload under way: the finished model goes up next
+USER_ERROR = 2  # exit status of `run_stage` after a `UserError`, whose message it has printed
+LAST_WAIT = 60.0  # seconds that the end of training waits for an unfinished upload
 
 
 class UploadCallback(TrainerCallback):
-    """Uploads the model of each checkpoint to ``repo_id``, one at a time: one that comes while another is under way is left out.
+    """Uploads the model of each checkpoint to ``repo_id``, except those saved during another upload.
 
-    The model's files are linked into ``folder`` first, since the trainer removes old checkpoints. What fails is said once, in one line.
+    The model's files are first linked into ``folder``, because the trainer removes old checkpoints. Only the first failure is reported.
     """
 
     def __init__(self, repo_id: str, folder: Path, last_wait: float = LAST_WAIT) -> None:
@@ -45,13 +45,13 @@ class UploadCallback(TrainerCallback):
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stages.train.upload_process", str(self._folder), str(state.global_step), self._repo_id],
-                env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},  # they would fill the pipe
+                env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},  # bars would fill the pipe
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-        except OSError as error:  # no room, no memory: the training may still have enough
+        except OSError as error:  # disk or memory is full; the training may still have enough
             self._warn(f"{type(error).__name__}: {error}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -60,24 +60,24 @@ class UploadCallback(TrainerCallback):
                 self._process.wait(self._last_wait)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._warn(f"was not done {self._last_wait:.0f} s after the last step")
+                self._warn(f"unfinished {self._last_wait:.0f} s after the last step")
         self._settle()
         with suppress(OSError):
             remove(self._folder)
 
     def _settle(self) -> None:
-        """Read what the last upload said."""
+        """Read the output of the last upload."""
         if self._process:
             _, said = self._process.communicate()
             if self._process.returncode > 0:
-                line = said.strip().splitlines()[-1] if self._process.returncode == USERS_MISTAKE and said.strip() else "it broke off"
+                line = said.strip().splitlines()[-1] if self._process.returncode == USER_ERROR and said.strip() else "the process crashed"
                 self._warn(line.removeprefix("error: ").partition("; ")[0])
             self._process = None
 
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            line = f"hub.strategy: the upload of a checkpoint failed ({reason}); the run goes on, and later ones are tried"
+            line = f"hub.strategy: a checkpoint was not uploaded ({reason}); training continues and tries later ones"
             with suppress(OSError, ValueError):
                 tqdm.write(" ".join(line.split()), file=sys.stderr)
 

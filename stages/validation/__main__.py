@@ -1,6 +1,6 @@
-"""The sets that choose among checkpoints: data/validation, from the dev rows of the training sets or from evaluation sets.
+"""Make data/validation, the sets that choose among checkpoints, from the training sets' dev rows or from evaluation sets.
 
-A stage of its own, so that training depends on what is in the chosen sets and, where training.eval_steps is off, on none.
+It is a stage of its own so that training depends only on the sets it uses: on none if training.eval_steps is null.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from stages.runtime.files import atomic_write, mark_unused
 FORMATTED, EVALUATION, VALIDATION = Path("data/formatted"), Path("data/eval"), Path("data/validation")
 
 
-def main() -> None:
+def main() -> str:
     settings = read_resolved("validation")
     if not settings["dev"] and not settings["sets"]:
         mark_unused(VALIDATION)
-        return
+        return "not needed, because training.eval_steps is null"
 
     from stages.retrieval.sets import distinct, load_sets, write_sets
     from stages.validation.dev import dev_set
@@ -27,9 +27,11 @@ def main() -> None:
         raise UserError("training.eval_sets: names dev, and no training set has dev rows; name one of evaluation.sets")
     for name, form in settings["sets"].items():
         sets += load_sets(EVALUATION / name, name, **form)
+    sets = distinct(sets)
     with atomic_write(VALIDATION) as temporary:
         temporary.mkdir()
-        write_sets(distinct(sets), temporary / "sets.json")
+        write_sets(sets, temporary / "sets.json")
+    return f"{sum(len(each.queries) for each in sets)} queries in {len(sets)} sets ({', '.join(each.name for each in sets)})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a device trains with: chosen by itself, overruled by a knob, named in one line."""
+"""The defaults of a device, how settings override them, and the line that describes the result."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
     }
     assert training == WANTED.model_copy(update=changed)
     assert torch.get_num_threads() == threads
-    assert line == f"training on cpu ({threads} threads): float32, adamw_torch_fused, length buckets that save 64 tokens"
+    assert line == f"training on cpu ({threads} thread{'s' * (threads > 1)}): float32, adamw_torch_fused, length buckets (split_padding 64)"
 
 
 def test_what_a_device_cannot_is_named() -> None:
@@ -57,7 +57,7 @@ def test_what_a_device_cannot_is_named() -> None:
 
 def test_every_choice_can_be_overruled() -> None:
     _, line = choose("cpu", optim="adamw_torch", dataloader_num_workers=2, torch_compile=True, num_threads=1)
-    assert line == "training on cpu (1 threads): float32, adamw_torch, 2 workers, torch.compile"
+    assert line == "training on cpu (1 thread): float32, adamw_torch, 2 workers, torch.compile"
 
 
 @pytest.fixture

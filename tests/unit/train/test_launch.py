@@ -87,8 +87,8 @@ def wait_for(look: Callable[[], list[Path]], count: int) -> list[Path]:
 @pytest.mark.parametrize(
     ("processes", "gpus", "machines", "message"),
     [
-        (8, 4, "1", "num_processes … 8 processes … 4 GPUs"),
-        (8, 8, "3", "3 machines … NNODES"),
+        (8, 4, "1", "num_processes … 8 GPUs … has 4"),
+        (8, 8, "3", "num_processes … multiple of 3 (NNODES) … got 8"),
         (1000, 0, "1", "num_processes … 1000 processes … 2 cores"),
         (8, 8, "two", "NNODES … 'two'"),
         (8, 8, "0", "NNODES … '0'"),

@@ -129,3 +129,17 @@ def test_a_run_is_recorded_once_dvc_lock_has_its_fingerprint(tmp_path: Path, mon
     assert not stage.recorded("0123456789abcdef")
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(b'0123456789abcdef' + bytes([10])).hexdigest()}\n")
     assert stage.recorded("0123456789abcdef") and not stage.recorded("f" * 16)
+
+
+@pytest.mark.parametrize(("resume", "said"), [(True, "resumes from checkpoint-2"), (False, "starts afresh")])
+def test_ctrl_c_says_what_the_next_run_does(resume: bool, said: str, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, checkpoints: Path, **__: Any) -> None:
+        (checkpoints / "checkpoint-2").mkdir()
+        (checkpoints / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+        raise KeyboardInterrupt("at step 3 of 12")
+
+    begin({"training.resume": resume})
+    monkeypatch.setattr("stages.train.run.train", interrupted)
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        stage.main()
+    assert str(interrupt.value) == "at step 3 of 12" and interrupt.value.__notes__ == [f"`dvc repro` {said}"]

@@ -71,7 +71,7 @@ def test_a_hub_that_hangs_holds_nothing_up(run: Run, hub: LoopbackHub, tmp_path:
     start = time.monotonic()
     run(callbacks=[upload], save_steps=3)
     assert time.monotonic() - start < 300
-    assert "was not done 0 s after the last step" in capsys.readouterr().err
+    assert "unfinished 0 s after the last step" in capsys.readouterr().err
     assert not (tmp_path / "checkpoints" / "upload").exists()
 
 
