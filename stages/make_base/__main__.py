@@ -18,6 +18,9 @@ def main() -> str:
 
     from stages.make_base.lexical import make_base
     from stages.rows.parquet import texts
+    from stages.runtime.quiet import quiet_libraries
+
+    quiet_libraries()
 
     length, seed = settings["max_seq_length"], settings["seed"]
     with atomic_write(MADE) as folder, TemporaryDirectory() as working:

@@ -1,4 +1,4 @@
-"""Out of memory is one line that says what was tried and what to turn; other errors stay what they are."""
+"""Out of memory is a one-line error with what was being done and what to change; other errors are raised unchanged."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +24,13 @@ def attempt(checkpointing: bool = False) -> Attempt:
     return made
 
 
-def test_a_tensor_that_no_memory_holds_is_named_by_the_step_that_wanted_it() -> None:
+def test_a_failed_allocation_names_the_step() -> None:
     named = refused("training … out of memory … 16 rows of 20 + 256 tokens … 50000 … cpu … training.gradient_checkpointing=true")
     with named, in_one_line(attempt()):
         torch.empty(2**60)
 
 
-def test_the_knobs_are_those_that_are_left() -> None:
+def test_with_checkpointing_on_the_batch_size_comes_first() -> None:
     with (
         refused("halve training.per_device_train_batch_size", "then model.max_seq_length"),
         in_one_line(attempt(True)),
@@ -38,19 +38,19 @@ def test_the_knobs_are_those_that_are_left() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
-def test_without_padding_the_texts_are_counted_too() -> None:
+def test_texts_without_padding_are_counted() -> None:
     made = Attempt("cuda", False)
     made.see([{"input_ids": torch.ones(1, 30), "cu_seq_lens_q": torch.tensor([0, 10, 30]), "max_length_q": 20}])
     assert names(str(made), "training … out of memory … 2 rows of 20 tokens … cuda")
 
 
-def test_before_the_first_step_nothing_is_kept_that_checkpointing_would_spare() -> None:
+def test_before_the_first_step_checkpointing_is_no_remedy() -> None:
     message = str(Attempt("cuda", False))
     assert names(message, "training … out of memory … first step … cuda … halve training.per_device_train_batch_size")
     assert "checkpointing" not in message
 
 
-def test_an_evaluation_while_training_has_knobs_of_its_own() -> None:
+def test_an_evaluation_during_training_has_its_own_remedy() -> None:
     with (
         refused("training.eval_sets … cpu … evaluation.per_device_eval_batch_size"),
         in_one_line(replace(attempt(), evaluating=True)),
@@ -74,7 +74,7 @@ def test_with_gradcache_its_mini_batches_come_first() -> None:
         MemoryError(),
     ],
 )
-def test_every_device_says_it_in_its_own_words(error: Exception) -> None:
+def test_every_devices_error_is_recognised(error: Exception) -> None:
     with refused("out of memory", "first step", "mps"), in_one_line(Attempt("mps", False)):
         raise error
 
@@ -88,7 +88,7 @@ KNOBS = {"splade": "set training.gradient_checkpointing=true", "csr": "halve tra
 
 
 @pytest.mark.parametrize("architecture", KNOBS)
-def test_a_training_names_the_step_it_died_of(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_run_names_the_step_that_failed(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"anchor": ["a b", "c"], "positive": ["a b c d", "e"], "source": ["x", "x"], "batch": pa.array([0, 0], pa.int32())}
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")

@@ -1,4 +1,4 @@
-"""Trainings of seconds: `run` on a few words; `rows` and `draw_base` for one on some hundred triplets of the sample."""
+"""Training runs of seconds: `run` on a few words; `rows` and `draw_base` on a few hundred triplets of the sample."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -27,7 +27,7 @@ Run = Callable[..., tuple[SparseEncoder, Trained]]
 
 @pytest.fixture
 def run(base: Path, tmp_path: Path) -> Run:
-    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, knobs of training by name."""
+    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, and settings of training by name."""
     words = [word for sentence in SENTENCES for word in sentence.split()]
     texts = [f"{words[i % len(words)]} {words[(7 * i + 3) % len(words)]}" for i in range(48)]
     columns = {"anchor": texts, "positive": [f"{text} {words[i % 5]}" for i, text in enumerate(texts)]}
@@ -48,7 +48,7 @@ def run(base: Path, tmp_path: Path) -> Run:
         folder = tmp_path / "checkpoints"
         folder.mkdir(exist_ok=True)
         for stale in [] if resume_from else folder.glob("checkpoint-*"):
-            remove(stale)  # it would count as newer
+            remove(stale)  # it would count as the newest
         set_seed(1)
         encoder = ENCODERS["splade"]
         model = encoder.build(base, section, [])
@@ -89,7 +89,7 @@ def rows(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Traini
 
 @pytest.fixture(scope="session")
 def draw_base(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make a small base from the triplets; ``bias`` moves its logits, so that it starts denser."""
+    """Make a small base from the triplets; ``bias`` is added to its logits, so that it starts denser."""
 
     @cache
     def draw(bias: float = 0.0) -> Path:

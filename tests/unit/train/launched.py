@@ -1,4 +1,4 @@
-"""What test_launch starts in several processes: ends well, by a mistake or by a bug, or waits; no library but the launcher's own."""
+"""What test_launch starts in several processes: it succeeds, fails by a user's mistake or by a bug, or waits."""
 
 import os
 import sys

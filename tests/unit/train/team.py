@@ -1,8 +1,8 @@
-"""Tiny models trained by one process and by two that know each other: `python -m tests.unit.train.team DATA`.
+"""Train tiny models in one process and in two: `python -m tests.unit.train.team DATA`.
 
-Writes DATA/<run>-<kind>.json: the training curve and the weights that the first process ends with, and DATA/<run>-<kind>-<process>.json:
-what the regularisers have measured and how long CSR's latents have been dead, by each process. The processes
-are forks of this one, so that the libraries are imported once; torchrun itself is tried in test_launch.py.
+Writes DATA/<run>-<kind>.json with rank 0's training curve and final weights, and DATA/<run>-<kind>-<rank>.json with each process's
+measurements of the regularisers and counts of CSR's dead latents. The processes are forks of this one, so that the libraries are
+imported once; test_launch.py tests torchrun itself.
 """
 
 import json
@@ -25,13 +25,13 @@ from stages.train.distributed import Processes, gather_negatives, joined
 from stages.train.trainer import train
 from tests.sections import loss_section, training_section
 
-RUNS = {  # name: processes, whether they gather, steps of gradient accumulation
+RUNS = {  # name: processes, whether they gather, gradient accumulation steps
     "alone": (1, False, 1),
     "gathered": (2, True, 1),
     "accumulated": (1, False, 2),
     "apart": (2, False, 1),
 }
-KINDS = {  # name: architecture, its loss
+KINDS = {  # name: architecture, settings of the loss
     "splade": ("splade", {}),
     "inference-free-splade": ("inference-free-splade", {}),
     "csr": ("csr", {"similarity_weight": 3.0}),
@@ -43,7 +43,7 @@ KINDS = {  # name: architecture, its loss
 
 def main(data: Path) -> None:
     torch.set_num_threads(1)
-    sparsity.DENSE_LIMIT = 1.0  # a training of twelve steps does not make the tiny models sparse
+    sparsity.DENSE_LIMIT = 1.0  # twelve steps do not make the tiny models sparse
     for number, name in enumerate(RUNS):
         context = multiprocessing.get_context("fork")
         team = [context.Process(target=member, args=(data, name, index, number)) for index in range(RUNS[name][0])]

@@ -1,4 +1,4 @@
-"""A knob of the section training reaches the trainer by its name alone: it stands in the schema and params.yaml, and nowhere else."""
+"""A setting in the section training reaches the trainer by its name: it is in the schema and params.yaml, and nowhere else."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def told(training: Training, architecture: str = "splade") -> SparseEncoderTrain
     return training_arguments(encoder, training, 7, Path("checkpoints"), 10, ["anchor", "positive"], None, mini_batches=False)
 
 
-def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolved_settings(tmp_path: Path) -> None:
+def test_every_setting_that_transformers_knows_reaches_it(tmp_path: Path) -> None:
     values = read_yaml(ROOT / PARAMS)
     values["training"] |= KNOBS
     write(resolve(validated(values)), tmp_path)
@@ -43,7 +43,7 @@ def test_every_knob_that_transformers_has_arrives_with_its_value_from_the_resolv
     assert (arguments.seed, arguments.data_seed, arguments.use_cpu) == (7, 7, True)
 
 
-def test_a_knob_that_is_only_added_to_the_schema_arrives() -> None:
+def test_a_setting_that_is_only_in_the_schema_reaches_transformers() -> None:
     class More(Training):
         lr_scheduler_type: str = "linear"
         adam_beta2: float | None = None
@@ -55,5 +55,5 @@ def test_a_knob_that_is_only_added_to_the_schema_arrives() -> None:
 
 
 @pytest.mark.parametrize(("architecture", "rates"), [("splade", {}), ("inference-free-splade", {r"sub_modules\.query\.": 1e-2})])
-def test_query_weights_have_a_learning_rate_of_their_own_only_where_there_are_such(architecture: str, rates: dict[str, float]) -> None:
+def test_only_query_weights_have_their_own_learning_rate(architecture: str, rates: dict[str, float]) -> None:
     assert told(training_section(), architecture).learning_rate_mapping == rates

@@ -33,7 +33,7 @@ from tests.unit.train.conftest import Run
 
 
 def make_checkpoint(folder: Path, step: int, state: str | None = None, key: str = "key") -> Path:
-    """A checkpoint-N as far as these functions look at it; ``state`` overrules its trainer_state.json."""
+    """What these functions read of a checkpoint-N; ``state`` replaces its trainer_state.json."""
     checkpoint = folder / f"checkpoint-{step}"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text(f'{{"global_step": {step}}}' if state is None else state)
@@ -66,7 +66,7 @@ def test_only_a_complete_checkpoint_counts_and_the_latest_wins(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-5"]
 
 
-def test_a_named_checkpoint_is_gone_on_from_if_it_is_of_this_training(tmp_path: Path) -> None:
+def test_a_named_checkpoint_of_this_run_is_resumed(tmp_path: Path) -> None:
     folder, copy = tmp_path / "key", tmp_path / "copy"
     make_checkpoint(folder, 10)
     assert starting_point(folder, True, "key") == folder / "checkpoint-10"
@@ -83,12 +83,12 @@ def test_a_named_checkpoint_is_gone_on_from_if_it_is_of_this_training(tmp_path: 
     (lambda folder: folder / "checkpoint-7", "checkpoint-7 … exist"),
     (lambda folder: folder, "checkpoint-N"),
 ])  # fmt: skip
-def test_any_other_named_checkpoint_is_refused_in_one_line(tmp_path: Path, make: Any, line: str) -> None:
+def test_any_other_named_checkpoint_is_refused(tmp_path: Path, make: Any, line: str) -> None:
     with refused("training.resume", line):
         starting_point(tmp_path, str(make(tmp_path)), "key")
 
 
-def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None:
+def test_unfinished_runs_are_listed_with_their_size(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "mine", 1)
     other = make_checkpoint(tmp_path / "other", 1)
     (other / "optimizer.pt").write_bytes(bytes(1000))
@@ -98,7 +98,7 @@ def test_unfinished_trainings_are_listed_with_their_size(tmp_path: Path) -> None
     assert list(found) == [tmp_path / "other"] and found[tmp_path / "other"] > 1000
 
 
-def test_written_are_the_trainings_that_came_to_their_end(tmp_path: Path) -> None:
+def test_finished_runs_are_found(tmp_path: Path) -> None:
     for name in ("done", "interrupted"):
         make_checkpoint(tmp_path / name, 1)
     (tmp_path / "done" / WRITTEN).touch()
@@ -115,14 +115,14 @@ def _hold(lock: str, held: "multiprocessing.synchronize.Event", release: "multip
 
 def _hold_with_worker(lock: str, held: "multiprocessing.synchronize.Event") -> None:
     with sole_training(Path(lock)):
-        if os.fork() == 0:  # as a data loader's worker
+        if os.fork() == 0:  # like a data loader's worker
             held.set()
             time.sleep(60)
             os._exit(0)
         time.sleep(60)
 
 
-def test_workers_that_outlive_a_killed_training_do_not_hold_its_lock(tmp_path: Path) -> None:
+def test_workers_that_outlive_a_killed_run_do_not_hold_its_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held = context.Event()
     first = context.Process(target=_hold_with_worker, args=(str(tmp_path / "lock"), held))
@@ -138,7 +138,7 @@ def test_workers_that_outlive_a_killed_training_do_not_hold_its_lock(tmp_path: P
         worker.kill()
 
 
-def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_its_death(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
     first = context.Process(target=_hold, args=(str(tmp_path / "lock"), held, release))
@@ -154,9 +154,7 @@ def test_a_second_training_is_refused_while_the_first_lives_and_admitted_after_i
         pass
 
 
-def test_a_checkpoint_that_is_saved_once_more_is_incomplete_until_that_is_done(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_is_incomplete_while_it_is_saved_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "checkpoints"
     run(save_total_limit=5)
     assert incomplete(folder / "checkpoint-6") is None
@@ -172,14 +170,14 @@ def test_a_checkpoint_that_is_saved_once_more_is_incomplete_until_that_is_done(
 
 @pytest.fixture
 def file_limit() -> Iterator[Any]:
-    """Call it with a number of bytes: no file of this process can grow beyond them until the test ends."""
+    """Call it with a number of bytes to limit the size of files that this process writes until the test ends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class LittleRoom(TrainerCallback):
-    """From a step on, nothing larger than ``share`` of the last checkpoint's file ``name`` can be written."""
+    """From ``step`` on, no file larger than half of ``name`` in the checkpoint ``folder`` can be written."""
 
     def __init__(self, step: int, folder: Path, name: str, file_limit: Any) -> None:
         self.step, self.folder, self.name, self.file_limit = step, folder, name, file_limit
@@ -190,7 +188,7 @@ class LittleRoom(TrainerCallback):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "tokenizer.json"])
-def test_a_full_disk_ends_the_run_in_one_line_and_costs_the_last_checkpoint_at_most(
+def test_a_full_disk_is_a_one_line_error_and_costs_at_most_the_last_checkpoint(
     run: Run, tmp_path: Path, name: str, file_limit: Any
 ) -> None:
     undisturbed, whole = run()
@@ -212,11 +210,11 @@ def test_a_full_disk_ends_the_run_in_one_line_and_costs_the_last_checkpoint_at_m
     RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
     RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
 ])  # fmt: skip
-def test_a_full_disk_is_known_however_a_library_says_it(tmp_path: Path, error: Exception) -> None:
+def test_every_librarys_error_for_a_full_disk_is_recognised(tmp_path: Path, error: Exception) -> None:
     with refused("cannot be written", "afresh"), full_disk_in_one_line(tmp_path):
         raise error
 
 
-def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), full_disk_in_one_line(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "No such file")

@@ -31,7 +31,7 @@ def rows(mixed: Path, tmp_path: Path) -> TrainingRows:
     return open_rows(mixed, tmp_path / "rows.arrow")
 
 
-def test_only_texts_reach_the_loss_and_in_its_order(rows: TrainingRows) -> None:
+def test_only_text_columns_reach_the_loss_and_in_its_order(rows: TrainingRows) -> None:
     assert rows.texts.column_names == ["anchor", "positive", "negative"]
     assert text_columns(["batch", "negative_2", "language", "scores", "negative", "source", "anchor", "positive"]) == [
         "anchor", "positive", "negative_2", "negative"]  # fmt: skip
@@ -73,7 +73,7 @@ def test_processes_that_gather_share_every_batch(rows: TrainingRows) -> None:
         assert [len(share) for share in shares] == [1, 1, 1]
 
 
-def test_processes_that_do_not_gather_make_equally_many_steps_with_whole_batches_of_their_own(rows: TrainingRows) -> None:
+def test_processes_that_do_not_gather_take_the_same_number_of_whole_batches(rows: TrainingRows) -> None:
     samplers = [MixedBatchSampler(rows, 0, Share(index, 2)) for index in range(2)]
     assert [len(sampler) for sampler in samplers] == [2, 2]
     assert [list(sampler) for sampler in samplers] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]

@@ -30,7 +30,7 @@ def same_threads_afterwards():
     torch.set_num_threads(threads)
 
 
-def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
+def test_the_defaults_on_cpu() -> None:
     threads = torch.get_num_threads()
     training, line = choose("cpu")
     changed = {
@@ -45,7 +45,7 @@ def test_on_cpu_nothing_changes_what_the_trainer_does_anyway() -> None:
     assert line == f"training on cpu ({threads} thread{'s' * (threads > 1)}): float32, adamw_torch_fused, length buckets (split_padding 64)"
 
 
-def test_what_a_device_cannot_is_named() -> None:
+def test_what_a_device_lacks_is_switched_off_and_named() -> None:
     training, line = choose("cpu", 2, bf16=True, tf32=True, triton=True, dataloader_pin_memory=True, split_padding=0)
     assert not (training.bf16 or training.tf32 or training.triton or training.dataloader_pin_memory)
     assert "2 processes" in line
@@ -55,14 +55,14 @@ def test_what_a_device_cannot_is_named() -> None:
     )
 
 
-def test_every_choice_can_be_overruled() -> None:
+def test_every_default_can_be_overridden() -> None:
     _, line = choose("cpu", optim="adamw_torch", dataloader_num_workers=2, torch_compile=True, num_threads=1)
     assert line == "training on cpu (1 thread): float32, adamw_torch, 2 workers, torch.compile"
 
 
 @pytest.fixture
 def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What torch says where there is such a GPU; training itself is not tried."""
+    """Make torch report an Ampere GPU; nothing is trained on it."""
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA A100")
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0))
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
@@ -76,9 +76,7 @@ def test_cuda_gets_bf16_tf32_workers_pinned_memory_and_the_triton_head(ampere: N
 
 
 @pytest.mark.parametrize("triton, line", [(None, "no Triton head, it broke"), (True, "no Triton head, it broke"), (False, "")])
-def test_cuda_does_without_the_triton_head_where_it_cannot_be_and_says_why(
-    ampere: None, monkeypatch: pytest.MonkeyPatch, triton: bool | None, line: str
-) -> None:
+def test_cuda_without_the_triton_head_says_why(ampere: None, monkeypatch: pytest.MonkeyPatch, triton: bool | None, line: str) -> None:
     monkeypatch.setattr("stages.train.device._triton_obstacle", lambda device, dtype: f"it broke with {dtype}")
     training, found = choose("cuda", bf16=True, triton=triton)
     assert not training.triton
@@ -115,7 +113,7 @@ def test_a_model_whose_values_the_kernel_changes_gets_torchs_operations(error: f
     assert [note.startswith("1: no Triton head (the probe failed") for note in notes] == ([] if kept else [True])
 
 
-def test_cuda_without_any_of_it(ampere: None) -> None:
+def test_cuda_with_everything_switched_off(ampere: None) -> None:
     off: dict[str, Any] = {"tf32": False, "dataloader_num_workers": 0, "dataloader_pin_memory": False, "split_padding": 0, "triton": False}
     training, line = choose("cuda", fp16=True, **off)
     assert line == "training on cuda (NVIDIA A100): fp16, adamw_torch_fused"
@@ -123,14 +121,14 @@ def test_cuda_without_any_of_it(ampere: None) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_mps_has_bf16_from_macos_14_on_and_shares_its_memory(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+def test_mps_has_bf16_from_macos_14_on(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     monkeypatch.setattr("torch.backends.mps.is_macos_or_newer", lambda major, minor: there)
     training, line = choose("mps", bf16=True)
     assert (training.bf16, training.dataloader_num_workers, training.dataloader_pin_memory) == (there, 0, False)
     assert ("no bf16, which needs macOS 14" in line) is not there
 
 
-def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
+def test_a_containers_quota_limits_the_cores(tmp_path: Path) -> None:
     free = cores(tmp_path)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert cores(tmp_path) == free
@@ -140,7 +138,7 @@ def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
     assert cores(tmp_path) == 1
 
 
-def test_the_older_kind_of_quota_counts_too(tmp_path: Path) -> None:
+def test_cgroup_v1_quotas_count_too(tmp_path: Path) -> None:
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
@@ -149,7 +147,7 @@ def test_the_older_kind_of_quota_counts_too(tmp_path: Path) -> None:
     assert cores(tmp_path) == 1
 
 
-def test_threads_follow_the_quota_but_not_past_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_follow_the_quota_unless_the_user_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.train.device.cores", lambda: 1)
     torch.set_num_threads(2)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")

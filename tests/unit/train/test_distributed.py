@@ -1,4 +1,4 @@
-"""Several processes train as one process with the batch of all would."""
+"""Several processes train like one process with all their batches."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ WORDS = ["oslo", "ferje", "brygge", "bibliotek", "svømme", "museum", "kommune",
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny models and twelve batches of eight rows of two sources, one of them with negatives; and what came of the runs of `team`."""
+    """Tiny models, twelve batches of eight rows from two sources, one with negatives, and the results of `team`."""
     folder = tmp_path_factory.mktemp("data")
     for architecture in ARCHITECTURES:
         tiny_models.save(folder / architecture, architecture)
@@ -44,25 +44,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def result(data: Path, run: str, kind: str) -> tuple[list[float], dict[str, np.ndarray]]:
-    """Losses of the steps and the final weights of one run of `team`."""
+    """Losses per step and final weights of one run of `team`."""
     content = json.loads((data / f"{run}-{kind}.json").read_text())
     return [entry["loss"] for entry in content["log"]], {name: np.array(values) for name, values in content["weights"].items()}
 
 
 @pytest.mark.parametrize("kind", [*ARCHITECTURES, "steered", "cached-splade", "cached-inference-free-splade"])
-def test_two_processes_that_gather_train_as_one_with_twice_the_batch(data: Path, kind: str) -> None:
+def test_two_processes_that_gather_equal_one_with_twice_the_batch(data: Path, kind: str) -> None:
     assert_same_training(data, "gathered", "alone", kind, BATCHES)
 
 
 @pytest.mark.parametrize("run", ["gathered", "apart"])
-def test_processes_agree_on_what_the_regularisers_have_measured(data: Path, run: str) -> None:
+def test_processes_agree_on_the_regularisers_measurements(data: Path, run: str) -> None:
     first, second = measured(data, run, "steered")
     assert first["document.factor"] != 1 and any(first["document.regularizer.frequency"])
     assert first == second
 
 
 @pytest.mark.parametrize("run", ["gathered", "apart"])
-def test_processes_go_on_from_a_checkpoint_with_the_counts_of_dead_latents_that_it_has(data: Path, run: str) -> None:
+def test_processes_resume_with_the_checkpoints_counts_of_dead_latents(data: Path, run: str) -> None:
     first, second = measured(data, run, "csr")
     [counts] = first.values()
     assert len(set(counts)) > 1
@@ -70,12 +70,12 @@ def test_processes_go_on_from_a_checkpoint_with_the_counts_of_dead_latents_that_
 
 
 def measured(data: Path, run: str, kind: str) -> list[dict[str, Any]]:
-    """What each of the two processes has measured when it has saved its last checkpoint."""
+    """The measurements of both processes at the last checkpoint."""
     return [json.loads((data / f"{run}-{kind}-{index}.json").read_text()) for index in range(2)]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES[:2])  # CSR's dead latents are counted by forward passes, which are other ones
-def test_two_processes_that_do_not_gather_train_as_one_that_accumulates_two_batches(data: Path, architecture: str) -> None:
+@pytest.mark.parametrize("architecture", ARCHITECTURES[:2])  # CSR counts dead latents per forward pass, and the passes differ
+def test_two_processes_that_do_not_gather_equal_one_that_accumulates_two_batches(data: Path, architecture: str) -> None:
     assert_same_training(data, "apart", "accumulated", architecture, BATCHES // 2)
 
 

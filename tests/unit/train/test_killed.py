@@ -1,6 +1,6 @@
-"""The real trainer, killed ten times at moments that chance picks, ends byte for byte as one that nobody disturbed.
+"""The real trainer, killed ten times at random moments, gives the same bytes as an uninterrupted one.
 
-`python -m tests.pipeline.survive` does the same to the whole pipeline.
+`python -m tests.pipeline.survive` does the same with the whole pipeline.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ from tests.unit.train.conftest import Run
 from tests.unit.train.test_selection import METRIC, SET
 
 KILLS = 10
-FORKED = multiprocessing.get_context("fork")  # a fresh start would spend seconds on imports each time
+FORKED = multiprocessing.get_context("fork")  # a fresh process would import for seconds
 
 
 class Wavering(Validation):
-    """A score that goes up and down with the weights: on this set the real one is soon 1 for good."""
+    """A score that varies with the weights; the real one soon stays at 1 on this set."""
 
     def score(self, model: SparseEncoder) -> dict[str, float]:
         return super().score(model) | {METRIC: math.sin(1e3 * sum(float(weight.detach().sum()) for weight in model.parameters()))}
 
 
 def stage(run: Run, folder: Path) -> None:
-    """What the train stage does with its checkpoints; leaves the model and the log in ``folder``/final."""
+    """Train with checkpoints like the train stage; write the model and the log to ``folder``/final."""
     torch.set_num_threads(1)
     with sole_training(folder / "lock"):
         checkpoints = folder / "checkpoints"
@@ -64,7 +64,7 @@ def reached(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path) -> None:
+def test_ten_kills_at_random_moments_do_not_change_a_byte(run: Run, tmp_path: Path) -> None:
     chance = random.Random(0)
     process = start(run, tmp_path)
     process.join(300)
@@ -85,7 +85,7 @@ def test_ten_kills_at_random_moments_change_not_a_byte(run: Run, tmp_path: Path)
         time.sleep(pause)
         if process.is_alive():
             os.kill(process.pid or 0, signal.SIGSTOP)
-            if kills % 3 == 0 and reached(tmp_path) >= at and not (tmp_path / "final").exists():  # in the middle, so it holds the lock
+            if kills % 3 == 0 and reached(tmp_path) >= at and not (tmp_path / "final").exists():  # the run holds the lock
                 with refused("another training"), sole_training(tmp_path / "lock"):
                     pass
                 locked_out += 1

@@ -1,4 +1,4 @@
-"""torchrun starts the processes, hands on what went wrong once, and leaves nobody behind."""
+"""torchrun starts the processes, reports an error once, and leaves no process behind."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.refused import refused
 
 @pytest.fixture
 def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where the processes leave a file each, by their number."""
+    """The folder in which each process writes a file."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("LAUNCHED_FOLDER", str(tmp_path))
     for name in ("OMP_NUM_THREADS", "RANK", "WORLD_SIZE", "NNODES", "PET_NNODES"):
@@ -27,13 +27,13 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_process_knows_its_place_and_has_its_share_of_the_cores(launched: Path) -> None:
+def test_every_process_has_its_rank_and_its_share_of_the_cores(launched: Path) -> None:
     launch("tests.unit.train.launched", 2, gpus=0, cores=6)
     assert sorted(file.read_text() for file in launched.iterdir()) == ["0 2 0 3", "1 2 1 3"]
 
 
 @pytest.mark.slow
-def test_machines_meet_by_torchruns_variables(launched: Path) -> None:
+def test_machines_find_each_other_by_torchruns_variables(launched: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -44,7 +44,7 @@ def test_machines_meet_by_torchruns_variables(launched: Path) -> None:
     assert sorted(file.read_text() for file in launched.iterdir()) == ["0 2 0 6", "1 2 0 6"]
 
 
-def test_a_mistake_is_said_once(launched: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_users_mistake_is_reported_once(launched: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LAUNCHED", "mistake")
     with pytest.raises(UserError) as error:
         launch("tests.unit.train.launched", 2, gpus=0, cores=2)
@@ -94,7 +94,7 @@ def wait_for(look: Callable[[], list[Path]], count: int) -> list[Path]:
         (8, 8, "0", "NNODES … '0'"),
     ],
 )
-def test_processes_that_do_not_fit_are_refused(
+def test_more_processes_than_the_machine_has_room_for_are_refused(
     launched: Path, monkeypatch: pytest.MonkeyPatch, processes: int, gpus: int, machines: str, message: str
 ) -> None:
     monkeypatch.setenv("NNODES", machines)

@@ -1,4 +1,4 @@
-"""What params.yaml says reaches the model and the loss that train: the stage is stopped where the training would begin."""
+"""The settings of params.yaml reach the model and the loss; the stage is stopped before it trains."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,12 +23,12 @@ Begin = Callable[..., tuple[Any, Any, Any]]
 
 
 class Begun(Exception):
-    """The training would begin here."""
+    """Training would begin here."""
 
 
 @pytest.fixture
 def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss, and the resolved training section with seed."""
+    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss, and (training section, seed)."""
 
     def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
         values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     return run
 
 
-def test_checkpoints_of_other_finished_trainings_go_and_a_training_that_goes_on_is_not_finished(begin: Begin, tmp_path: Path) -> None:
+def test_only_other_finished_runs_checkpoints_are_removed_and_a_resumed_run_is_unfinished(begin: Begin, tmp_path: Path) -> None:
     begin({})
     [folder] = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
     for name in ("finished", "interrupted"):
@@ -124,7 +124,7 @@ def test_csr(begin: Begin) -> None:
     assert (loss.beta, loss.gamma, loss.reconstruction_loss.similarity_weight) == (0.5, 2.0, 7.0)
 
 
-def test_a_run_is_recorded_once_dvc_lock_has_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_recorded_if_dvc_lock_has_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not stage.recorded("0123456789abcdef")
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(b'0123456789abcdef' + bytes([10])).hexdigest()}\n")

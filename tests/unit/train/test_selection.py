@@ -1,4 +1,4 @@
-"""The checkpoint with the highest score becomes the model, also after an interruption, and with a base that brings its own code."""
+"""The checkpoint with the highest score becomes the model, also after an interruption and with a base that has its own code."""
 
 import sys
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ METRIC = "eval_NanoBEIR_mean_dot_ndcg@10"
 
 
 class Scripted(Validation):
-    """Scores as the test says, by evaluation; the real evaluation runs all the same."""
+    """Returns the test's scores, after running the real evaluation."""
 
     script: tuple[float, ...] = ()
     calls = 0
@@ -53,7 +53,7 @@ def scripted(*script: float, calls: int = 0, eval_steps: int = 3, **options: Any
 
 
 class Dies(TrainerCallback):
-    """The process ends when ``step`` steps are done, as far as the trainer can tell."""
+    """Interrupts the trainer after ``step`` steps."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -65,7 +65,7 @@ class Dies(TrainerCallback):
 
 @pytest.fixture
 def modules_cache(tmp_path: Path) -> Iterator[None]:
-    """Code that transformers copies from folders goes to a folder of this test's, and is forgotten after it."""
+    """transformers copies code from model folders into a folder of this test, and its modules are unloaded afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
         patch.setattr(sys, "path", list(sys.path))
@@ -98,7 +98,7 @@ def test_the_best_checkpoint_is_the_model_whatever_the_rotation(run: Run, tmp_pa
     assert len(trained.log) == 12 and all("loss" in entry for entry in trained.log)
 
 
-def test_evaluating_does_not_touch_the_training(run: Run, tmp_path: Path) -> None:
+def test_evaluating_does_not_change_the_training(run: Run, tmp_path: Path) -> None:
     plain, without = run()
     watched, with_scores = run(validation=scripted(0.1, 0.2, 0.3, 0.4))
     assert saved(plain, tmp_path / "plain") == saved(watched, tmp_path / "watched")
@@ -116,7 +116,7 @@ def test_an_interrupted_training_keeps_the_best_so_far(run: Run, tmp_path: Path)
     assert saved(model, tmp_path / "a") == saved(undisturbed, tmp_path / "b")
 
 
-def test_patience_ends_the_training_and_counts_on_after_an_interruption(run: Run, tmp_path: Path) -> None:
+def test_patience_ends_the_run_also_across_an_interruption(run: Run, tmp_path: Path) -> None:
     options = {"patience": 2, "eval_steps": 2}
     early, whole = run(validation=scripted(0.1, 0.9, 0.2, 0.3, **options))
     assert whole.best_step == 4 and whole.log[-1]["step"] == 8
@@ -129,7 +129,7 @@ def test_patience_ends_the_training_and_counts_on_after_an_interruption(run: Run
 
 
 @pytest.mark.parametrize("patience", [2, None])
-def test_a_training_that_was_over_is_not_trained_further(run: Run, tmp_path: Path, patience: int | None) -> None:
+def test_a_finished_run_is_not_trained_further(run: Run, tmp_path: Path, patience: int | None) -> None:
     script = (0.9, 0.1, 0.2, 0.3)
     first, whole = run(validation=scripted(*script, patience=patience))
     last = tmp_path / "checkpoints" / f"checkpoint-{int(whole.log[-1]['step'])}"
@@ -138,7 +138,7 @@ def test_a_training_that_was_over_is_not_trained_further(run: Run, tmp_path: Pat
     assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
 
 
-def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, tmp_path: Path) -> None:
+def test_a_finished_run_without_evaluation_is_not_trained_further(run: Run, tmp_path: Path) -> None:
     first, whole = run(max_steps=9)  # within an epoch
     model, trained = run(max_steps=9, resume_from=tmp_path / "checkpoints" / "checkpoint-9")
     assert trained == whole
@@ -146,7 +146,7 @@ def test_without_evaluation_a_training_that_was_over_stays_as_it_was(run: Run, t
 
 
 @pytest.mark.parametrize("family", ["norbert4", "norbert3"])
-def test_the_best_weights_come_back_where_the_base_brings_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
+def test_the_best_weights_are_loaded_into_a_model_with_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
     write_folder(tmp_path / "base", family)
     section = model_section(max_seq_length=16, trust_remote_code=True)
     base = prepare_base(tmp_path / "base", tmp_path / "work")
@@ -157,7 +157,7 @@ def test_the_best_weights_come_back_where_the_base_brings_its_own_code(run: Run,
     assert saved(model, tmp_path / "final") == best
 
 
-def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_path: Path) -> None:
+def test_a_missing_best_checkpoint_is_an_error_before_training(run: Run, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(validation=scripted(0.9, 0.1), callbacks=[Dies(7)])
     (tmp_path / "checkpoints" / "checkpoint-3" / "trainer_state.json").unlink()
@@ -165,7 +165,7 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_training(run: Run, tmp_pa
         run(validation=scripted(calls=2), resume_from=tmp_path / "checkpoints" / "checkpoint-6")
 
 
-def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> None:
+def test_scores_are_float32_if_training_is_in_mixed_precision(run: Run) -> None:
     model, _ = run(max_steps=3)
     validation = Validation([SET], eval_steps=3, batch_size=8)
     expected = validation.score(model)
@@ -180,8 +180,10 @@ def test_scores_are_float32_where_training_is_in_mixed_precision(run: Run) -> No
     assert model.__dict__["forward"] is autocast
 
 
-def test_the_metric_must_be_one_that_the_sets_give() -> None:
-    assert Validation([SET], eval_steps=1, batch_size=8).decisive == METRIC
+def test_the_metric_must_be_one_of_the_sets() -> None:
+    both = Validation([SET, replace(SET, name="Other", nano=False)], eval_steps=1, batch_size=8)
+    assert both.decisive == METRIC and both.labels()[METRIC] == "NanoBEIR mean, n = 1 sets"
+    assert both.labels()["eval_Other_ndcg@10"] == f"Other, n = {len(SENTENCES)} queries"
     assert Validation([SET], eval_steps=1, batch_size=8, metric="eval_NanoSmall_ndcg@10").decisive == "eval_NanoSmall_ndcg@10"
     with refused("training.metric_for_best_model", "accuracy", "eval_NanoBEIR_mean_dot_ndcg@10"):
         Validation([SET], eval_steps=1, batch_size=8, metric="accuracy")
@@ -190,14 +192,14 @@ def test_the_metric_must_be_one_that_the_sets_give() -> None:
 @pytest.mark.parametrize(("entry", "languages", "warned"), [
     ("sample", ["da", "nb"], False), ("sample", ["da"], True), ("dev", ["da"], False), ("sample", [], False),
 ])  # fmt: skip
-def test_choosing_for_another_language_is_said_in_one_line(entry: str, languages: list[str], warned: bool) -> None:
+def test_choosing_for_another_language_is_a_one_line_warning(entry: str, languages: list[str], warned: bool) -> None:
     warning = Validation([replace(SET, entry=entry)], eval_steps=1, batch_size=8).foreign(languages)
     assert (warning is not None) is warned
     assert not warning or ("\n" not in warning and "NanoSmall (nb)" in warning)
 
 
-def test_steps_have_the_attention_asked_for_and_evaluation_the_models_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "FLASH", "eager")  # another one in its place: flash attention needs a GPU
+def test_steps_use_the_configured_attention_and_evaluation_the_models_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "FLASH", "eager")  # flash attention needs a GPU
     seen: dict[str, set[str | None]] = {"step": set(), "evaluation": set()}
 
     class See(TrainerCallback):

@@ -1,4 +1,4 @@
-"""What watches the sparsity of a training: it is logged, steered to what was asked for, and a collapse ends the run."""
+"""Sparsity is logged and steered to its target, and a collapse ends the run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,7 +38,7 @@ def active(embeddings: torch.Tensor) -> float:
     return embeddings.to_dense().gt(0).sum(dim=1).float().mean().item()
 
 
-def test_the_log_tells_the_active_dimensions(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
+def test_the_log_has_the_active_dimensions(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     model, log, _ = run(draw_base(), rows, short(learning_rate=1e-9), tmp_path)
     seen = active(model.encode_document([*rows.texts["positive"], *rows.texts["negative"]]))
     assert log[-1]["document_active_dims"] == pytest.approx(seen, rel=0.1)
@@ -81,7 +81,7 @@ def test_one_vector_for_all_texts_ends_the_run_before_a_checkpoint(
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-def test_a_csr_model_that_gives_no_text_a_dimension_ends_the_run(tmp_path: Path) -> None:
+def test_a_csr_model_without_active_dimensions_ends_the_run(tmp_path: Path) -> None:
     model = SparseEncoder(str(tiny_models.save(tmp_path / "model", "csr")), device="cpu")
     [autoencoder] = [module for module in model.modules() if isinstance(module, SparseAutoEncoder)]
     probe = Dataset.from_dict({"anchor": ["hvem?", "hva?", "hvor?"], "positive": ["et", "to", "tre"]})
@@ -94,12 +94,12 @@ def test_a_csr_model_that_gives_no_text_a_dimension_ends_the_run(tmp_path: Path)
         callback.on_log(args, state, TrainerControl(), {"loss": 1.0}, model)
 
 
-def test_texts_are_alike_only_if_all_of_them_are() -> None:
+def test_the_cosine_distance_is_zero_only_if_all_vectors_are_parallel() -> None:
     one = torch.rand(1, 50)
-    assert mean_cosine_distance(one.repeat(16, 1) * torch.rand(16, 1)) == pytest.approx(0, abs=1e-6)  # their lengths differ
+    assert mean_cosine_distance(one.repeat(16, 1) * torch.rand(16, 1)) == pytest.approx(0, abs=1e-6)  # lengths do not count
     assert mean_cosine_distance(one.repeat(16, 1) + 0.01 * torch.rand(16, 50)) > ALIKE_LIMIT
     assert mean_cosine_distance(torch.cat([one.repeat(15, 1), 1 - one])) > 0.01
-    assert mean_cosine_distance(torch.zeros(16, 50)) == 1  # an empty one is another fault's
+    assert mean_cosine_distance(torch.zeros(16, 50)) == 1  # empty vectors are checked elsewhere
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_a_checkpoint(draw_base: D
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
+def test_a_resumed_run_is_steered_like_an_uninterrupted_one(draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
     training = short(max_steps=40, save_steps=20, save_total_limit=2)
     options = {"regularizer": "df_flops", "target_active_dims": 30}
     base = draw_base(bias=2.0)
@@ -124,7 +124,7 @@ def test_steering_goes_on_from_a_checkpoint_as_if_never_interrupted(draw_base: D
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))
 
 
-def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
+def test_a_dense_run_that_is_getting_sparser_continues_also_after_an_interruption(
     draw_base: Draw, rows: TrainingRows, tmp_path: Path
 ) -> None:
     encoder = ENCODERS["splade"]
@@ -133,14 +133,14 @@ def test_a_dense_run_that_is_getting_sparser_goes_on_also_after_an_interruption(
     control, state = TrainerControl(), TrainerState(max_steps=100, log_history=[logged])
 
     def log(loss: torch.nn.Module, active: float) -> None:
-        """A logging step, with so many of 1,000 dimensions active."""
+        """A logging step with ``active`` of 1,000 dimensions active."""
         for regularizer in regularizers(loss).values():
             regularizer.active_dims.fill_(active)
             regularizer.dimensions = 1000
         SparsityCallback(loss, None, rows.texts).on_log(TrainingArguments(), state, control, logs=dict(logged), model=model)
 
     before, after = encoder.make_loss(model, loss_section()), encoder.make_loss(model, loss_section())
-    log(before, 900.0)  # the first look says nothing of where it is going
+    log(before, 900.0)  # the first value shows no trend
     load_loss_state(after, loss_state(before))
     log(after, 800.0)
     with refused("800 of 1000 dimensions"):

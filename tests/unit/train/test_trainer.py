@@ -1,4 +1,4 @@
-"""The trainer with what a step can learn from beyond pairs: scores reach the loss, prompts stand before the texts, GradCache trains."""
+"""The trainer with scores, prompts, GradCache and gradient checkpointing."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ TRAINING = training_section(max_steps=2, save_steps=100, warmup_ratio=0.0, weigh
 
 @pytest.fixture
 def rows(tmp_path: Path) -> TrainingRows:
-    """Two batches of four rows: one with two negatives and scores a row, one with one."""
+    """Two batches of four rows, with two negatives per row in one and one in the other; both have scores."""
     table: dict[str, Any] = {"anchor": [f"{text[:20]} {i}" for i, text in enumerate(SENTENCES)], "positive": SENTENCES}
     table["negative"] = [f"{i} {text}" for i, text in enumerate(SENTENCES)]
     table["negative_2"] = pa.array([f"{text} {i}" if i < 4 else None for i, text in enumerate(SENTENCES)], pa.string())
@@ -38,7 +38,7 @@ def rows(tmp_path: Path) -> TrainingRows:
 
 @pytest.fixture(autouse=True)
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The texts of the check for equal vectors are not among those that a test counts."""
+    """Switch off the check for equal vectors, whose texts a test would count."""
     monkeypatch.setattr("stages.train.sparsity.COMPARED", 1)
 
 
@@ -57,7 +57,7 @@ def run(
     model.prompts.update(prompts or {})
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # each way of encoding a batch draws other masks
+            module.p = 0.0  # the masks would differ between the two ways of encoding a batch
     seen: list[str] = []
     preprocess = model.preprocess
 
@@ -74,7 +74,7 @@ def run(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("distillation", ["margin_mse", "kl"])
-def test_scores_reach_the_loss_and_no_text_column_is_made_of_them(
+def test_scores_reach_the_loss_as_labels_not_as_a_text_column(
     architecture: str, distillation: str, base: Path, rows: TrainingRows, tmp_path: Path
 ) -> None:
     _, (log, seen) = run(architecture, base, rows, tmp_path, distillation=distillation)
@@ -82,7 +82,7 @@ def test_scores_reach_the_loss_and_no_text_column_is_made_of_them(
     assert len(seen) == 4 * 4 + 4 * 3  # anchor, positive and two negatives or one
 
 
-def test_gradcache_trains_as_the_whole_batch_does(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+def test_gradcache_equals_the_whole_batch(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
     plain = TrainingRows(rows.texts.remove_columns("scores"), rows.starts, rows.sources)
     logs = [
         run("splade", base, plain, tmp_path / str(size), mini_batch_size=size, document_regularizer_weight=1e-2)[1][0] for size in (None, 3)
@@ -113,13 +113,13 @@ def test_prompts_are_the_same_in_training_in_the_saved_model_and_in_its_embeddin
         assert not torch.equal(asked, encode(SENTENCES, prompt="", convert_to_sparse_tensor=False))
 
 
-def test_without_prompts_nothing_stands_before_a_text(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
+def test_without_prompts_texts_are_unchanged(base: Path, rows: TrainingRows, tmp_path: Path) -> None:
     plain = TrainingRows(rows.texts.remove_columns("scores"), rows.starts, rows.sources)
     _, (_, seen) = run("splade", base, plain, tmp_path)
     assert all(each.startswith("None|") for each in seen)
 
 
-def test_rows_without_scores_are_one_line_where_the_loss_needs_them(rows: TrainingRows, tmp_path: Path) -> None:
+def test_rows_without_scores_are_refused_if_the_loss_needs_them(rows: TrainingRows, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed" / "train.parquet"
     pq.write_table(pq.read_table(mixed).drop_columns("scores"), mixed)
     with refused(str(mixed), "scores", "loss.distillation"):

@@ -1,4 +1,4 @@
-"""Checkpoints go to the Hub beside the training, with the real huggingface_hub, to a Hub on loopback."""
+"""Checkpoints are uploaded during training, by the real huggingface_hub to a Hub on loopback."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub
 
 
 class Patient(TrainerCallback):
-    """Waits after each checkpoint until its upload has ended."""
+    """Waits for the upload of each checkpoint."""
 
     def __init__(self, upload: UploadCallback) -> None:
         self.upload = upload
@@ -53,7 +53,7 @@ def test_each_checkpoints_model_goes_up_and_nothing_else(run: Run, hub: Loopback
     assert (down.encode_query(["Biblioteket"]).to_dense() == model.encode_query(["Biblioteket"]).to_dense()).all()
 
 
-def test_a_hub_that_fails_is_said_once_and_the_run_ends_as_without(run: Run, hub: LoopbackHub, tmp_path: Path, capsys: Any) -> None:
+def test_a_hub_that_fails_is_reported_once_and_does_not_change_the_run(run: Run, hub: LoopbackHub, tmp_path: Path, capsys: Any) -> None:
     _, alone = run(save_steps=6)
     hub.fail("/api/models", status=403, times=math.inf)
     capsys.readouterr()
@@ -65,7 +65,7 @@ def test_a_hub_that_fails_is_said_once_and_the_run_ends_as_without(run: Run, hub
     assert len([path for method, path in hub.requests if method == "GET"]) >= 2
 
 
-def test_a_hub_that_hangs_holds_nothing_up(run: Run, hub: LoopbackHub, tmp_path: Path, capsys: Any) -> None:
+def test_a_hub_that_hangs_does_not_delay_the_run(run: Run, hub: LoopbackHub, tmp_path: Path, capsys: Any) -> None:
     hub.delay(".", 600.0, times=math.inf)
     upload = UploadCallback(REPO, tmp_path / "checkpoints" / "upload", last_wait=0.5)
     start = time.monotonic()
@@ -75,7 +75,7 @@ def test_a_hub_that_hangs_holds_nothing_up(run: Run, hub: LoopbackHub, tmp_path:
     assert not (tmp_path / "checkpoints" / "upload").exists()
 
 
-def test_the_trainers_own_files_are_not_even_linked(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_the_trainers_own_files_are_not_linked(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
     linked: list[str] = []
 
     class Look(TrainerCallback):
@@ -86,7 +86,7 @@ def test_the_trainers_own_files_are_not_even_linked(run: Run, hub: LoopbackHub, 
     assert "model.safetensors" in linked and not {"optimizer.pt", "scheduler.pt", "rng_state.pth"} & set(linked)
 
 
-def test_the_finished_model_goes_to_the_root_and_leaves_the_checkpoint(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_the_finished_model_goes_to_the_root_and_keeps_the_checkpoint(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
     from stages.hub.publish import publish, publish_checkpoint
 
     model, _ = run(save_steps=6)
