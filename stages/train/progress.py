@@ -1,7 +1,8 @@
 """What a person sees while a model trains: one bar with the time left or, if stderr is no terminal, a line at each tenth of the run."""
 
+import io
+import math
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 SHOWN = {"loss": "loss {:.3g}", "query_active_dims": "query dims {:.0f}", "document_active_dims": "document dims {:.0f}"}
 SHOWN |= {"dead_latents": "dead latents {:.0%}"}
-LINES = 10
+LINE = "{desc}: step {n_fmt} of {total_fmt}, {remaining} left{postfix}"
+UNSEEN: dict[str, Any] = {"mininterval": math.inf, "maxinterval": math.inf}
+BAR = LINE.replace(": ", ": {percentage:3.0f}%|{bar}| ")
 
 
 class Progress(TrainerCallback):
@@ -24,16 +27,15 @@ class Progress(TrainerCallback):
         self._shown = SHOWN | ({metric: "nDCG@10 {:.3f}"} if metric else {})
         self._logged: dict[str, float] = {}
         self._bar: tqdm[Any] | None = None
-        self._first_step = self._printed = 0
-        self._start = 0.0
+        self._terminal, self._tenth = False, 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        form = "{desc}: {percentage:3.0f}%|{bar}| step {n_fmt} of {total_fmt}, {remaining} left{postfix}"
+        self._tenth = 10 * state.global_step // state.max_steps
+        self._terminal = sys.stderr.isatty()
         self._bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc="train", bar_format=form, leave=False, dynamic_ncols=True, disable=None
-        )
-        self._first_step, self._start = state.global_step, time.monotonic()
-        self._printed = LINES * state.global_step // state.max_steps
+            total=state.max_steps, initial=state.global_step, desc="train", leave=False, dynamic_ncols=True,
+            bar_format=BAR if self._terminal else LINE, **({} if self._terminal else {**UNSEEN, "file": io.StringIO()}),
+        )  # fmt: skip
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._bar is not None:
@@ -41,22 +43,14 @@ class Progress(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         self._logged |= {name: value for name, value in (logs or {}).items() if name in self._shown}
-        if self._bar is None:
-            return
-        values = describe(self._logged, self._shown)
-        if not self._bar.disable:
-            self._bar.set_postfix_str(values, refresh=False)
-        elif (tenth := LINES * state.global_step // state.max_steps) > self._printed:
-            self._printed = tenth
-            a_step = (time.monotonic() - self._start) / (state.global_step - self._first_step)
-            left = tqdm.format_interval(a_step * (state.max_steps - state.global_step))
-            print(f"train: step {state.global_step} of {state.max_steps}, {left} left, {values}", file=sys.stderr, flush=True)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.close()
+        if self._bar is not None:
+            self._bar.set_postfix_str(describe(self._logged, self._shown), refresh=False)
+            before, self._tenth = self._tenth, 10 * state.global_step // state.max_steps
+            if not self._terminal and self._tenth > before:
+                print(self._bar, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Remove the bar; after an error or Ctrl-C the trainer does not."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
         self._bar = None
