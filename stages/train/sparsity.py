@@ -109,8 +109,8 @@ class SparsityCallback(TrainerCallback):
         regularizer.active_dims_logged.copy_(regularizer.active_dims)
         if self._full_weight(step) and active > DENSE_LIMIT * regularizer.dimensions and active > 0.98 * before:
             raise UserError(
-                f"training: at step {step} the {what} have {active:.0f} of {regularizer.dimensions} dimensions active, and the "
-                f"number no longer falls; raise loss.{weight}_regularizer_weight, or use another base model"
+                f"training: at step {step} the {what} are dense and stay dense ({active:.0f} of {regularizer.dimensions} "
+                f"dimensions active); raise loss.{weight}_regularizer_weight, or use another base model"
             )
 
     def _require_distinct(self, model: SparseEncoder, learning_rate: float, step: int) -> None:

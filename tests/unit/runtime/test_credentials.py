@@ -140,5 +140,5 @@ def test_valid_addresses_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "proxy.example:3128")
     for endpoint in ("https://huggingface.co", "http://127.0.0.1:8080/", "https://u:p%2Fx@hub.example/prefix", "http://[::1]:80"):
         require_addresses(endpoint)
-    with refused("HF_ENDPOINT"):
+    with refused("HF_ENDPOINT", "http(s) address"):
         require_addresses("host")

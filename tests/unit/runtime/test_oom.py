@@ -32,7 +32,7 @@ def test_a_failed_allocation_names_the_step() -> None:
 
 def test_with_checkpointing_on_the_batch_size_comes_first() -> None:
     with (
-        refused("halve training.per_device_train_batch_size", "then model.max_seq_length"),
+        refused("out of memory", "halve training.per_device_train_batch_size", "then model.max_seq_length"),
         in_one_line(attempt(True)),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
@@ -52,7 +52,7 @@ def test_before_the_first_step_checkpointing_is_no_remedy() -> None:
 
 def test_an_evaluation_during_training_has_its_own_remedy() -> None:
     with (
-        refused("training.eval_sets … cpu … evaluation.per_device_eval_batch_size"),
+        refused("out of memory … training.eval_sets … cpu … evaluation.per_device_eval_batch_size"),
         in_one_line(replace(attempt(), evaluating=True)),
     ):
         raise MemoryError
@@ -60,7 +60,7 @@ def test_an_evaluation_during_training_has_its_own_remedy() -> None:
 
 def test_with_gradcache_its_mini_batches_come_first() -> None:
     cached = Attempt("cpu", False, mini_batches=True)
-    with refused("halve training.mini_batch_size", "then training.per_device_train_batch_size"), in_one_line(cached):
+    with refused("out of memory", "halve training.mini_batch_size", "then training.per_device_train_batch_size"), in_one_line(cached):
         raise MemoryError
 
 

@@ -9,6 +9,9 @@ import pytest
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.train.progress import Progress
+from stages.train.run import summary
+from stages.train.selection import Validation
+from stages.train.trainer import Trained
 from tests.unit.train.conftest import Run
 
 
@@ -58,3 +61,11 @@ def test_the_trainer_prints_no_log_entries_and_an_interrupt_names_its_step(
     run(resume_from=tmp_path / "checkpoints" / "checkpoint-3", logging_steps=1)
     out, err = capfd.readouterr()
     assert out == "" and "train: step 12 of 12" in err and "learning_rate" not in err
+
+
+def test_the_summary_has_the_last_values_and_the_best_step() -> None:
+    log = [{"step": 10, "loss": 0.5, "query_active_dims": 9.0, "eval_mean_ndcg@10": 0.6}, {"step": 20, "loss": 0.4}]
+    assert summary(Trained(20, log, None), None).startswith("20 steps, loss 0.4, query dims 9; ")
+    validation = Validation([], eval_steps=10, batch_size=8)
+    assert "best step 10 with eval_mean_ndcg@10 0.6000" in summary(Trained(20, log, 10), validation)
+    assert summary(Trained(5, [], None), None).startswith("5 steps; ")

@@ -161,7 +161,7 @@ def test_a_missing_best_checkpoint_is_an_error_before_training(run: Run, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         run(validation=scripted(0.9, 0.1), callbacks=[Dies(7)])
     (tmp_path / "checkpoints" / "checkpoint-3" / "trainer_state.json").unlink()
-    with refused("checkpoint-3", "best"):
+    with refused("checkpoint-3", "missing", "training.resume"):
         run(validation=scripted(calls=2), resume_from=tmp_path / "checkpoints" / "checkpoint-6")
 
 
