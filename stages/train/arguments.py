@@ -56,6 +56,7 @@ def training_arguments(
         "ddp_find_unused_parameters": mini_batches and encoder.routed,
         "report_to": "none",
         "disable_tqdm": True,  # `Progress` shows its own bar
+        "log_level_replica": "error",  # the default makes the other processes print warnings
         "dataloader_drop_last": False,
     }
     if validation:

@@ -99,8 +99,13 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)  # accelerate uses it itself
         with nullcontext() if processes.first else _silence():
             yield processes
+    except KeyboardInterrupt:
+        if not processes.first:
+            os._exit(130)  # at once: rank 0 may be waiting for this process, and fails when its connection closes
+        raise
     finally:
-        if torch.distributed.is_initialized():
+        # After Ctrl-C this would wait for processes that no longer answer.
+        if torch.distributed.is_initialized() and sys.exc_info()[0] is not KeyboardInterrupt:
             torch.distributed.destroy_process_group()
 
 
@@ -108,10 +113,7 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
 def _silence() -> Iterator[None]:
     """Rank 0 prints for all; only errors are printed by every process."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        try:
-            yield
-        except KeyboardInterrupt:
-            sys.exit(130)
+        yield
 
 
 def gather_negatives(loss: nn.Module) -> None:

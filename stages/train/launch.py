@@ -51,7 +51,8 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
     if not gpus and here > PROCESSES_PER_CORE * cores:
         raise UserError(f"params.yaml: training.num_processes: needs {here} processes on this machine, which has {cores} cores; lower it")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // here)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has printed why
+    for logger in ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # the process that failed has printed why
     try:
         run(parse_args([*_rendezvous(machines), f"--nproc-per-node={here}", "-m", module]))
     except ChildFailedError as error:
