@@ -1,12 +1,11 @@
-"""Score models/final on every evaluation set beside BM25: metrics/evaluation.json, pictures, and a table on the terminal."""
+"""Score models/final on every evaluation set, next to BM25, and draw the scores and the terms of a few queries."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.config.params import load_resolved
 from stages.config.settings import EvaluateSettings, TrainSettings
@@ -16,6 +15,7 @@ from stages.runtime.files import atomic_write, write_json
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
+    from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
 
 Untrained = Callable[[str], "SparseEncoder"]
@@ -24,37 +24,38 @@ Untrained = Callable[[str], "SparseEncoder"]
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
-DATA, MIX = Path("metrics/data.json"), Path("metrics/mix.json")
 SUMMARY = Path("metrics/summary.json")
-"""Of the metrics, the few that `dvc exp show` and `dvc metrics diff` compare."""
+"""The few metrics that `dvc exp show` and `dvc metrics diff` compare."""
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
 
 HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
 
 
-def main() -> None:
-    settings = load_resolved("evaluate", EvaluateSettings)
-    evaluation, explanations = evaluate(settings, untrained_model)
-    write_json(METRICS, evaluation)
-    write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
-
+def main() -> str:
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
-    from stages.evaluate.summary import account, table
+    from stages.evaluate.summary import headline, summary, warnings
+    from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
 
+    quiet_libraries()
+    results, explanations = evaluate(load_resolved("evaluate", EvaluateSettings), untrained_model)
+    evaluation = summary(results)
+    write_json(METRICS, evaluation)
+    write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
     with atomic_write(PICTURE) as temporary:
-        draw_evaluation(evaluation, temporary)
+        draw_evaluation(results, temporary)
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
-    used = account(*(json.loads(path.read_text(encoding="utf-8")) for path in (DATA, MIX)))
-    print(f"\n{used}\n\n{table(evaluation)}\n", flush=True)
     with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
         tracker.metrics(evaluation)
+    for warning in warnings(evaluation):
+        print(warning)
+    return f"{headline(evaluation)}; see `nordic-sparse report`"
 
 
 def untrained_model(device: str) -> "SparseEncoder":
-    """The model of resolved/train.yaml as it is before its first step, on ``device``."""
+    """The model of resolved/train.yaml before its first training step, on ``device``."""
     from stages.encoders.building import build
     from stages.pretrained.norbert import prepare_base
     from stages.rows.parquet import texts
@@ -65,14 +66,14 @@ def untrained_model(device: str) -> "SparseEncoder":
         return build(settings, base, partial(texts, MIXED), device)
 
 
-def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
-    """The content of metrics/evaluation.json, and what the model sees in a few queries.
+def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[list["SetResult"], list["Explanation"]]:
+    """Score every evaluation set, and explain a few of their queries.
 
     Args:
-        untrained: makes the model as it was before training, on a device; the smallest set is scored with it too.
+        untrained: builds the model as it was before training; the smallest set is scored with it too.
 
     Raises:
-        UserError: an evaluation set cannot be read, or there is no memory left.
+        UserError: an evaluation set cannot be read, or the memory is too small.
     """
     from stages.runtime.oom import in_one_line
 
@@ -83,13 +84,14 @@ def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -
 
 def _evaluate(
     settings: EvaluateSettings, attempt: "_Attempt", untrained: "Untrained | None"
-) -> tuple[dict[str, Any], "Sequence[Explanation]"]:
+) -> tuple[list["SetResult"], list["Explanation"]]:
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.examples import candidates, choose
+    from stages.evaluate.progress import progress
     from stages.evaluate.sparsifying import sparsifying_cost
-    from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, summary
+    from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
     from stages.evaluate.terms import explain
     from stages.pretrained.files import Use, task_of
     from stages.pretrained.own_code import require_allowed_code
@@ -101,7 +103,7 @@ def _evaluate(
 
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
-    # local_files_only: else sentence-transformers asks the Hub for a repository of the folder's name
+    # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
     model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
     make_fast(model)
     results = []
@@ -109,31 +111,32 @@ def _evaluate(
     retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
     smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
     for each in retrieval_sets:
-        print(each.account(), flush=True)
+        if remarks := each.remarks():
+            print(remarks, flush=True)
         attempt.at(f"scoring {each.name}")
-        result = evaluate_set(model, each, batch_size=settings.batch_size, show_progress=True)
-        cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
+        size = len(each.queries), len(each.corpus)
+        with progress(model, each.name, sum(size)):
+            result = evaluate_set(model, each, batch_size=settings.batch_size)
+            cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
         bm25 = score(retrieve(each), each.qrels)[NDCG]
         if each is smallest and untrained:
             attempt.at(f"scoring {each.name} with the untrained model")
-            before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, show_progress=True)
+            before = evaluate_set(untrained(device), each, batch_size=settings.batch_size)
             cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
-        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25, candidates(each, result.run), each.unknown_ids))
+        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25, *size, candidates(each, result.run), each.unknown_ids))
     if settings.mteb:
         from stages.evaluate.mteb_tasks import evaluate_mteb
 
         for task in settings.mteb:
             attempt.at(f"scoring {task}")
-            results += evaluate_mteb(
-                model, task, MTEB / task, batch_size=settings.batch_size, show_progress=True, active_dims=settings.active_dims
-            )
+            results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, active_dims=settings.active_dims)
     attempt.at("explaining queries")
-    return summary(results), [explain(model, example) for example in choose([result.examples for result in results])]
+    return results, [explain(model, example) for example in choose([result.examples for result in results])]
 
 
 @dataclass
 class _Attempt:
-    """What the stage is at, and what to do if there is no memory left for it."""
+    """What the stage is doing, and what to change if the memory does not suffice for it."""
 
     doing: str = "loading the model"
     remedy: str = "use a smaller model, or set training.device to cpu"

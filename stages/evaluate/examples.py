@@ -1,4 +1,4 @@
-"""Which evaluation queries the picture of explanations shows: a few, spread evenly over the sets and over each set's queries."""
+"""The queries in the picture of explanations: a few, spread evenly over the evaluation sets and over each set's queries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from stages.retrieval.scores import Run, rank
 from stages.retrieval.sets import RetrievalSet
 
-EXAMPLES = 8
+EXAMPLES = 4
 
 
 @dataclass(frozen=True)
 class Example:
-    """A query and the document it should find: of those with the highest grade the first.
+    """A query and the document it should find: the first of those with the highest grade.
 
-    ``rank``: where the model put it among the ``retrieved`` documents of its run; None where it is not there, or no run is known (0).
+    Attributes:
+        rank: of the document among the ``retrieved`` ones; None if it is not among them.
+        retrieved: number of documents that the model retrieved for the query; 0 if its run is not known.
     """
 
     set_name: str
@@ -24,9 +26,9 @@ class Example:
 
 
 def candidates(retrieval_set: RetrievalSet, run: Run | None = None) -> list[Example]:
-    """`EXAMPLES` queries at even distances in the order of the file, with the rank in ``run`` of the document that each should find.
+    """`EXAMPLES` queries at even distances in the order of the file, each with the rank in ``run`` of the document it should find.
 
-    A set of fewer queries gives some of them more than once, one whose relevant documents have no text gives none.
+    With fewer queries, some occur more than once. Queries whose relevant documents have no text are left out.
     """
     answered = [
         query for query in retrieval_set.queries if any(document in retrieval_set.corpus for document in retrieval_set.qrels[query])
@@ -36,7 +38,7 @@ def candidates(retrieval_set: RetrievalSet, run: Run | None = None) -> list[Exam
 
 
 def choose(of_sets: Sequence[Sequence[Example]]) -> list[Example]:
-    """`EXAMPLES` of the sets' candidates: as many of each set, or where there are more sets, of sets at even distances."""
+    """`EXAMPLES` of the sets' candidates: as many of each set or, if there are more sets, one each of sets at even distances."""
     sets = [examples for examples in of_sets if examples]
     places = range(EXAMPLES) if sets else range(0)
     return list(dict.fromkeys(sets[place * len(sets) // EXAMPLES][place] for place in places))

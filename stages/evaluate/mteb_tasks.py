@@ -16,6 +16,7 @@ from sentence_transformers import SparseEncoder
 from sentence_transformers.util import compute_count_vector
 
 from stages.evaluate.examples import candidates
+from stages.evaluate.progress import progress
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval import bm25
@@ -51,7 +52,6 @@ def evaluate_mteb(
     task_name: str,
     folder: Path,
     batch_size: int = 32,
-    show_progress: bool = False,
     languages: Sequence[str] | None = None,
     active_dims: Sequence[int] = (),
 ) -> list[SetResult]:
@@ -65,22 +65,26 @@ def evaluate_mteb(
     subset and split behind it where the task has several.
     """
     encoder = RecordingEncoder(model)
-    options: Any = {"batch_size": batch_size, "show_progress_bar": show_progress, "save_to_cpu": True}  # of `SparseEncoder.encode_*`
+    options: Any = {"batch_size": batch_size, "show_progress_bar": False, "save_to_cpu": True}  # of `SparseEncoder.encode_*`
     results = []
     with own_cache():
         task = load_task(task_name, folder, languages)
-        found = mteb.evaluate(encoder, task, co2_tracker=False, cache=None, encode_kwargs=options, show_progress_bar=show_progress)
-        by_split = found.task_results[0].scores
-        scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
-        for split, scores in scored:
-            subset = scores["hf_subset"]
-            name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
-            data = task.dataset[subset][split]
-            retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
-            answered = len(retrieval_set.queries) / len(data["queries"])  # the others count as 0
-            cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
-            metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | encoder.sparsity(subset, split)
-            metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
-            baseline = score(bm25.retrieve(retrieval_set), retrieval_set.qrels)[NDCG] * answered
-            results.append(SetResult(name, nano=False, metrics=metrics, bm25_ndcg=baseline, examples=candidates(retrieval_set)))
+        parts = [splits[split] for splits in task.dataset.values() for split in task.eval_splits]
+        texts = sum(len(part["queries"]) + len(part["corpus"]) for part in parts)
+        with progress(model, task_name, texts):
+            found = mteb.evaluate(encoder, task, co2_tracker=False, cache=None, encode_kwargs=options, show_progress_bar=False)
+            by_split = found.task_results[0].scores
+            scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
+            for split, scores in scored:
+                subset = scores["hf_subset"]
+                name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
+                data = task.dataset[subset][split]
+                queries, documents = len(data["queries"]), len(data["corpus"])
+                retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
+                answered = len(retrieval_set.queries) / queries  # the others count as 0
+                cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
+                metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | encoder.sparsity(subset, split)
+                metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
+                baseline = score(bm25.retrieve(retrieval_set), retrieval_set.qrels)[NDCG] * answered
+                results.append(SetResult(name, False, metrics, baseline, queries, documents, candidates(retrieval_set)))
     return results

@@ -1,45 +1,58 @@
-"""The pictures of an evaluation: scores beside BM25, and what query and document share."""
+"""The pictures of an evaluation: scores beside BM25, and the terms that a query and a document share."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.patches import Patch
 
-from stages.evaluate.summary import BM25_NDCG
+from stages.evaluate.examples import Example
+from stages.evaluate.summary import BM25_NDCG, MEAN, SetResult, summary
 from stages.evaluate.terms import Explanation, Term
-from stages.retrieval.scores import NDCG
-from stages.runtime.pictures import BASELINE, OURS, save
+from stages.retrieval.scores import DENSE_NDCG, NDCG
+from stages.runtime.pictures import ACCENT, BASELINE, MUTED, OURS, WIDTH, save
 
-EXPANSION, UNMATCHED, MUTED = "#d9730d", 0.3, "#5f6b76"  # the second is an opacity
-TERM_ROWS, GUTTER, EDGE = 12, 0.4, 2.0  # rows of a panel; half the width of its middle and its right end, in lengths of the longest bar
+SYSTEMS = [(NDCG, "model", OURS), (DENSE_NDCG, "its dense base", "#8fbfe0"), (BM25_NDCG, "BM25", BASELINE)]
+ROWS, HEAD, GAP = 9, 6.2, 1.2  # heights in rows of bars: of a panel's bars, of what stands above them, between panels
+MIDDLE, VALUE, EDGE = 0.62, 0.34, 2.4  # lengths in longest bars: half the column of terms, the room for a weight, the right end
+ROW = 0.18  # inches
+UNMATCHED = 0.3  # opacity
 
 
-def draw_evaluation(evaluation: Mapping[str, Any], picture: Path) -> None:
-    """nDCG@10 of the model next to BM25's, a pair of bars for each evaluation set, the mean last."""
-    rows = {name: row for name, row in evaluation.items() if isinstance(row, Mapping)}
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.6 * len(rows)), layout="constrained")
-    for offset, key, label, colour in ((-0.2, NDCG, "model", OURS), (0.2, BM25_NDCG, "BM25", BASELINE)):
-        places = [place + offset for place in range(len(rows))]
-        bars = axis.barh(places, [row[key] for row in rows.values()], height=0.38, color=colour, label=label)
+def draw_evaluation(results: Sequence[SetResult], picture: Path) -> None:
+    """nDCG@10 of the model, of BM25 and, for csr, of the dense base: a group of bars for each set and, below a line, their mean."""
+    scores = summary(results)
+    names = {each.name: f"{each.name}\n{each.queries:,} queries, {each.documents:,} documents" for each in results}
+    if len(results) > 1:
+        names[MEAN] = f"mean\nn = {len(results)} sets"
+    systems = [system for system in SYSTEMS if system[0] in scores[MEAN]]
+    height = 0.84 / len(systems)
+    figure, axis = plt.subplots(figsize=(WIDTH, 1.1 + 0.24 * len(systems) * len(names)), layout="constrained")
+    for number, (key, label, colour) in enumerate(systems):
+        places = [place + height * (number - (len(systems) - 1) / 2) for place in range(len(names))]
+        bars = axis.barh(places, [scores[name][key] for name in names], height=0.94 * height, color=colour, label=label)
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
-    axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(0, 1.1), xlabel="nDCG@10")
-    axis.invert_yaxis()
-    axis.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.set(yticks=range(len(names)), yticklabels=names.values(), xlim=(0, 1), ylim=(len(names) - 0.45, -0.55))
+    axis.set_xlabel("nDCG@10, mean over the queries of a set (0 to 1, more is better)")
+    axis.tick_params(axis="y", length=0, labelsize=9)
+    if MEAN in names:
+        axis.axhline(len(names) - 1.5, color=MUTED, linewidth=0.8)
+    figure.legend(ncols=len(systems), loc="outside upper left")
     save(figure, picture)
 
 
 def draw_explanations(explanations: Sequence[Explanation], picture: Path) -> None:
-    """Two columns of panels, each a query against a document it should find: shared terms first, then the strongest of either side."""
+    """Two columns of panels, each a query and a document it should find: shared terms first, then the strongest of either side."""
     rows = max(1, -(-len(explanations) // 2))
+    height = (2 + (HEAD + ROWS + GAP) * rows) * ROW
+    edges = {"left": 0.01, "right": 0.99, "bottom": GAP * ROW / height, "top": 1 - 2 * ROW / height}
     with plt.rc_context({"text.parse_math": False}):  # a $ in a text is a $
-        figure = plt.figure(figsize=(15, 0.6 + 4.8 * rows))
-        figure.set_layout_engine("constrained", w_pad=0.25, h_pad=0.2)
-        panels = list(figure.subplots(rows, 2, squeeze=False).flat)
+        figure = plt.figure(figsize=(WIDTH, height))
+        grid = {**edges, "wspace": 0.06, "hspace": GAP / (HEAD + ROWS)}
+        panels = list(figure.subplots(rows, 2, squeeze=False, gridspec_kw=grid).flat)
         for axis in panels:
             axis.set_axis_off()
         for axis, explanation in zip(panels, explanations, strict=False):
@@ -47,11 +60,11 @@ def draw_explanations(explanations: Sequence[Explanation], picture: Path) -> Non
         if not explanations:
             figure.text(0.5, 0.4, "no query has a relevant document with a text", ha="center", color=MUTED)
         latent = any(explanation.query.latent for explanation in explanations)
-        kinds = {"latent (beside it the word it hangs on)": OURS} if latent else {"in the text": OURS, "expansion": EXPANSION}
+        kinds = {"latent, with its word": OURS} if latent else {"in the text": OURS, "expansion": ACCENT}
         sides = {"shared": 1.0, "on one side only": UNMATCHED}
         shades = {f"{kind}, {side}": to_rgba(kinds[kind], opacity) for kind in kinds for side, opacity in sides.items()}
-        handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=label) for label, colour in shades.items()]
-        figure.legend(handles=handles, frameon=False, ncols=4, fontsize=11, loc="outside upper center")
+        handles = [Patch(facecolor=colour, label=label) for label, colour in shades.items()]
+        figure.legend(handles=handles, ncols=4, fontsize=9, columnspacing=1.5, handlelength=1.5, loc="upper left")
         save(figure, picture)
 
 
@@ -62,42 +75,50 @@ def _draw_explanation(axis: Axes, explanation: Explanation) -> None:
     of_query = [dimension for dimension in query if dimension not in shares]
     of_document = [dimension for dimension in document if dimension not in shares]
     # the shared may fill the panel but for two rows a side
-    shown = [*list(shares)[: TERM_ROWS - min(2, len(of_query)) - min(2, len(of_document))]]
-    shown += of_query[: TERM_ROWS - len(shown) - min(2, len(of_document))]
-    shown += of_document[: TERM_ROWS - len(shown)]
+    shown = [*list(shares)[: ROWS - min(2, len(of_query)) - min(2, len(of_document))]]
+    shown += of_query[: ROWS - len(shown) - min(2, len(of_document))]
+    shown += of_document[: ROWS - len(shown)]
     for side, terms, align in ((-1, query, "right"), (1, document, "left")):
         longest = max((term.weight for term in terms.values()), default=1.0)
         for row, term in ((row, terms[dimension]) for row, dimension in enumerate(shown) if dimension in terms):
-            length = (0.65 if term.words else 1.0) * max(0.0, term.weight) / longest
-            axis.barh(row, side * length, left=side * GUTTER, height=0.72, color=_colour(term, term.dimension in shares))
-            note = term.words[0] if term.words else f"{term.weight:.2f}"
-            axis.text(side * (GUTTER + length + 0.03), row, note, ha=align, va="center", fontsize=8.5, color=MUTED)
+            length = (0.5 if term.words else 1.0) * max(0.0, term.weight) / longest
+            axis.barh(row, side * length, left=side * MIDDLE, height=0.76, color=_colour(term, term.dimension in shares))
+            note = _cut(term.words[0], 11) if term.words else f"{term.weight:.2f}"
+            axis.text(side * (MIDDLE + length + 0.04), row, note, ha=align, va="center", fontsize=8, color=MUTED)
     for row, dimension in enumerate(shown):
         term, share = query.get(dimension) or document[dimension], shares.get(dimension)
-        name = textwrap.shorten(term.name, 18, placeholder="…") if " " in term.name else term.name
-        axis.text(0, row, name, ha="center", va="center", fontsize=10 if len(name) < 15 else 8.5, color=MUTED if share is None else "black")
+        size = 9 if len(term.name) < 14 else 7.5
+        axis.text(0, row, _cut(term.name, 19), ha="center", va="center", fontsize=size, color=MUTED if share is None else "black")
         if share is not None:
-            axis.text(EDGE, row, f"{share:.0%}" if share >= 0.005 else "<1%", ha="right", va="center", fontsize=10, weight="bold")
-    for place, head, align in ((-GUTTER, "query", "right"), (GUTTER, "document", "left"), (EDGE, "share of the score", "right")):
-        axis.text(place, -1, head, ha=align, va="center", fontsize=9, color=MUTED, style="italic")
-    axis.set(xlim=(-1.65, EDGE), ylim=(TERM_ROWS - 0.4, -1.5))
-    _entitle(axis, explanation)
-
-
-def _entitle(axis: Axes, explanation: Explanation) -> None:
-    """Set, rank and score; the query; the document's first two lines: above the panel, from the top."""
-    example = explanation.example
-    missed = f" · not among the {example.retrieved} best" if example.retrieved else ""
-    place = missed if example.rank is None else f" · found at rank {example.rank}"
+            axis.text(EDGE, row, f"{share:.0%}" if share >= 0.005 else "<1%", ha="right", va="center", fontsize=9, weight="bold")
     score = sum(match.product for match in explanation.matches)
-    lines = (
-        (1.225, f"{example.set_name}{place} · score {score:.2f}", {"fontsize": 9, "color": MUTED}),
-        (1.17, textwrap.shorten(example.query, 80, placeholder=" …"), {"fontsize": 12.5, "weight": "bold"}),
-        (1.095, textwrap.fill(example.document, 95, max_lines=2, placeholder=" …"), {"fontsize": 9.5, "linespacing": 1.3}),
-    )
-    for height, text, style in lines:
-        axis.text(0, height, text, transform=axis.transAxes, va="top", **style)
+    for place, head, align in (
+        (-MIDDLE, "weight in query", "right"),
+        (0, f"{len(shares)} shared {'latents' if explanation.query.latent else 'terms'}", "center"),
+        (MIDDLE, "in document", "left"),
+        (EDGE, f"score {score:.2f}", "right"),
+    ):
+        axis.text(place, -1, head, ha=align, va="center", fontsize=8, color=MUTED)
+    left = -MIDDLE - 1 - VALUE
+    axis.set(xlim=(left, EDGE), ylim=(ROWS - 0.5, -HEAD))
+    _entitle(axis, left, explanation.example)
+
+
+def _entitle(axis: Axes, left: float, example: Example) -> None:
+    """Above the bars: the set and the document's rank; two lines of the query; two of the document."""
+    missed = f" · not in the top {example.retrieved}" if example.retrieved else ""
+    place = missed if example.rank is None else f" · document at rank {example.rank}"
+    for row, text, style in (
+        (0, f"{_cut(example.set_name, 36)}{place}", {"fontsize": 8, "color": MUTED}),
+        (0.9, textwrap.fill(example.query, 46, max_lines=2, placeholder=" …"), {"fontsize": 9.5, "weight": "bold"}),
+        (2.8, textwrap.fill(example.document, 56, max_lines=2, placeholder=" …"), {"fontsize": 8.5}),
+    ):
+        axis.text(left, row - HEAD, text, va="top", linespacing=1.25, **style)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _colour(term: Term, shared: bool) -> tuple[float, ...]:
-    return to_rgba(EXPANSION if term.expansion else OURS, 1.0 if shared else UNMATCHED)
+    return to_rgba(ACCENT if term.expansion else OURS, 1.0 if shared else UNMATCHED)

@@ -1,4 +1,4 @@
-"""metrics/evaluation.json, and the tables on the terminal: the training rows of a run, the scores, what the scores warn of."""
+"""The content of metrics/evaluation.json, and what the terminal shows: the training rows of a run, the scores, warnings."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,42 +11,48 @@ from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, ND
 
 BM25_NDCG = "bm25_ndcg@10"
 UNTRAINED_NDCG = "untrained_ndcg@10"
-"""Of the smallest set only: what the model scored there before its first step."""
+"""Of the smallest set only: the model's score before its first training step."""
 IGNORED = "qrels_with_unknown_ids"
 MEAN = "mean"
 REASONS = {
     "removed_evaluation_overlap": "in an evaluation set",
     "removed_dev_overlap": "in dev rows",
     "removed_duplicate_of_earlier_set": "in an earlier set",
-    "removed_repeats_itself": "say one text twice",
-    "removed_without_scores": "without a teacher's scores",
+    "removed_repeats_itself": "repeat a text",
+    "removed_without_scores": "without teacher scores",
     "tail_dropped": "too few for one more batch",
     "unused": "left over by mix.stopping or max_rows",
 }
-"""Counts of metrics/mix.json, in words."""
+"""Why rows are not used: counts of metrics/mix.json, in words."""
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """One line of the summary: a set's name, whether it is in NanoBEIR's form, a model's metrics, BM25's nDCG@10; and queries to show.
+    """The scores of a model and of BM25 on one set.
 
-    ``ignored``: rows of its qrels that were ignored because they name unknown ids.
+    Attributes:
+        nano: whether the set is in NanoBEIR's form.
+        queries, documents: how many the set has.
+        examples: queries that the picture of explanations may show.
+        ignored: rows of its qrels that were ignored because they name unknown ids.
     """
 
     name: str
     nano: bool
     metrics: Mapping[str, float]
     bm25_ndcg: float
+    queries: int = 0
+    documents: int = 0
     examples: Sequence[Example] = ()
     ignored: int = 0
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:
-    """Set name → metrics with ``bm25_ndcg@10`` (and, if there are any, the ignored rows of its qrels), then ``mean``, in the order given.
+    """The content of metrics/evaluation.json: set name → metrics, in the order given; then ``mean``.
 
-    ``mean`` is the mean over sets of every metric that all of them have. Where sets in NanoBEIR's form are among them,
-    their mean nDCG@10 stands at the top as ``NanoBEIR_mean_dot_ndcg@10``. Values keep full precision: dvc shows five
-    digits anyway, and two runs of one commit give the same bytes.
+    Each set also has ``bm25_ndcg@10`` and, if there are any, the number of ignored rows of its qrels. ``mean`` is the mean over
+    sets of every metric that all of them have. If there are sets in NanoBEIR's form, ``NanoBEIR_mean_dot_ndcg@10`` is their mean
+    nDCG@10. Values keep full precision: dvc shows five digits anyway, and two runs of one commit give the same bytes.
     """
     rows = [{**result.metrics, BM25_NDCG: result.bm25_ndcg} for result in results]
     ignored = [{IGNORED: result.ignored} if result.ignored else {} for result in results]
@@ -58,10 +64,7 @@ def summary(results: Sequence[SetResult]) -> dict[str, Any]:
 
 
 def account(formatted: Mapping[str, Any], mixed: Mapping[str, Any]) -> str:
-    """A table with a line per training set (metrics/data.json, metrics/mix.json): its rows, those used, and why the others are not.
-
-    Below it stands what the set's source has to say.
-    """
+    """A table of the training sets (metrics/data.json, metrics/mix.json): rows read, rows used, why the others are not; then notes."""
     rows, notes = [["training set", "rows", "used per epoch", "not used"]], []
     for name, counts in mixed["sources"].items():
         train = formatted[name]["train"]
@@ -73,41 +76,25 @@ def account(formatted: Mapping[str, Any], mixed: Mapping[str, Any]) -> str:
     return "\n".join([header, "-" * len(header), *lines, *notes])
 
 
+def headline(evaluation: Mapping[str, Any]) -> str:
+    """`summary`'s mean as one line."""
+    mean, sets = evaluation[MEAN], len(_sets(evaluation))
+    score = f"nDCG@10 {mean[NDCG]:.3f} (BM25: {mean[BM25_NDCG]:.3f}) on {sets} set{'s' if sets > 1 else ''}"
+    return f"{score}, query dims {mean[QUERY_DIMS]:.1f}, document dims {mean[CORPUS_DIMS]:.1f}"
+
+
 def table(evaluation: Mapping[str, Any]) -> str:
-    """A table of `summary`'s value, one line a set and the mean last; below it the cost of sparsity of a CSR model, and warnings."""
+    """`summary`'s value as a table with the mean last; below it, for csr, the comparison with the dense base, and warnings."""
     header = ["set", "nDCG@10", "BM25 nDCG@10", "difference", "query dims", "document dims"]
-    sets = {name: row for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN}
-    mean = evaluation[MEAN]
-    first, *lines, last = aligned([header, *(_row(name, row) for name, row in (sets | {MEAN: mean}).items())], "lrrrrr")
+    mean, notes = evaluation[MEAN], warnings(evaluation)
+    first, *lines, last = aligned([header, *(_row(name, row) for name, row in (_sets(evaluation) | {MEAN: mean}).items())], "lrrrrr")
     rule = "-" * len(first)
-    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *_warnings(sets, mean)])
+    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *([""] if notes else []), *notes])
 
 
-def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Rows of cells as lines of columns, each (l)eft or (r)ight, two spaces between them."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    just = {"l": str.ljust, "r": str.rjust}
-    return ["  ".join(map(lambda cell, width, side: just[side](cell, width), row, widths, sides)).rstrip() for row in rows]
-
-
-def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
-    dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
-    difference = metrics[NDCG] - metrics[BM25_NDCG]
-    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}", *dims]
-
-
-def _sparsifying(mean: Mapping[str, float]) -> list[str]:
-    """For a CSR model: the share of the dense base's mean nDCG@10 that is kept at each number of active dimensions."""
-    dense = mean.get(DENSE_NDCG)
-    if not dense:
-        return []
-    kept = [(re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key), value) for key, value in mean.items()]
-    parts = [f"{value / dense:.1%} at {match[1]} dims" for match, value in kept if match]
-    return ["", f"Its dense base: {dense:.4f}. Kept of it: {', '.join(parts)}. Dead latents: {mean[DEAD]:.1%}."]
-
-
-def _warnings(sets: Mapping[str, Mapping[str, float]], mean: Mapping[str, float]) -> list[str]:
-    """A model below BM25, or below what it was before training."""
+def warnings(evaluation: Mapping[str, Any]) -> list[str]:
+    """A line if the model is worse than before its training, and one if it is below BM25."""
+    mean, sets = evaluation[MEAN], _sets(evaluation)
     lines = [
         f"warning: training made the model worse: nDCG@10 on {name} was {row[UNTRAINED_NDCG]:.4f} before its first step and is "
         f"{row[NDCG]:.4f}; lower training.learning_rate or the weights under loss"
@@ -118,4 +105,35 @@ def _warnings(sets: Mapping[str, Mapping[str, float]], mean: Mapping[str, float]
         worse = mean[NDCG] < mean[BM25_NDCG]
         average = f": nDCG@10 {mean[NDCG]:.4f} against {mean[BM25_NDCG]:.4f} on average, and" if worse else ""
         lines.append(f"warning: the model is below BM25{average} on {len(below)} of {len(sets)} sets ({', '.join(below)})")
-    return ["", *lines] if lines else []
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Rows of cells as lines; a column is aligned (l)eft or (r)ight.
+
+    >>> aligned([["set", "rows"], ["nli", "7"]], "lr")
+    ['set  rows', 'nli     7']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    just = {"l": str.ljust, "r": str.rjust}
+    return ["  ".join(map(lambda cell, width, side: just[side](cell, width), row, widths, sides)).rstrip() for row in rows]
+
+
+def _sets(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    return {name: row for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN}
+
+
+def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
+    dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
+    difference = metrics[NDCG] - metrics[BM25_NDCG]
+    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}", *dims]
+
+
+def _sparsifying(mean: Mapping[str, float]) -> list[str]:
+    """For csr: the share of the dense base's mean nDCG@10 that is kept at each number of active dimensions."""
+    dense = mean.get(DENSE_NDCG)
+    if not dense:
+        return []
+    kept = [(re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key), value) for key, value in mean.items()]
+    parts = [f"{value / dense:.1%} at {match[1]} dims" for match, value in kept if match]
+    return ["", f"dense base: {dense:.4f}; kept of it: {', '.join(parts)}; dead latents: {mean[DEAD]:.1%}"]

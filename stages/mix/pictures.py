@@ -1,34 +1,46 @@
 """The picture of the training data: what became of the rows of each set."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib import pyplot as plt
+from matplotlib.patches import Patch
 
-from stages.runtime.pictures import OURS, save
+from stages.runtime.pictures import MUTED, OURS, WIDTH, save
+
+USED, UNUSED, OTHER = "used in an epoch", "kept, not used", "other reasons"
+NAMED = 5  # reasons with a colour of their own, the most frequent ones
 
 
 def draw_data(formatted: Mapping[str, Any], mixed: Mapping[str, Any], picture: Path) -> None:
-    """What became of every training row of each set, as shares of the rows read: used in an epoch, kept but unused, dropped by reason."""
-    reasons = sorted({reason for report in formatted.values() for reason in report["train"]["dropped"]})
-    colours = {"used in an epoch": OURS, "kept, not used": "#8fbfe0"} | {
-        reason: plt.get_cmap("Oranges")(0.85 - 0.6 * place / max(1, len(reasons))) for place, reason in enumerate(reasons)
-    }
-    figure, axis = plt.subplots(figsize=(10, 1.8 + 0.5 * len(formatted)), layout="constrained")
+    """Every set's training rows (metrics/data.json, metrics/mix.json): used in an epoch, kept but not used, dropped and why."""
+    dropped = Counter[str]()
+    for report in formatted.values():
+        dropped.update(report["train"]["dropped"])
+    named = [reason for reason, _ in dropped.most_common(NAMED)]
+    reasons = [*named, *([OTHER] if len(dropped) > NAMED else [])]
+    oranges = [matplotlib.colormaps["Oranges"](0.85 - 0.13 * place) for place in range(len(reasons))]
+    colours: dict[str, Any] = {USED: OURS, UNUSED: "#8fbfe0", **dict(zip(reasons, oranges, strict=True))}
+    height = 1.1 + 0.2 * -(-len(colours) // 2) + 0.36 * len(formatted)
+    figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
     for place, (name, report) in enumerate(formatted.items()):
         train, used = report["train"], mixed[name]["used"]
-        parts = {"used in an epoch": used, "kept, not used": train["kept"] - used, **train["dropped"]}
+        parts = Counter({USED: used, UNUSED: train["kept"] - used})
+        for reason, rows in train["dropped"].items():
+            parts[reason if reason in named else OTHER] += rows
         left = 0.0
-        for part, rows in parts.items():
-            share = rows / max(1, train["read"])
-            axis.barh(place, share, left=left, color=colours[part], height=0.6)
+        for part, colour in colours.items():
+            share = 100 * parts[part] / max(1, train["read"])
+            axis.barh(place, share, left=left, color=colour, height=0.65)
             left += share
-        axis.text(1.01, place, f"{used:,} of {train['read']:,}", va="center", fontsize=9)
-    axis.set(yticks=range(len(formatted)), yticklabels=list(formatted), xlim=(0, 1.2), xlabel="share of the rows read")
-    axis.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-    axis.invert_yaxis()
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=part) for part, colour in colours.items()]
-    axis.legend(handles=handles, frameon=False, ncols=4, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    axis.spines[["top", "right"]].set_visible(False)
+        axis.text(102, place, f"{used:,} of {train['read']:,}", va="center", fontsize=9)
+    axis.annotate("rows used of rows read", (102, -0.5), (0, 3), textcoords="offset points", fontsize=9, color=MUTED, annotation_clip=False)
+    axis.set(yticks=range(len(formatted)), yticklabels=list(formatted), xlim=(0, 100), ylim=(len(formatted) - 0.5, -0.5))
+    axis.set_xlabel(f"share of the rows read, % (n = {sum(report['train']['read'] for report in formatted.values()):,})")
+    axis.tick_params(axis="y", length=0)
+    handles = [Patch(facecolor=colour, label=part if part in (USED, UNUSED) else f"dropped: {part}") for part, colour in colours.items()]
+    figure.legend(handles=handles, ncols=2, fontsize=9, loc="outside upper left")
     save(figure, picture)

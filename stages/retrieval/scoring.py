@@ -41,7 +41,7 @@ class _RunKeeper(SparseInformationRetrievalEvaluator):
         """Nothing: evaluating a model must not change what it would save."""
 
 
-def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, show_progress: bool = False) -> Result:
+def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32) -> Result:
     """Retrieve with a sparse model and score.
 
     The metrics are those of `scores.score`, ``query_active_dims`` and ``corpus_active_dims`` (mean number of non-zero
@@ -59,7 +59,6 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
         precision_recall_at_k=[RECALL_CUT + bool(retrieval_set.own)],  # what is retrieved: one more where one may be left out
         map_at_k=[RECALL_CUT],
         batch_size=batch_size,
-        show_progress_bar=show_progress,
         write_csv=False,
     )
     reported = evaluator(model)

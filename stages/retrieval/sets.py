@@ -62,16 +62,16 @@ class RetrievalSet:
     unknown_ids: int = 0
     """How many these are."""
 
-    def account(self) -> str:
-        """The set in a line: its size, and what is left out of it."""
-        parts = [f"{self.name}: {len(self.queries)} queries, {len(self.corpus)} documents"]
+    def remarks(self) -> str:
+        """What of the set is not evaluated, as one line; empty if all of it is."""
+        parts = []
         if self.own:
-            parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as BEIR does")
+            parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as in BEIR")
         if self.queries_left_out:
-            parts.append(f"{self.queries_left_out} more queries have no text, or no relevant document in this split")
+            parts.append(f"{self.queries_left_out} queries without text or without a relevant document in this split are not evaluated")
         if self.unknown:
             parts.append(f"{self.unknown}, which are ignored")
-        return "; ".join(parts)
+        return f"{self.name}: {'; '.join(parts)}" if parts else ""
 
 
 def load_sets(

@@ -1,4 +1,4 @@
-"""The evaluate stage on a tiny model and a small set."""
+"""The evaluate stage with a tiny model and a small set."""
 
 import json
 import shutil
@@ -12,13 +12,14 @@ from sentence_transformers import SparseEncoder
 
 from stages.config.settings import EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
+from stages.evaluate.summary import summary
 from tests import tiny_models
 from tests.refused import refused
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSettings:
-    """Those of a checkout with a model and the set `mine`, one of whose 12 judgements is of a document that does not exist."""
+    """Settings in a folder with a model and the set `mine`, one of whose 12 judgements names a document that does not exist."""
     tiny_models.save(tmp_path / "models" / "final", "splade")
     folder = tmp_path / "data" / "eval" / "own" / "mine"
     (folder / "qrels").mkdir(parents=True)
@@ -54,11 +55,10 @@ def test_a_set_is_scored_without_a_request_and_what_is_ignored_of_it_is_printed_
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    metrics, _ = evaluate.evaluate(settings)
+    [mine], _ = evaluate.evaluate(settings)
     assert tried == []
-    assert metrics["mine"]["ndcg@10"] == 1.0 and metrics["mine"]["qrels_with_unknown_ids"] == 1
-    printed = capsys.readouterr().out
-    assert "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored" in printed
+    assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
+    assert capsys.readouterr().out == "mine: 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_out_of_memory_names_the_set_and_what_to_turn(
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
-def test_no_memory_for_an_array_is_told_alike(settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_librarys_own_memory_error_is_reported_too(settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
@@ -102,8 +102,8 @@ def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_
     with (larger / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"_id": "e", "title": "", "text": "en avis"}) + "\n")
     two = settings.model_copy(update={"sets": {"larger": settings.sets["mine"], **settings.sets}})
-    plain, _ = evaluate.evaluate(two)
-    scored, _ = evaluate.evaluate(two, untrained)
+    plain = summary(evaluate.evaluate(two)[0])
+    scored = summary(evaluate.evaluate(two, untrained)[0])
     assert asked == ["cpu"]
     assert scored["mine"].pop("untrained_ndcg@10") == 1.0
     assert scored == plain

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, account, summary, table
+from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, account, headline, summary, table, warnings
 
 
 def result(name: str, ndcg: float, nano: bool = False, **more: float) -> SetResult:
@@ -44,6 +44,12 @@ def test_table_is_aligned_and_ends_with_the_mean() -> None:
     assert lines[-1].split()[:2] == ["mean", "0.4500"]
 
 
+@pytest.mark.parametrize(("sets", "words"), [("a", "on 1 set,"), ("ab", "on 2 sets,")])
+def test_the_headline_is_the_mean_over_the_sets(sets: str, words: str) -> None:
+    line = headline(summary([sparse(name, 0.6) for name in sets]))
+    assert line == f"nDCG@10 0.600 (BM25: 0.400) {words} query dims 14.0, document dims 110.0"
+
+
 def test_ignored_qrels_are_counted_with_their_set_and_not_in_the_mean() -> None:
     evaluation = summary(
         [SetResult("mine", False, {"ndcg@10": 0.5}, 0.4, ignored=3), SetResult("other", False, {"ndcg@10": 0.5}, 0.4, ignored=1)]
@@ -53,12 +59,12 @@ def test_ignored_qrels_are_counted_with_their_set_and_not_in_the_mean() -> None:
 
 
 def warned(*results: tuple[float, float, float | None]) -> list[str]:
-    """The table's warnings for sets a, b, … of nDCG@10, BM25's and the untrained model's."""
+    """The warnings for sets a, b, … with these nDCG@10: the model's, BM25's, the untrained model's."""
     lines = [
         SetResult(name, False, {"ndcg@10": ours} | ({} if untrained is None else {UNTRAINED_NDCG: untrained}), bm25)
         for name, (ours, bm25, untrained) in zip("abc", results, strict=False)
     ]
-    return [line for line in table(summary(lines)).splitlines() if line.startswith("warning: ")]
+    return warnings(summary(lines))
 
 
 def test_a_model_that_is_better_than_all_is_not_warned_of() -> None:

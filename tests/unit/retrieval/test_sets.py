@@ -203,8 +203,7 @@ def test_a_few_qrels_that_name_unknown_ids_are_ignored_and_counted(kind: str, tm
     [found] = load_sets(tmp_path, "x", kind)
     assert found.unknown_ids == 3 and len(found.queries) == 40
     assert found.qrels["q0"] == {"d0": 1.0}
-    line = found.account()
-    assert "3 of 43 rows of the qrels name unknown ids (query 'gone0', document 'lost0', document 'lost1')" in line
+    assert "3 of 43 rows of the qrels name unknown ids (query 'gone0', document 'lost0', document 'lost1')" in found.remarks()
 
 
 @pytest.mark.parametrize("kind", ["beir", "nanobeir"])
@@ -250,14 +249,14 @@ def test_a_query_that_is_a_document_is_not_among_its_own_results(kind: str, titl
     assert found.own == set(found.queries)
     run = retrieve(found)
     assert all(query not in documents and f"b{query[1:]}" in documents for query, documents in run.items())
-    assert "6 queries are documents too and left out of their own results" in found.account()
+    assert "6 queries are documents too and left out of their own results" in found.remarks()
 
 
 @pytest.mark.parametrize("kind", ["beir", "nanobeir"])
 def test_ids_that_are_the_same_by_chance_leave_nothing_out(kind: str, tmp_path: Path) -> None:
     arguments(kind, tmp_path, numbered=True)
     [found] = load_sets(tmp_path, "x", kind)
-    assert found.own == frozenset() and "left out" not in found.account()
+    assert found.own == frozenset() and found.remarks() == ""
     assert set(found.queries) < set(found.corpus)
 
 
