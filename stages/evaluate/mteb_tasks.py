@@ -1,6 +1,6 @@
 """Retrieval tasks of MTEB (https://github.com/embeddings-benchmark/mteb), scored by mteb itself from local files.
 
-Importing this module imports mteb, which takes seconds: import it only where ``evaluation.mteb`` names a task.
+Importing this module imports mteb, which takes seconds: import it only if ``evaluation.mteb`` names a task.
 """
 
 from collections import defaultdict
@@ -57,12 +57,17 @@ def evaluate_mteb(
 ) -> list[SetResult]:
     """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
 
-    ``folder`` holds the task's data set as it lies on the Hub. The three scores are mteb's own: nDCG and recall rounded
-    to five digits, ties by descending document id, a query without a relevant document counted as 0 (BM25's nDCG@10 is
-    then counted the same way). Active dimensions and FLOPS are those of the embeddings that mteb asked for.
-    A CSR model also has `sparsifying_cost` at ``active_dims``, ours on the texts that mteb loaded, counted like BM25's.
-    ``languages`` (ISO 639-3: nob, nno, dan, swe) narrows a multilingual task. A set is named after its task, with the
-    subset and split behind it where the task has several.
+    The three scores are mteb's own: nDCG and recall rounded to five digits, ties by descending document id, a query without a
+    relevant document counted as 0. Active dimensions and FLOPS are those of the embeddings that mteb asked for. BM25 and, for csr,
+    `sparsifying_cost` are ours, on the texts that mteb loaded, also with 0 for a query without a relevant document.
+
+    Args:
+        folder: the files of the task's data set, as on the Hub.
+        languages: of a multilingual task, in ISO 639-3 (nob, nno, dan, swe).
+        active_dims: as in `sparsifying_cost`.
+
+    Returns:
+        results named after the task, with "/subset/split" added if it has several.
     """
     encoder = RecordingEncoder(model)
     options: Any = {"batch_size": batch_size, "show_progress_bar": False, "save_to_cpu": True}  # of `SparseEncoder.encode_*`

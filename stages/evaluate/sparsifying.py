@@ -1,4 +1,4 @@
-"""What making a dense model's vectors sparse cost: a CSR model scored at several numbers of active dimensions beside its dense base."""
+"""Loss in nDCG@10 from making dense vectors sparse: a CSR model at several numbers of active dimensions, next to its dense base."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +20,7 @@ def autoencoder_of(model: SparseEncoder) -> SparseAutoEncoder | None:
 
 
 def ndcg_at(active_dims: int) -> str:
-    """The metric's name for nDCG@10 with so many active dimensions."""
+    """Name of the metric for nDCG@10 with this number of active dimensions."""
     return f"{NDCG}_at_{active_dims}_dims"
 
 
@@ -30,8 +30,8 @@ def sparsifying_cost(
 ) -> dict[str, float]:
     """nDCG@10 of the dense base (``dense_ndcg@10``), at each number of active dimensions, and the share of dead latents.
 
-    A latent is dead if no document of the set uses it at the model's own number of active dimensions. Queries and documents are encoded
-    once by the dense base. Empty for a model other than CSR.
+    A latent is dead if no document of the set uses it at the model's own number of active dimensions. The dense base encodes queries
+    and documents once. The result is empty for models other than CSR.
     """
     autoencoder = autoencoder_of(model)
     if autoencoder is None:

@@ -1,7 +1,7 @@
-"""What a sparse model sees in a text: its active dimensions by name and weight, and those that a query and a document share.
+"""Explains a sparse model: the active dimensions of a text by name and weight, and those that a query and a document share.
 
-A dimension of SPLADE is a term of the vocabulary; one that is not among the text's own word pieces is an expansion. A latent of CSR has no
-word: it goes by its number, and beside it stand the words of the text that it hangs on, those without which its weight falls most.
+A dimension of SPLADE is a term of the vocabulary; a term that is not among the text's own word pieces is an expansion. A latent of CSR has
+no word: it is named by its number and by the words of the text whose removal lowers its weight most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from typing import Literal
 
 import torch
 from sentence_transformers import SparseEncoder
-from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from stages.evaluate.examples import Example
+from stages.evaluate.sparsifying import autoencoder_of
 
 Route = Literal["query", "document"]
 
@@ -29,9 +29,11 @@ ENDS = ".,;:!?\"'()[]«»“”…"
 
 @dataclass(frozen=True)
 class Term:
-    """One active dimension of a text: its number, its name, its weight.
+    """One active dimension of a text.
 
-    ``expansion``: a vocabulary term that is not in the text. ``words``: for a latent, the words of the text that it hangs on most.
+    Attributes:
+        expansion: whether it is a vocabulary term that is not in the text.
+        words: for a latent, the words of the text whose removal lowers its weight most.
     """
 
     dimension: int
@@ -43,7 +45,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Representation:
-    """A text's active dimensions, highest weight first, of ``size`` there are; ``silent``: its own word pieces that have no weight."""
+    """A text as the model encodes it.
+
+    Attributes:
+        size: number of dimensions.
+        terms: the active dimensions, highest weight first.
+        silent: word pieces of the text that have no weight.
+        latent: whether the dimensions are latents.
+    """
 
     text: str
     route: Route
@@ -55,7 +64,7 @@ class Representation:
 
 @dataclass(frozen=True)
 class Match:
-    """A dimension that query and document share; ``share`` is that of its product of weights in the score, the sum of all products."""
+    """A dimension that query and document share: the product of its weights, and the product's share of the score, their sum."""
 
     query: Term
     document: Term
@@ -65,7 +74,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Query and document of an `Example`, and what they share."""
+    """Query and document of an `Example`, and the dimensions that they share."""
 
     example: Example
     query: Representation
@@ -74,18 +83,18 @@ class Explanation:
 
 
 def explain(model: SparseEncoder, example: Example) -> Explanation:
-    """What ``model`` sees in the query, in the document and in both."""
+    """The dimensions that ``model`` gives the query, the document and both."""
     query, document = represent(model, example.query, "query"), represent(model, example.document, "document")
     return Explanation(example, query, document, tuple(matches(query, document)))
 
 
 def represent(model: SparseEncoder, text: str, route: Route) -> Representation:
-    """What ``model`` makes of ``text``, encoded as a query or as a document: an inference-free model has a route for each."""
+    """Encode ``text`` as a query or as a document; an inference-free model has a route for each."""
     [embedding] = _encode(model, [text], route)
     active = embedding.nonzero().view(-1)
     order = sorted(active.tolist(), key=lambda dimension: (-float(embedding[dimension]), dimension))
     weights = [float(embedding[dimension]) for dimension in order]
-    if any(isinstance(module, SparseAutoEncoder) for module in model.modules()):
+    if autoencoder_of(model):
         words = _words_of_latents(model, text, route, embedding, order)
         terms = [Term(d, f"latent {d}", w, words=words[d]) for d, w in zip(order, weights, strict=True)]
         return Representation(text, route, len(embedding), tuple(terms), latent=True)
@@ -98,7 +107,7 @@ def represent(model: SparseEncoder, text: str, route: Route) -> Representation:
 
 
 def matches(query: Representation, document: Representation) -> list[Match]:
-    """The dimensions that both have, largest share of the score first."""
+    """The dimensions that both share, largest share of the score first."""
     in_document = {term.dimension: term for term in document.terms}
     shared = [(term, other) for term in query.terms if (other := in_document.get(term.dimension))]
     products = [term.weight * other.weight for term, other in shared]
@@ -108,10 +117,10 @@ def matches(query: Representation, document: Representation) -> list[Match]:
 
 
 def term_names(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], first: int | None = None) -> list[str]:
-    """Word pieces as a person reads them, with a hyphen before one that goes on a word ("-staden"), whatever the tokenizer's own signs.
+    """Readable word pieces, the same for every kind of tokenizer; a piece that continues a word gets a hyphen ("-staden").
 
-    Each is decoded behind the letter a: what the tokenizer puts a space before begins a word. ``first`` is the token that a text begins
-    with, which some tokenizers write without the space. Half a letter (byte-level tokenizers have those) keeps the tokenizer's own name.
+    Each token is decoded after the letter a: a piece that comes out with a space before it begins a word. ``first`` is the first token of
+    the text, which some tokenizers write without the space. A part of a character (in byte-level tokenizers) keeps the tokenizer's name.
     """
     anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
     width = len(_decode(tokenizer, anchor))
@@ -141,7 +150,7 @@ def _encode(model: SparseEncoder, texts: list[str], route: Route) -> Tensor:
 def _words_of_latents(
     model: SparseEncoder, text: str, route: Route, embedding: Tensor, latents: Sequence[int]
 ) -> dict[int, tuple[str, ...]]:
-    """Latent → the words whose absence takes most of its weight (occlusion), most first; the first words of a long text only."""
+    """Latent → the words whose removal lowers its weight most (occlusion), most first; only the first `WORDS_TRIED` words are tried."""
     words = text.split()
     tried = words[:WORDS_TRIED]
     names = [word.strip(ENDS) or word for word in tried]

@@ -3,8 +3,8 @@
 - A BEIR folder (https://github.com/beir-cellar/beir): corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
 - NanoBEIR's form: parquet files, see `stages.retrieval.sets`.
 
-`jsonl_rows`, `tsv_rows` and `parquet_rows` yield rows with their place in the file, which every `UserError` names. `read_texts` and
-`read_qrels` check rows of any of them, for training and for evaluation.
+`jsonl_rows`, `tsv_rows` and `parquet_rows` yield rows with their place in the file, for the errors. `read_texts` and `read_qrels` check
+the rows, for training and for evaluation. Every fault is a `UserError` that names file and row.
 """
 
 import json
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from stages.runtime.errors import UserError
 
 Row = tuple[str, dict[str, Any]]
-"""Where a row stands ("file: line N"), and its fields."""
+"""The place of a row ("file: line N"), and its fields."""
 Qrels = dict[str, dict[str, float]]
 """Query id → document id → grade above 0."""
 
@@ -33,7 +33,7 @@ QRELS = ["query-id", "corpus-id", "score"]
 
 @dataclass
 class UnknownIds:
-    """How many ``rows`` the qrels have, how many of them are ``ignored`` because they name an unknown id, and these ids."""
+    """The number of ``rows`` of the qrels, the number ``ignored`` because they name unknown ids, and these ids."""
 
     rows: int = 0
     ignored: int = 0
@@ -72,10 +72,10 @@ def tsv_rows(path: Path) -> Iterator[Row]:
 
 
 def parquet_rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """The rows of parquet files, numbered from 1 in each, with ``columns`` and those of the ``optional`` columns that are there."""
+    """The rows of parquet files, numbered from 1 in each file: ``columns``, and the ``optional`` ones that the file has."""
     for path in paths:
         if path.stat().st_size == 0:
-            raise UserError(f"{path}: is empty; fetch or write the file again")
+            raise UserError(f"{path}: is empty; download or write the file again")
         number = 0
         try:
             with pq.ParquetFile(path) as file:
@@ -90,22 +90,22 @@ def parquet_rows(paths: Iterable[Path], columns: Sequence[str], optional: Sequen
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: row {number} is not valid UTF-8; write the file again as UTF-8") from error
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path}: is not a complete parquet file; fetch or write the file again") from error
+            raise UserError(f"{path}: is not a complete parquet file; download or write the file again") from error
 
 
 def read_texts(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
-    """Yield (id, title, text) of queries or documents. The title may be missing, null or empty; an id that occurs twice is an error."""
+    """Yield (id, title, text) of queries or documents. The title may be missing, null or empty; ids must be unique."""
     seen: set[str] = set()
     for where, row in rows:
         identifier = row_id(where, row)
         if identifier in seen:
-            raise UserError(f"{where} has the id {identifier!r} a second time; give every row its own _id")
+            raise UserError(f"{where} has the id {identifier!r} a second time; give every row a unique _id")
         seen.add(identifier)
         yield identifier, _text(where, row, "title", required=False).strip(), _text(where, row, "text")
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (id, the title before the text with one space between, the text alone) of a corpus.jsonl."""
+    """Yield (id, title and text with a space between, text alone) of a corpus.jsonl."""
     for identifier, title, text in read_texts(jsonl_rows(path)):
         yield identifier, f"{title} {text.strip()}".strip(), text
 
@@ -121,19 +121,19 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def qrels_file(folder: Path, split: str) -> Path:
-    """``folder``/qrels/<split>.tsv; `UserError` that lists the splits if it is not there."""
+    """``folder``/qrels/<split>.tsv; if it is missing, a `UserError` that lists the splits."""
     path = folder / "qrels" / f"{split}.tsv"
     if not path.exists() and (others := sorted(file.stem for file in path.parent.glob("*.tsv"))):
-        raise UserError(f"{path}: no such file; choose one of the splits that are there: {', '.join(others)}")
+        raise UserError(f"{path}: no such file; choose one of the splits: {', '.join(others)}")
     return path
 
 
 def read_qrels(
     rows: Iterable[Row], queries: Container[str], corpus: Container[str], allowed: float | None = None
 ) -> tuple[Qrels, UnknownIds]:
-    """Relevance judgements, and what was ignored of them.
+    """Relevance judgements, and the rows that were ignored.
 
-    A grade of 0 or below means "judged, not relevant": it is left out, and its query is kept. A missing score is a grade of 1, and
+    A grade of 0 or below means "judged, not relevant": the document is left out, the query is kept. Without a score the grade is 1.
     ``corpus-id`` may be a list.
 
     Args:
@@ -173,7 +173,7 @@ def row_id(where: str, row: dict[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield ("file: line N", text without the line end) of a UTF-8 file that has at least one line, blank lines left out."""
+    """Yield ("file: line N", text without the line end) for the lines of a UTF-8 file that are not blank; there must be one."""
     empty = True
     try:
         with path.open("rb") as file:
@@ -186,11 +186,11 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                     empty = False
                     yield f"{path}: line {number}", text
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; put it there or correct the path") from error
+        raise UserError(f"{path}: no such file; add it or correct the path") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: is a folder, not a file; correct the path") from error
     if empty:
-        raise UserError(f"{path}: is empty; put at least one row in it")
+        raise UserError(f"{path}: is empty; add at least one row")
 
 
 def _grade(where: str, value: Any) -> float:
@@ -213,7 +213,7 @@ def _text(where: str, row: dict[str, Any], field: str, required: bool = True) ->
         raise UserError(f'{where} has a field "{field}" that is not a string; write it in quotes')
     try:
         value.encode("utf-8")
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, on which tokenizers stop
+    except UnicodeEncodeError as error:  # JSON can contain half a surrogate pair, on which tokenizers fail
         raise UserError(f'{where} has a field "{field}" with half a surrogate pair; fix the text') from error
     return value
 

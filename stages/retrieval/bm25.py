@@ -1,8 +1,7 @@
 """The BM25 baseline, the same for every evaluation set.
 
-bm25s (https://github.com/xhluca/bm25s) with its defaults: Lucene's BM25, k1 = 1.5, b = 0.75. The tokenisation is one
-for all languages: NFC, lower case, bm25s' default pattern (runs of two or more word characters), no stop words, no
-stemming.
+bm25s (https://github.com/xhluca/bm25s) with its defaults: Lucene's BM25, k1 = 1.5, b = 0.75. Every language is tokenised
+alike: NFC, lower case, bm25s' default pattern (runs of two or more word characters), no stop words, no stemming.
 """
 
 import unicodedata

@@ -1,6 +1,7 @@
 """Retrieval tasks of MTEB (https://github.com/embeddings-benchmark/mteb): their data, read and checked as mteb will score it.
 
-Importing this module imports mteb, which takes seconds: import it only where mteb is used."""
+Importing this module imports mteb, which takes seconds: import it only where mteb is used.
+"""
 
 import difflib
 import tempfile
@@ -18,11 +19,15 @@ from stages.retrieval.sets import RetrievalSet, retrieval_set
 from stages.retrieval.texts import Role
 from stages.runtime.errors import UserError
 
-UNKNOWN_LIMIT = 0.5  # share of the judged documents that the corpus may lack: mteb says nothing about them, and scores 0
+UNKNOWN_LIMIT = 0.5  # share of the judged documents that may be missing from the corpus; mteb gives no warning and scores them 0
 
 
 def get_task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
-    """A retrieval task of mteb; `UserError` for a name that mteb does not know, with close matches, and for another kind of task."""
+    """A retrieval task of mteb.
+
+    Raises:
+        UserError: mteb does not know the name (with close matches) or has no such language, or it is another kind of task.
+    """
     try:
         task = mteb.get_task(name, languages=languages)
     except KeyError as error:
@@ -37,10 +42,7 @@ def get_task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrie
 
 
 def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Task name → (Hub data set id, revision) from mteb's own metadata, to be downloaded beforehand.
-
-    Raises `UserError` for a name that mteb does not know, with close matches, and for a task that is no text retrieval.
-    """
+    """Task name → (Hub data set id, revision) from mteb's own metadata; raises as `get_task`."""
     pinned = {name: get_task(name).metadata.dataset for name in task_names}
     return {name: (dataset["path"], dataset["revision"]) for name, dataset in pinned.items()}
 
@@ -55,12 +57,12 @@ def benchmark_tasks(name: str) -> list[str]:
 
 
 def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
-    """Every text that the task asks and seeks in the splits that it scores, as the model is given it; a document also without its title.
+    """The queries and documents of the splits that the task scores, as the model gets them; documents also without their title.
 
-    ``folder`` is that of `evaluate_mteb`. A query counts whether it has a relevant document or not: mteb scores both.
+    ``folder`` is that of `evaluate_mteb`. Queries without a relevant document are included: mteb scores them too.
 
     Raises:
-        UserError: the files do not load, or hold what mteb cannot score: so a task that comes through here can be evaluated.
+        UserError: the files do not load, or mteb could not score them. A task that passes can be evaluated.
     """
     with own_cache():
         task = load_task(task_name, folder, None)
@@ -85,7 +87,7 @@ def load_task(task_name: str, folder: Path, languages: Sequence[str] | None) -> 
         task.convert_v1_dataset_format_to_v2(num_proc=None)
     except MemoryError:
         raise
-    except Exception as error:  # what others wrote, read by others' code: whatever goes wrong, the files are at fault
+    except Exception as error:  # third-party data and code: whatever is raised, the files are at fault
         raise _unusable(task_name, folder, f"{type(error).__name__}: {error}") from error
     return task
 
@@ -96,7 +98,7 @@ def _unusable(task_name: str, folder: Path, reason: str) -> UserError:
 
 
 def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
-    """The data of every subset and split that mteb scores; `UserError` for columns and values that it cannot score."""
+    """The data of every subset and split that mteb scores; `UserError` if it could not score their columns or values."""
     name = task.metadata.name
     for subset, splits in task.dataset.items():
         for split in task.eval_splits:
@@ -119,18 +121,17 @@ def _scored(task: AbsTaskRetrieval, folder: Path) -> Iterator[Any]:
             ids = set(data["corpus"]["id"])
             if (unknown := sum(document not in ids for document, _ in grades)) > UNKNOWN_LIMIT * len(grades):
                 raise _unusable(name, folder, f"{unknown} of {len(grades)} relevant documents of {split} are not in the corpus")
-            as_retrieval_set(
-                name, data, f"evaluation.mteb: {name} in {folder}", task.ignore_identical_ids
-            )  # raises where there is nothing to score
+            where = f"evaluation.mteb: {name} in {folder}"
+            as_retrieval_set(name, data, where, task.ignore_identical_ids)  # raises if there is nothing to score
             yield data
 
 
 @contextmanager
 def own_cache() -> Iterator[None]:
-    """Let `datasets`, without its progress bars, keep its Arrow copies in a folder of this call's own.
+    """Give `datasets` a temporary cache, and switch its progress bars off.
 
-    Its usual cache takes a folder whose README declares configs by path and config name alone: another version of the
-    data set checked out at the same path would silently be scored on the old rows.
+    Its usual cache identifies a folder whose README declares configs by path and config name alone: another version of the
+    data set at the same path would silently be scored on the old rows.
     """
     usual, shown = datasets.config.HF_DATASETS_CACHE, not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
@@ -151,7 +152,7 @@ def as_retrieval_set(name: str, data: Any, where: str, ignore_identical_ids: boo
 
 
 def _documents(data: Any) -> Iterator[tuple[str, str, str]]:
-    """(id, title, text) of each document that mteb loaded; a title that is not there is empty."""
+    """(id, title, text) of each document that mteb loaded; a missing title is empty."""
     corpus = data["corpus"]
     titles = corpus["title"] if "title" in corpus.column_names else repeat("", len(corpus))
     for identifier, title, text in zip(corpus["id"], titles, corpus["text"], strict=True):

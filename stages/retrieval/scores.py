@@ -1,13 +1,13 @@
 """nDCG@10, MRR@10 and recall@100 of a run, through trec_eval (pytrec_eval): one scorer for BM25 and for models.
 
-Gains are linear in the grade, the ideal DCG is over all relevant documents whether retrieved or not (Järvelin and
-Kekäläinen 2002 as trec_eval has it), and a query with no result counts 0. Ties are broken before trec_eval sees them:
-by score (highest first), then by document id, as sentence-transformers does; trec_eval itself takes ids descending.
+Gains are linear in the grade, the ideal DCG is over all relevant documents, retrieved or not (Järvelin and Kekäläinen
+2002, as in trec_eval), and a query without results counts 0. Ties are broken before trec_eval sees them: by score
+(highest first), then by document id, as in sentence-transformers; trec_eval itself takes ids in descending order.
 
-A query that is itself a document under the same id, as in ArguAna and Quora, is left out of its own results, for BM25 and for models, as
-BEIR does (`leave_out`); sentence-transformers' NanoBEIR evaluator does not. The text must be the same too, with or without the title, for
-many sets number queries and documents both from 0; and a document that the qrels call relevant for itself stays. MTEB's tasks are scored
-as mteb does it: by the id alone, in the tasks that set ``ignore_identical_ids``.
+A query that is also a document under the same id, as in ArguAna and Quora, is left out of its own results, for BM25 and for models, as in
+BEIR (`leave_out`); sentence-transformers' NanoBEIR evaluator keeps it. The texts must be equal too, with or without the title, because
+many sets number both queries and documents from 0. A document that the qrels call relevant for itself stays. MTEB's tasks are scored as
+mteb does: by the id alone, in tasks that set ``ignore_identical_ids``.
 """
 
 import math
@@ -23,17 +23,20 @@ Run = dict[str, dict[str, float]]
 
 NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
 QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
-DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # of a CSR model: its dense base's score, the share of latents no document uses
+DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # csr: nDCG@10 of the dense base; share of latents that no document uses
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
-"""sentence-transformers' headline, over the sets in NanoBEIR's form."""
+"""sentence-transformers' name for the mean over the sets in NanoBEIR's form."""
 CUT, RECALL_CUT = 10, 100
 
 
 def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """``ndcg@10``, ``mrr@10`` and ``recall@100``, averaged over the queries of ``qrels`` with a grade above 0.
 
-    Queries in ``run`` that have no relevant document are left out. Raises `UserError` for a score that is not a number
-    (a model whose training diverged) and ValueError where no query has a relevant document.
+    Queries in ``run`` that have no relevant document are left out.
+
+    Raises:
+        UserError: a score is not a number; training diverged.
+        ValueError: no query has a relevant document.
     """
     relevant = {query: grades for query, docs in qrels.items() if (grades := {doc: grade for doc, grade in docs.items() if grade > 0})}
     if not relevant:
@@ -52,7 +55,7 @@ def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[st
 
 
 def leave_out(run: Run, own: Container[str]) -> Run:
-    """The 100 best documents of each query, without the query itself if it is one of ``own``, the queries that are documents."""
+    """The 100 best documents of each query, without the query itself if it is in ``own``, the queries that are also documents."""
     if not own:
         return run
     best: Run = {}
@@ -66,14 +69,13 @@ def rank(scores: Mapping[str, float]) -> list[str]:
     """Document ids by score, highest first, ties in the order of ids; `UserError` for a score that is not a number."""
     if any(math.isnan(value) for value in scores.values()):
         raise UserError(
-            "evaluation: the model gives scores that are not numbers (NaN); its training diverged, lower "
-            "training.learning_rate and train again"
+            "evaluation: the model's scores must be numbers, got NaN; its training diverged, lower training.learning_rate and train again"
         )
     return sorted(scores, key=lambda document: (-scores[document], document))
 
 
 def _integer_grades(qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, int]]:
-    """Grades as the integers trec_eval takes: one factor for all, which nDCG does not see; three decimals count."""
+    """Grades as integers, as trec_eval needs them: multiplied by one factor, which leaves nDCG unchanged; three decimals count."""
     grades = {grade for documents in qrels.values() for grade in documents.values()}
     factor = next((f for f in (1, 10, 100) if all(math.isclose(g * f, round(g * f)) for g in grades)), 1000)
     return {query: {document: max(1, round(grade * factor)) for document, grade in documents.items()} for query, documents in qrels.items()}

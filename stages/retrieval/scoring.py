@@ -1,8 +1,8 @@
 """A model's results on one retrieval set, retrieved by sentence-transformers' own evaluators.
 
-They encode queries by ``encode_query`` and documents by ``encode_document``, so that the two routes of an
-inference-free model are each taken where they belong, and go through the corpus in chunks. We take the run out and
-score it ourselves, so that BM25, sparse and dense models share one scorer, also for graded relevance.
+They encode queries by ``encode_query`` and documents by ``encode_document``, so that an inference-free model takes the
+right route for each, and read the corpus in chunks. We score their run ourselves, so that BM25, sparse and dense models
+share one scorer, also for graded relevance.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ MAX_SCORES = 10_000_000  # of one query × document matrix in memory: 40 MB dens
 
 @dataclass(frozen=True)
 class Result:
-    """``metrics`` by name (see `evaluate`) and the ``run`` they were computed from: the 100 best documents a query."""
+    """``metrics`` by name (see `evaluate`) and the ``run`` they were computed from: the 100 best documents of each query."""
 
     metrics: dict[str, float]
     run: Run
 
 
 class _RunKeeper(SparseInformationRetrievalEvaluator):
-    """Keeps the run that the evaluator scores, and leaves the model's card alone."""
+    """Keeps the run that the evaluator scores, and leaves the model's card unchanged."""
 
     run: Run
 
@@ -38,7 +38,7 @@ class _RunKeeper(SparseInformationRetrievalEvaluator):
         return super().compute_metrics(queries_result_list)
 
     def store_metrics_in_model_card_data(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: evaluating a model must not change what it would save."""
+        """Do nothing: evaluating a model must not change what it would save."""
 
 
 def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32) -> Result:
@@ -56,7 +56,7 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
         relevant_docs={query: set(documents) for query, documents in retrieval_set.qrels.items()},
         corpus_chunk_size=min(50_000, max(1_000, MAX_SCORES // len(retrieval_set.queries))),
         accuracy_at_k=[10],
-        precision_recall_at_k=[RECALL_CUT + bool(retrieval_set.own)],  # what is retrieved: one more where one may be left out
+        precision_recall_at_k=[RECALL_CUT + bool(retrieval_set.own)],  # documents to retrieve: one more if one may be left out
         map_at_k=[RECALL_CUT],
         batch_size=batch_size,
         write_csv=False,

@@ -1,8 +1,8 @@
 """Retrieval sets read from disk: BEIR folders and folders in NanoBEIR's form.
 
 NanoBEIR's form is that of ``sentence-transformers/NanoBEIR-en`` on the Hub: folders corpus, queries and qrels, each
-with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split, a split being one retrieval set. Texts have an ``_id``
-(or ``id``), the documents may have a title.
+with ``<split>-00000-of-00001.parquet`` (or ``<split>.parquet``) for every split. A split is one retrieval set. Texts have
+an ``_id`` (or ``id``); documents may have a title.
 """
 
 import re
@@ -32,16 +32,16 @@ LANGUAGE_SUFFIXES = {"nb": "nb", "no": "nb", "nn": "nn", "da": "da", "sv": "sv",
 SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.parquet")
 
 RESERVED = ("mean", "NanoBEIR_mean_dot", "NanoBEIR_mean_dot_ndcg@10")
-"""Names that stand for means in metrics/evaluation.json and in the log of a training run; no set can have them."""
+"""Names of means in metrics/evaluation.json and in the log of a training run; no set can have them."""
 
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Queries, the whole corpus, and which documents are relevant.
+    """Queries, the whole corpus, and the relevant documents.
 
-    ``queries`` holds the evaluated queries only: those with a text and at least one relevant document. ``corpus`` holds
-    the documents that have a text. ``qrels`` (query id → document id → grade above 0) may name a document without one:
-    no system can find it, and it still counts in the ideal ranking, as in sentence-transformers' NanoBEIR evaluator.
+    ``queries`` has only the evaluated queries: those with a text and at least one relevant document. ``corpus`` has the
+    documents with a text. ``qrels`` (query id → document id → grade above 0) may name a document without a text: no system
+    can find it, and it still counts in the ideal ranking, as in sentence-transformers' NanoBEIR evaluator.
     """
 
     name: str
@@ -52,18 +52,18 @@ class RetrievalSet:
     queries_left_out: int = 0
     """Queries in the files that are not evaluated: without text, or without a relevant document in this split."""
     entry: str = ""
-    """The evaluation entry in params.yaml that the set came from; one entry may hold several sets."""
+    """The evaluation entry in params.yaml that the set came from; one entry may have several sets."""
     nano: bool = False
-    """Whether the set came in NanoBEIR's form and so counts in ``NanoBEIR_mean_dot_ndcg@10``."""
+    """Whether the set is in NanoBEIR's form and so counts in ``NanoBEIR_mean_dot_ndcg@10``."""
     own: Annotated[frozenset[str], PlainSerializer(sorted)] = frozenset()
-    """Queries that are documents under the same id, as in ArguAna and Quora: each is left out of its own results, as BEIR does."""
+    """Queries that are also documents under the same id, as in ArguAna and Quora: each is left out of its own results, as in BEIR."""
     unknown: str = ""
-    """What rows of the qrels were ignored because they name unknown ids; empty if there are none."""
+    """The rows of the qrels that were ignored because they name unknown ids, in words; empty if there are none."""
     unknown_ids: int = 0
-    """How many these are."""
+    """Number of these rows."""
 
     def remarks(self) -> str:
-        """What of the set is not evaluated, as one line; empty if all of it is."""
+        """What is not evaluated, as one line; empty if everything is."""
         parts = []
         if self.own:
             parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as in BEIR")
@@ -77,34 +77,36 @@ class RetrievalSet:
 def load_sets(
     folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
 ) -> list[RetrievalSet]:
-    """The sets of one entry of params.yaml, of kind beir (one set; ``split`` of its qrels, else test) or nanobeir (one a split)."""
+    """The sets of an entry of params.yaml: one for kind beir (``split`` of its qrels, default test), one a split for kind nanobeir."""
     if kind == "beir":
         return [load_beir(folder, name, "test" if split is None else split, language, unknown_ids)]
     return load_nanobeir(folder, name, language, split, unknown_ids)
 
 
 def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None, unknown_ids: float | None = None) -> RetrievalSet:
-    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for what is wrong with them."""
+    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for faults in them."""
     path = qrels_file(folder, split)
     queries = read_queries(folder / "queries.jsonl")
     corpus, own = _corpus(read_documents(folder / "corpus.jsonl"), queries)
     qrels, unknown = read_qrels(tsv_rows(path), queries, corpus, unknown_ids)
-    return retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_sought(own, qrels), unknown=unknown)
+    return retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_relevant(own, qrels), unknown=unknown)
 
 
 def load_nanobeir(
     folder: Path, name: str, language: str | None = None, split: str | None = None, unknown_ids: float | None = None
 ) -> list[RetrievalSet]:
-    """Read every split of a folder in NanoBEIR's form, or the one named, in alphabetical order, each as one set named after the split.
+    """Read the splits of a folder in NanoBEIR's form, or the one named, in alphabetical order; each is a set named after the split.
 
-    The language is ``language`` if given, else what the split's name (``NanoSampleNb``) or ``name``
-    (``nanobeir-sv``) ends in, else None. Raises `UserError` for a missing folder, split, column or value, and for a
-    file that cannot be read.
+    The language is ``language`` if given, else the ending of the split's name (``NanoSampleNb``) or of ``name`` (``nanobeir-sv``),
+    else None.
+
+    Raises:
+        UserError: a folder, split, column or value is missing, or a file cannot be read.
     """
     shards = {part: _shards(folder / part) for part in ("corpus", "queries", "qrels")}
     splits = sorted(set().union(*shards.values()))
     if split is not None and split not in splits:
-        raise UserError(f"{folder}: has no split {split!r}; choose one of the splits that are there: {', '.join(splits)}")
+        raise UserError(f"{folder}: has no split {split!r}; choose one of the splits: {', '.join(splits)}")
     splits = splits if split is None else [split]
     for part, found in shards.items():
         if missing := [each for each in splits if each not in found]:
@@ -127,12 +129,12 @@ SETS = TypeAdapter(list[RetrievalSet])
 
 
 def write_sets(sets: Sequence[RetrievalSet], path: Path) -> None:
-    """Write sets of any kind as one JSON file, from the stage that prepares them to the one that uses them."""
+    """Write sets of any kind as one JSON file, for another stage to read."""
     path.write_bytes(SETS.dump_json(list(sets)))
 
 
 def read_sets(path: Path) -> list[RetrievalSet]:
-    """The sets that `write_sets` wrote, equal in content and order."""
+    """The sets that `write_sets` wrote, in the same order."""
     return SETS.validate_json(path.read_bytes())
 
 
@@ -148,9 +150,9 @@ def retrieval_set(
     own: Iterable[str] = (),
     unknown: UnknownIds | None = None,
 ) -> RetrievalSet:
-    """Leave out what cannot be evaluated and count it; `UserError` (naming ``where``) when nothing remains.
+    """Leave out and count what cannot be evaluated; `UserError` (naming ``where``) if nothing remains.
 
-    ``own``: ids of queries that are left out of their own results. ``unknown``: what was ignored of the qrels.
+    ``own``: ids of queries that are left out of their own results. ``unknown``: the ignored rows of the qrels.
     """
     relevant = {query: {doc: grade for doc, grade in docs.items() if grade > 0} for query, docs in qrels.items()}
     evaluated = {query: text for query, text in queries.items() if text.strip() and relevant.get(query)}
@@ -179,19 +181,19 @@ def _nano_set(entry: str, split: str, language: str | None, shards: dict[str, li
         return read_texts(parquet_rows(shards[part], ["text"], optional=["_id", "id", "title"]))
 
     queries = {identifier: text for identifier, _, text in texts("queries")}
-    # a document without a title stays unstripped, as sentence-transformers' own evaluator hands it to the model; with one as mteb does
+    # without a title the text is not stripped, as in sentence-transformers' evaluator; with one it is, as in mteb
     documents = ((identifier, f"{title} {text}".strip() if title else text, text) for identifier, title, text in texts("corpus"))
     corpus, own = _corpus(documents, queries)
     qrels, unknown = read_qrels(parquet_rows(shards["qrels"], QRELS[:2], optional=QRELS[2:]), queries, corpus, allowed)
     language, where = language or _language(split) or _language(entry), str(shards["qrels"][0])
-    return retrieval_set(split, language, queries, corpus, qrels, where, entry, True, _not_sought(own, qrels), unknown)
+    return retrieval_set(split, language, queries, corpus, qrels, where, entry, True, _not_relevant(own, qrels), unknown)
 
 
 def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
-    """Document id → text of (id, text with title, text alone), and the ids of the documents that are queries.
+    """Document id → text of (id, text with title, text alone), and the ids of the documents that are also queries.
 
-    Such a document has the id and the text of a query, with or without its title. The id alone says nothing: many sets number queries and
-    documents both from 0.
+    Such a document has the id and the text of a query, with or without its title. The id alone does not suffice: many sets number both
+    queries and documents from 0.
     """
     corpus, own = {}, set()
     for identifier, whole, text in documents:
@@ -201,8 +203,8 @@ def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str
     return corpus, own
 
 
-def _not_sought(own: set[str], qrels: Qrels) -> set[str]:
-    """The ids of queries that are documents, less those that the qrels call relevant for themselves."""
+def _not_relevant(own: set[str], qrels: Qrels) -> set[str]:
+    """The ids in ``own`` without those that the qrels call relevant for themselves."""
     return {query for query in own if query not in qrels.get(query, {})}
 
 
@@ -219,5 +221,5 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
         if match := SHARD.fullmatch(path.name):
             shards.setdefault(match["split"], []).append(path)
     if not shards:
-        raise UserError(f"{folder}: holds no parquet file; put <split>.parquet there")
+        raise UserError(f"{folder}: has no parquet file; add <split>.parquet")
     return shards

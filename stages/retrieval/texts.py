@@ -1,7 +1,7 @@
-"""What the MTEB tasks ask and seek, in one parquet file beside their data, so that the mixer can keep it out of training.
+"""Queries and documents of the MTEB tasks in one parquet file next to their data, so that mix can keep them out of training.
 
-Only mteb's own loader knows which rows of a task are scored: some tasks draw rows, or make documents of answers. The download, which has
-the files at hand, writes their texts down once; who reads them needs no mteb, whose import takes seconds.
+Only mteb's own loader knows which rows of a task are scored: some tasks sample rows, or turn answers into documents. The download stage
+writes the texts once, so that readers need not import mteb, which takes seconds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from stages.runtime.errors import UserError
 
 Role = Literal["queries", "documents", "distractors"]
-"""Of a text: a query, a document that is relevant for some query, another document."""
+"""Of a text: a query, a document that is relevant for some query, any other document."""
 ROLES: tuple[Role, ...] = ("queries", "documents", "distractors")
 TEXTS = "texts.parquet"
 SCHEMA = pa.schema([("task", pa.string()), ("role", pa.string()), ("text", pa.string())])
@@ -33,7 +33,7 @@ def read_texts(path: Path, tasks: Sequence[str]) -> dict[Role, list[str]]:
     """The texts of the named tasks, by role.
 
     Raises:
-        UserError: the file is not there or lacks one of the tasks.
+        UserError: the file is missing or lacks one of the tasks.
     """
     table = pq.read_table(path) if path.is_file() else SCHEMA.empty_table()
     if missing := sorted(set(tasks) - set(table["task"].unique().to_pylist())):
