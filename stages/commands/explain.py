@@ -1,6 +1,5 @@
 """What did the model learn? The terms and weights of a text, and which of them a query and a document share."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,10 +50,10 @@ def main(
 
 
 def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
-    """The model in ``folder``; for models/final, its own code may run where params.yaml allowed that."""
+    """The model in ``folder``; its own code may also run if it is models/final and params.yaml allowed that."""
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        remedy = "run `dvc repro` to train one, or name" if folder == FINAL else "name"
-        raise UserError(f"{folder}: no model is there; {remedy} a folder that holds one with --model")
+        remedy = "run `dvc repro` to train one, or give" if folder == FINAL else "give"
+        raise UserError(f"{folder}: has no model; {remedy} another folder with --model")
     if folder == FINAL:
         trust_remote_code = trust_remote_code or bool(read_resolved("evaluate").get("trust_remote_code"))
 
@@ -65,16 +64,15 @@ def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
     require_allowed_code(folder, use)
 
     from sentence_transformers import SparseEncoder
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-    disable_progress_bar()
-    set_verbosity_error()
-    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    from stages.runtime.quiet import quiet_libraries
+
+    quiet_libraries()
     return SparseEncoder(str(folder), trust_remote_code=trust_remote_code, local_files_only=True)
 
 
 def weights(representation: "Representation", top: int) -> str:
-    """A text's terms as aligned lines with bars, the legend beneath."""
+    """A text's terms as aligned lines with bars, then the legend."""
     terms = representation.terms[:top]
     title = f"{representation.route} · {' '.join(representation.text.split())}"
     lines = [title, f"{len(representation.terms)} of {representation.size:,} dimensions are active", ""]
@@ -93,7 +91,7 @@ def weights(representation: "Representation", top: int) -> str:
     if representation.silent:
         notes.append(f"no weight: {'  '.join(representation.silent)}")
     if representation.latent:
-        notes.append("latents have no words of their own: beside each, the words without which its weight falls most")
+        notes.append("latents have no words of their own; next to each: the words whose removal lowers its weight most")
     return "\n".join(lines + ([""] if notes else []) + [f"  {note}" for note in notes])
 
 
@@ -103,7 +101,7 @@ def shared(query: "Representation", document: "Representation", found: Sequence[
     counts = f"{len(found)} shared dimensions, of {len(query.terms)} in the query and {len(document.terms)} in the document"
     lines = [f"score {score:.3f} · {counts}"]
     if not found:
-        return "\n".join([*lines, "", "  The model sees nothing in common."])
+        return "\n".join([*lines, "", "  The model finds nothing in common."])
     largest = found[0].share
     rows = [["term", "query", "", "document", "", "share", ""]]
     rows += [
@@ -114,7 +112,7 @@ def shared(query: "Representation", document: "Representation", found: Sequence[
             f"{match.document.weight:.3f}",
             _mark(match.document),
             f"{match.share:.1%}",
-            _bar(match.share, largest).ljust(BAR if query.latent else 0) + _hinge(match),
+            _bar(match.share, largest).ljust(BAR if query.latent else 0) + _words(match),
         ]
         for match in found[:top]
     ]
@@ -128,8 +126,8 @@ def shared(query: "Representation", document: "Representation", found: Sequence[
     return "\n".join(lines)
 
 
-def _hinge(match: "Match") -> str:
-    """For latents, the words on both sides."""
+def _words(match: "Match") -> str:
+    """For latents, the words of both sides."""
     return f"  {', '.join(match.query.words)} ~ {', '.join(match.document.words)}" if match.query.words or match.document.words else ""
 
 

@@ -1,4 +1,4 @@
-"""What `make repro` ends with: the scores as a table, and what to do next."""
+"""The end of `make repro`: the scores as a table, and what to do next."""
 
 import json
 import subprocess
@@ -13,10 +13,17 @@ NEXT = """\
 The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
   source .venv/bin/activate
-  dvc exp run -S loss.query_regularizer_weight=1e-4    # change one value
+  nordic-sparse explain "Hva er hovedstaden i Norge?"  # the terms that the model gives a query
+  dvc exp run -S {change:<37} # change one value
   dvc metrics diff                                     # what it did to the scores
-  dvc plots show --open                                # training curve, scores beside BM25
+  dvc plots show --open                                # training curve, scores next to BM25, terms
 """
+CHANGES = {
+    "splade": "loss.query_regularizer_weight=1e-4",
+    "inference-free-splade": "loss.document_regularizer_weight=1e-4",
+    "csr": "model.k=64",
+}
+"""By architecture, a setting that it has, with a value that no preset has."""
 
 
 def main() -> None:
@@ -30,12 +37,12 @@ def main() -> None:
     evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
     print(f"{account(formatted, mixed)}\n\n{table(evaluation)}\n")
     if stages := pending():
-        print(f"These scores are those of an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
-    print(NEXT)
+        print(f"These scores are from an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
+    print(NEXT.format(change=CHANGES[settings["architecture"]]))
 
 
 def pending() -> list[str]:
-    """The stages up to the scores that dvc would run again, by name; `resolve`, which always runs, only if its inputs changed."""
+    """Names of the stages up to evaluate that dvc would run; `resolve`, which always runs, only if its inputs changed."""
     command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "evaluate"]
     done = subprocess.run(command, capture_output=True, text=True)
     changed = json.loads(done.stdout) if done.returncode == 0 else {}

@@ -1,0 +1,37 @@
+"""`nordic-sparse report` ends with what to do next, in settings that the architecture has."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages.commands import report
+from stages.config.params import ARCHITECTURE_KEYS
+from tests.refused import refused
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURE_KEYS)
+def test_the_report_has_the_scores_and_ends_with_commands(
+    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "pending", lambda: ["train"])
+    monkeypatch.setattr(report, "read_resolved", lambda stage: {"architecture": architecture, "profile": "sample"})
+    (tmp_path / "metrics").mkdir()
+    scores = {"ndcg@10": 0.5, "bm25_ndcg@10": 0.4}
+    report.METRICS.write_text(json.dumps({"mine": scores, "mean": scores}))
+    report.DATA.write_text(json.dumps({"nli": {"train": {"read": 7, "dropped": {}}}}))
+    report.MIX.write_text(json.dumps({"sources": {"nli": {"used": 5}}}))
+    report.main()
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ("nli", "mine", "+0.1000", "earlier run: train"))
+    changes = [line.split()[4] for line in shown.splitlines() if line.startswith("  dvc exp run -S ")]
+    section, _, key = changes[0].partition("=")[0].partition(".")
+    assert key in ARCHITECTURE_KEYS[architecture][section]
+    assert shown.rstrip().splitlines()[-1].startswith("  dvc plots show")
+
+
+def test_without_scores_the_command_that_makes_them_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with refused("metrics/evaluation.json", "missing", "`dvc repro`"):
+        report.main()
