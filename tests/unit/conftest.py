@@ -1,7 +1,10 @@
 """Tiny models with random weights and a small made-up retrieval set, built without network."""
 
 import random
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -75,3 +78,18 @@ def binary_set() -> RetrievalSet:
     queries = {f"q{index}": " ".join(drawn.choices(WORDS, k=drawn.randint(1, 4))) for index in range(20)}
     qrels = {query: dict.fromkeys(drawn.sample(sorted(corpus), drawn.randint(1, 3)), 1.0) for query in queries}
     return RetrievalSet("made-up", "nb", queries, corpus, qrels, entry="made-up")
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse every look-up and connection, and fail if there was one: libraries swallow the error and continue."""
+    tried: list[Any] = []
+
+    def refuse(*arguments: Any, **_: Any) -> NoReturn:
+        tried.append(arguments)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert tried == []

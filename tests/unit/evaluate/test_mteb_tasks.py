@@ -1,8 +1,7 @@
-"""Tasks in MTEB's form from local files, with every way to the network closed."""
+"""MTEB tasks from local files, without network."""
 
 import random
 import re
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,19 +35,7 @@ configs:
 """
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Refuse and note every look-up and connection: libraries swallow the error and go on with what they have."""
-    tried: list[Any] = []
-
-    def refuse(*arguments: Any, **_: Any) -> Any:
-        tried.append(arguments)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    yield
-    assert tried == []
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def write(path: Path, columns: dict[str, Any]) -> None:
@@ -72,6 +59,19 @@ def swedn(binary_set: RetrievalSet, tmp_path: Path) -> Path:
     return folder
 
 
+def encoded(model: SparseEncoder, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The texts that ``model`` will have encoded, by route."""
+    texts: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
+    for route, stock in [(route, getattr(model, route)) for route in texts]:
+
+        def encode(batch: list[str], *args: Any, route: str = route, stock: Any = stock, **settings: Any) -> Any:
+            texts[route] += batch
+            return stock(batch, *args, **settings)
+
+        monkeypatch.setattr(model, route, encode)
+    return texts
+
+
 @pytest.mark.parametrize("architecture", ["splade", "inference_free", "csr"])
 def test_mtebs_score_is_our_score_on_the_same_data(
     architecture: str, swedn: Path, binary_set: RetrievalSet, request: pytest.FixtureRequest
@@ -88,7 +88,7 @@ def test_mtebs_score_is_our_score_on_the_same_data(
     assert result.bm25_ndcg == pytest.approx(baseline, abs=1e-9)
 
 
-def test_a_csr_model_has_what_sparsifying_cost_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+def test_a_csr_models_sparsifying_cost_is_scored_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
     [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
     cost = sparsifying_cost(csr, binary_set, [2, 8])
     assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
@@ -97,15 +97,7 @@ def test_a_csr_model_has_what_sparsifying_cost_on_a_task_too(csr: SparseEncoder,
 def test_queries_and_documents_go_by_their_own_routes(
     inference_free: SparseEncoder, swedn: Path, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
-    for route, texts in seen.items():
-        encode = getattr(inference_free, route)
-
-        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
-            _texts.extend(batch)
-            return _encode(batch, *args, **settings)
-
-        monkeypatch.setattr(inference_free, route, note)
+    seen = encoded(inference_free, monkeypatch)
     evaluate_mteb(inference_free, "SwednRetrieval", swedn)
     assert seen["encode_query"] == list(binary_set.queries.values())
     assert seen["encode_document"] == list(binary_set.corpus.values())
@@ -148,15 +140,7 @@ def test_the_texts_of_a_task_are_those_the_model_is_given_and_documents_also_wit
     splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = by_role(task_texts("SwednRetrieval", swedn))
-    given: dict[str, list[str]] = {"encode_query": [], "encode_document": []}
-    for route, texts in given.items():
-        encode = getattr(splade, route)
-
-        def note(batch: list[str], *args: Any, _encode: Any = encode, _texts: list[str] = texts, **settings: Any) -> Any:
-            _texts.extend(batch)
-            return _encode(batch, *args, **settings)
-
-        monkeypatch.setattr(splade, route, note)
+    given = encoded(splade, monkeypatch)
     evaluate_mteb(splade, "SwednRetrieval", swedn)
     assert found["queries"] == sorted(given["encode_query"])
     relevant = {document for documents in binary_set.qrels.values() for document in documents}
@@ -215,7 +199,7 @@ def test_tasks_that_make_their_sets_of_native_rows_give_their_texts(
     assert by_role(task_texts(task, tmp_path)) == expected
 
 
-def test_a_task_whose_rows_are_too_few_is_one_line(tmp_path: Path) -> None:
+def test_a_task_with_too_few_rows_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "data/test-0.parquet", {"summary": ["kort"], "text": ["lang"]})
     with refused("TV2Nordretrieval", "2047"):
         task_texts("TV2Nordretrieval", tmp_path)
@@ -238,8 +222,8 @@ def test_query_without_a_relevant_document_counts_zero_for_the_model_and_for_bm2
     assert half.bm25_ndcg == pytest.approx(whole.bm25_ndcg / 2, abs=1e-9)
 
 
-def test_another_version_at_the_same_path_is_scored_anew(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
-    """Hugging Face's cache knows a folder with a README by its path alone."""
+def test_another_version_at_the_same_path_is_scored_again(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+    """Hugging Face's cache identifies a folder with a README by its path alone."""
     usual = datasets.config.HF_DATASETS_CACHE
     [before] = evaluate_mteb(splade, "SwednRetrieval", swedn)
     some = list(binary_set.queries.items())[:5]
@@ -252,13 +236,13 @@ def test_another_version_at_the_same_path_is_scored_anew(splade: SparseEncoder, 
     assert usual == datasets.config.HF_DATASETS_CACHE
 
 
-def test_data_sets_to_download_come_pinned_from_mtebs_metadata() -> None:
+def test_data_sets_to_download_are_pinned_by_mtebs_metadata() -> None:
     found = required_datasets(["NorQuadRetrieval", "SwednRetrieval"])
     assert found["NorQuadRetrieval"] == ("mteb/norquad_retrieval", "9dcfcdb2aa578dd178330d49bf564248935f7fbe")
     assert found["SwednRetrieval"] == ("mteb/SwednRetrieval", "3920fa0e9ae78f6af3d8a20b33b39e1f9acdfdf9")
 
 
-def test_nanobeir_in_many_languages_comes_pinned_and_in_norwegian_and_swedish() -> None:
+def test_multilingual_nanobeir_is_pinned_and_has_norwegian_and_swedish() -> None:
     tasks = benchmark_tasks("NanoBEIR-multilingual")
     pinned = required_datasets(tasks)
     assert len(pinned) == 13 and all(re.fullmatch("[0-9a-f]{40}", revision) for _, revision in pinned.values())
@@ -287,22 +271,22 @@ def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder
     assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)
 
 
-def test_unknown_task_is_answered_with_close_names() -> None:
+def test_an_unknown_task_is_refused_with_close_names() -> None:
     with refused("evaluation.mteb", "no task", "'NorQuadRetrival'", "NorQuadRetrieval"):
         required_datasets(["NorQuadRetrival"])
 
 
-def test_task_that_is_no_retrieval_is_refused() -> None:
+def test_a_task_other_than_retrieval_is_refused() -> None:
     with refused("evaluation.mteb", "NordicLangClassification", "type Classification"):
         required_datasets(["NordicLangClassification"])
 
 
-def test_folder_that_is_not_there_is_not_fetched_from_the_hub(splade: SparseEncoder, tmp_path: Path) -> None:
-    with refused("download stage"):
+def test_a_missing_folder_is_not_downloaded_from_the_hub(splade: SparseEncoder, tmp_path: Path) -> None:
+    with refused("SwednRetrieval", "download stage"):
         evaluate_mteb(splade, "SwednRetrieval", tmp_path / "absent")
 
 
-def test_folder_that_holds_something_else_is_one_line(splade: SparseEncoder, tmp_path: Path) -> None:
+def test_a_folder_with_other_data_is_refused(splade: SparseEncoder, tmp_path: Path) -> None:
     write(tmp_path / "other/data/test-0.parquet", {"unrelated": ["x"]})
     with refused("SwednRetrieval", "load"):
         evaluate_mteb(splade, "SwednRetrieval", tmp_path / "other")

@@ -14,7 +14,7 @@ def sparse(name: str, ndcg: float, nano: bool = False) -> SetResult:
     return result(name, ndcg, nano, query_active_dims=14.0, corpus_active_dims=110.0, flops=1.5)
 
 
-def test_summary_has_every_set_then_the_mean_then_the_nanobeir_headline() -> None:
+def test_summary_has_every_set_then_the_mean_then_nanobeirs_mean() -> None:
     evaluation = summary([sparse("NanoSampleNb", 0.6, nano=True), sparse("mine", 0.3), sparse("NanoSampleDa", 0.9, True)])
     assert list(evaluation) == ["NanoSampleNb", "mine", "NanoSampleDa", "mean", "NanoBEIR_mean_dot_ndcg@10"]
     keys = ["ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims", "flops", "bm25_ndcg@10"]
@@ -25,7 +25,7 @@ def test_summary_has_every_set_then_the_mean_then_the_nanobeir_headline() -> Non
     assert json.loads(json.dumps(evaluation)) == evaluation
 
 
-def test_headline_is_absent_without_a_set_in_nanobeirs_form() -> None:
+def test_nanobeirs_mean_is_absent_without_a_set_in_its_form() -> None:
     assert "NanoBEIR_mean_dot_ndcg@10" not in summary([sparse("mine", 0.3)])
 
 
@@ -67,18 +67,18 @@ def warned(*results: tuple[float, float, float | None]) -> list[str]:
     return warnings(summary(lines))
 
 
-def test_a_model_that_is_better_than_all_is_not_warned_of() -> None:
+def test_no_warning_for_a_model_that_is_better_everywhere() -> None:
     assert warned((0.6, 0.5, 0.55), (0.6, 0.6, None)) == []
 
 
-def test_below_bm25_on_average_and_on_single_sets() -> None:
+def test_a_warning_below_bm25_on_average_or_on_single_sets() -> None:
     [line] = warned((0.3, 0.5, None), (0.6, 0.5, None))
     assert line == "warning: the model is below BM25: nDCG@10 0.4500 against 0.5000 on average, and on 1 of 2 sets (a)"
     [line] = warned((0.4, 0.5, None), (0.9, 0.5, None))
     assert line == "warning: the model is below BM25 on 1 of 2 sets (a)"
 
 
-def test_below_its_own_untrained_base() -> None:
+def test_a_warning_for_a_model_worse_than_before_training() -> None:
     first, second = warned((0.01, 0.5, 0.48), (0.6, 0.5, None))
     assert first.startswith("warning: training made the model worse: nDCG@10 on a was 0.4800 before its first step and is 0.0100; ")
     assert "below BM25" in second

@@ -1,4 +1,4 @@
-"""A text's active dimensions have names a person can read, and the shares of matched terms add up to the score."""
+"""A text's active dimensions have readable names, and the shares of shared terms add up to the score."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def word_pieces() -> Tokenizer:
 
 
 @pytest.mark.parametrize(("tokenizer", "fourth"), [(byte_level(), "Ã"), (metaspace(), "▁"), (word_pieces(), "-å")])
-def test_word_pieces_read_alike_whatever_the_tokenizer_writes(tokenizer: Tokenizer, fourth: str) -> None:
+def test_word_pieces_are_readable_for_every_kind_of_tokenizer(tokenizer: Tokenizer, fourth: str) -> None:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     assert term_names(fast, range(5)) == ["hoved", "-staden", "-ø", fourth, "?"]
     assert term_names(fast, [1], first=1) == ["staden"]
@@ -78,7 +78,7 @@ def test_an_inference_free_query_has_its_static_weights_and_no_expansion(inferen
     assert any(term.expansion for term in represent(inference_free, QUERY, "document").terms)
 
 
-def test_a_latent_names_the_words_it_falls_without(csr: SparseEncoder) -> None:
+def test_a_latent_names_the_words_whose_removal_lowers_its_weight(csr: SparseEncoder) -> None:
     words = [*WORDS[:5], WORDS[5] + "."]
     found = represent(csr, " ".join(words), "document")
     assert found.latent and len(found.terms) == 8

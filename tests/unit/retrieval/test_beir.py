@@ -1,4 +1,4 @@
-"""Bad files in a BEIR folder: each is one line that names the file and the line number."""
+"""Bad files in a BEIR folder: each is a one-line error that names file and line."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_broken_rows_are_named_by_file_and_line(tmp_path: Path, read, content: s
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with refused("corpus.jsonl", "no such file"):
         read_corpus(tmp_path / "corpus.jsonl")
-    with refused("is a folder"):
+    with refused(str(tmp_path), "is a folder"):
         read_corpus(tmp_path)
 
 

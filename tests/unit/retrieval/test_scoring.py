@@ -68,7 +68,7 @@ def test_corpus_of_several_chunks_scores_as_in_one(csr: SparseEncoder, binary_se
     assert evaluate(csr, binary_set).metrics == pytest.approx(whole, abs=1e-6)
 
 
-def test_evaluating_leaves_the_models_card_as_it_was(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
+def test_evaluating_leaves_the_models_card_unchanged(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
     before = dict(splade.model_card_data.eval_results_dict)
     evaluate(splade, binary_set)
     assert splade.model_card_data.eval_results_dict == before
@@ -85,7 +85,7 @@ def test_text_of_a_megabyte_is_cut_by_the_tokenizer(splade: SparseEncoder, binar
 def test_a_query_that_is_a_document_is_left_out_of_its_own_results(
     architecture: str, binary_set: RetrievalSet, request: pytest.FixtureRequest
 ) -> None:
-    """Scores are those of the same set where that document does not exist for its query."""
+    """The scores equal those of the same set without that document for its query."""
     model = request.getfixturevalue(architecture)
     corpus = binary_set.corpus | binary_set.queries  # ids q0 … are now documents too, each relevant for the next
     qrels = {query: {f"q{place - 1}": 1.0} for place, query in enumerate(binary_set.queries) if place}

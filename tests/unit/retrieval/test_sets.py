@@ -34,7 +34,7 @@ def test_beir_folder_keeps_queries_with_a_relevant_document_and_counts_the_rest(
     assert found.qrels == {"q0": {"d0": 1.0, "blank": 2.0}, "q2": {"d2": 0.5}}
 
 
-def test_another_split_that_is_not_there_is_answered_with_those_that_are(beir: Path) -> None:
+def test_a_missing_split_is_refused_with_those_that_exist(beir: Path) -> None:
     with refused("qrels/dev.tsv", "no such file", ": test"):
         load_beir(beir, "mine", split="dev")
 
@@ -89,7 +89,7 @@ def test_shards_plain_names_scores_and_lists_of_documents_are_read(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("entry", "given", "language"), [("NanoBEIR-en", None, "en"), ("nanobeir_no", None, "nb"), ("mine", "da", "da")])
-def test_language_is_taken_from_the_entry_where_the_split_has_none(tmp_path: Path, entry: str, given: str | None, language: str) -> None:
+def test_language_is_taken_from_the_entry_if_the_split_has_none(tmp_path: Path, entry: str, given: str | None, language: str) -> None:
     write(tmp_path, "corpus", "NanoNFCorpus", {"_id": ["a"], "text": ["x"]})
     write(tmp_path, "queries", "NanoNFCorpus", {"_id": ["q"], "text": ["x"]})
     write(tmp_path, "qrels", "NanoNFCorpus", {"query-id": ["q"], "corpus-id": ["a"]})
@@ -140,7 +140,7 @@ def test_invalid_utf8_in_parquet_is_named_by_row(nano: Path) -> None:
 
 
 @pytest.mark.parametrize(("kept", "message"), [(0, "empty"), (-20, "complete parquet")])
-def test_truncated_parquet_is_one_line(nano: Path, kept: int, message: str) -> None:
+def test_truncated_parquet_is_refused(nano: Path, kept: int, message: str) -> None:
     path = nano / QRELS
     path.write_bytes(path.read_bytes()[:kept])
     with refused(str(path), message):
@@ -159,16 +159,16 @@ def test_missing_split_or_folder_is_named(nano: Path) -> None:
 
 
 def test_a_split_that_does_not_exist_is_refused_with_those_that_do(nano: Path) -> None:
-    with refused("no split 'NanoSampleNo'", "NanoSampleNb, NanoSampleSv"):
+    with refused(str(nano), "no split 'NanoSampleNo'", "NanoSampleNb, NanoSampleSv"):
         load_sets(nano, "sample", "nanobeir", split="NanoSampleNo")
-    with refused("no split ''"):
+    with refused(str(nano), "no split ''"):
         load_sets(nano, "sample", "nanobeir", split="")
     [found] = load_sets(nano, "sample", "nanobeir", split="NanoSampleSv")
     assert found.name == "NanoSampleSv"
 
 
 @pytest.mark.parametrize("lacking", ["corpus", "queries", "qrels"])
-def test_a_split_that_one_folder_lacks_is_refused_only_where_it_is_asked_for(nano: Path, lacking: str) -> None:
+def test_a_split_that_one_folder_lacks_is_refused_only_if_it_is_wanted(nano: Path, lacking: str) -> None:
     (nano / lacking / "NanoSampleNb-00000-of-00001.parquet").unlink()
     with refused(lacking, "no file", "NanoSampleNb", "complete splits: NanoSampleSv"):
         load_sets(nano, "sample", "nanobeir", split="NanoSampleNb")
@@ -181,7 +181,7 @@ def test_an_empty_split_of_a_beir_folder_is_not_its_test_split(beir: Path) -> No
 
 
 def with_unknown_ids(folder: Path, kind: str, known: int, queries: int = 0, documents: int = 0) -> None:
-    """A set whose qrels have so many rows with known ids, with an unknown query, with an unknown document."""
+    """Write a set whose qrels have this many rows with known ids, with an unknown query, with an unknown document."""
     pairs = [(f"q{i}", f"d{i}") for i in range(known)] + [(f"gone{i}", "d0") for i in range(queries)]
     pairs += [("q0", f"lost{i}") for i in range(documents)]
     texts = {f"{letter}{i}": f"tekst {i}" for letter in "qd" for i in range(known)}
@@ -207,23 +207,23 @@ def test_a_few_qrels_that_name_unknown_ids_are_ignored_and_counted(kind: str, tm
 
 
 @pytest.mark.parametrize("kind", ["beir", "nanobeir"])
-def test_many_qrels_that_name_unknown_ids_are_refused_in_one_line_unless_the_set_allows_them(kind: str, tmp_path: Path) -> None:
+def test_many_qrels_that_name_unknown_ids_are_refused_unless_the_set_allows_them(kind: str, tmp_path: Path) -> None:
     with_unknown_ids(tmp_path, kind, known=40, queries=30, documents=30)
-    with refused("query 'gone0'", "60 of 100 rows", "10%", "unknown_ids") as raised:
+    with refused("qrels", "query 'gone0'", "60 of 100 rows", "10%", "unknown_ids") as raised:
         load_sets(tmp_path, "x", kind)
     assert "gone4" in str(raised.value) and "gone5" not in str(raised.value)
     assert load_sets(tmp_path, "x", kind, unknown_ids=0.6)[0].unknown_ids == 60
 
 
 @pytest.mark.parametrize("kind", ["beir", "nanobeir"])
-def test_none_at_all_may_be_asked_for(kind: str, tmp_path: Path) -> None:
+def test_unknown_ids_can_be_forbidden(kind: str, tmp_path: Path) -> None:
     with_unknown_ids(tmp_path, kind, known=40, documents=1)
-    with refused("document 'lost0'"):
+    with refused("qrels", "document 'lost0'"):
         load_sets(tmp_path, "x", kind, unknown_ids=0.0)
 
 
 def arguments(kind: str, folder: Path, titles: str = "debatt", relevant: str = "b", numbered: bool = False) -> None:
-    """Arguments a0 … that are queries and documents, each with a counter-argument b0 …; or numbers for ids that mean different texts."""
+    """Write arguments a0 … that are both queries and documents, each with a counter-argument b0 …; or ids by number, of different texts."""
     count = 6
     texts = {f"a{i}": f"argument {i} om fjellet" for i in range(count)} | {f"b{i}": f"svar på argument {i}" for i in range(count)}
     queries = {str(i) if numbered else f"a{i}": texts[f"a{i}"] for i in range(count)}
@@ -274,12 +274,12 @@ def test_a_split_with_the_name_of_a_mean_is_told_apart_by_its_entry(tmp_path: Pa
     assert [each.name for each in distinct(load_nanobeir(tmp_path, "mine"))] == [f"mine/{name}"]
 
 
-def test_corpus_damaged_in_the_middle_is_one_line(tmp_path: Path) -> None:
+def test_a_corpus_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "corpus", "NanoNQ", {"_id": [str(i) for i in range(5000)], "text": ["tekst"] * 5000})
     write(tmp_path, "queries", "NanoNQ", {"_id": ["q"], "text": ["x"]})
     write(tmp_path, "qrels", "NanoNQ", {"query-id": ["q"], "corpus-id": ["1"]})
     data = bytearray(path.read_bytes())
     data[4:400] = b"\xff" * 396
     path.write_bytes(data)
-    with refused("complete parquet"):
+    with refused(str(path), "complete parquet"):
         load_nanobeir(tmp_path, "nanobeir")

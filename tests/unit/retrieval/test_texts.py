@@ -12,7 +12,7 @@ def test_texts_of_the_named_tasks_come_back_by_role(tmp_path: Path) -> None:
     assert read_texts(path, ["Two"]) == {"queries": ["kor?"], "documents": ["der"], "distractors": []}
 
 
-def test_a_task_without_texts_is_named_with_the_command_that_brings_them(tmp_path: Path) -> None:
+def test_a_task_without_texts_is_named_with_the_command_that_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "texts.parquet"
     with refused("texts.parquet", "One", "`dvc repro -f download-mteb`"):
         read_texts(path, ["One"])
