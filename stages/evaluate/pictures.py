@@ -13,9 +13,9 @@ from stages.evaluate.examples import Example
 from stages.evaluate.summary import BM25_NDCG, MEAN, SetResult, summary
 from stages.evaluate.terms import Explanation, Term
 from stages.retrieval.scores import DENSE_NDCG, NDCG
-from stages.runtime.pictures import ACCENT, BASELINE, MUTED, OURS, WIDTH, save
+from stages.runtime.pictures import ACCENT, BASELINE, LIGHT, MUTED, OURS, WIDTH, save
 
-SYSTEMS = [(NDCG, "model", OURS), (DENSE_NDCG, "its dense base", "#8fbfe0"), (BM25_NDCG, "BM25", BASELINE)]
+SYSTEMS = [(NDCG, "model", OURS), (DENSE_NDCG, "its dense base", LIGHT), (BM25_NDCG, "BM25", BASELINE)]
 ROWS, HEAD, GAP = 9, 6.2, 1.2  # heights in rows of bars: of a panel's bars, of what stands above them, between panels
 MIDDLE, VALUE, EDGE = 0.62, 0.34, 2.4  # lengths in longest bars: half the column of terms, the room for a weight, the right end
 ROW = 0.18  # inches
@@ -36,8 +36,8 @@ def draw_evaluation(results: Sequence[SetResult], picture: Path) -> None:
         bars = axis.barh(places, [scores[name][key] for name in names], height=0.94 * height, color=colour, label=label)
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
     axis.set(yticks=range(len(names)), yticklabels=names.values(), xlim=(0, 1), ylim=(len(names) - 0.45, -0.55))
-    axis.set_xlabel("nDCG@10, mean over the queries of a set (0 to 1, more is better)")
-    axis.tick_params(axis="y", length=0, labelsize=9)
+    axis.set_xlabel("nDCG@10, mean over the queries of a set (0 to 1, higher is better)")
+    axis.tick_params(axis="y", length=0, labelsize=9, labelcolor="black")
     if MEAN in names:
         axis.axhline(len(names) - 1.5, color=MUTED, linewidth=0.8)
     figure.legend(ncols=len(systems), loc="outside upper left")

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
-from stages.runtime.pictures import MUTED, OURS, WIDTH, save
+from stages.runtime.pictures import LIGHT, MUTED, OURS, WIDTH, save
 
 USED, UNUSED, OTHER = "used in an epoch", "kept, not used", "other reasons"
 NAMED = 5  # reasons with a colour of their own, the most frequent ones
@@ -23,7 +23,7 @@ def draw_data(formatted: Mapping[str, Any], mixed: Mapping[str, Any], picture: P
     named = [reason for reason, _ in dropped.most_common(NAMED)]
     reasons = [*named, *([OTHER] if len(dropped) > NAMED else [])]
     oranges = [matplotlib.colormaps["Oranges"](0.85 - 0.13 * place) for place in range(len(reasons))]
-    colours: dict[str, Any] = {USED: OURS, UNUSED: "#8fbfe0", **dict(zip(reasons, oranges, strict=True))}
+    colours: dict[str, Any] = {USED: OURS, UNUSED: LIGHT, **dict(zip(reasons, oranges, strict=True))}
     height = 1.1 + 0.2 * -(-len(colours) // 2) + 0.36 * len(formatted)
     figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
     for place, (name, report) in enumerate(formatted.items()):
@@ -40,7 +40,7 @@ def draw_data(formatted: Mapping[str, Any], mixed: Mapping[str, Any], picture: P
     axis.annotate("rows used of rows read", (102, -0.5), (0, 3), textcoords="offset points", fontsize=9, color=MUTED, annotation_clip=False)
     axis.set(yticks=range(len(formatted)), yticklabels=list(formatted), xlim=(0, 100), ylim=(len(formatted) - 0.5, -0.5))
     axis.set_xlabel(f"share of the rows read, % (n = {sum(report['train']['read'] for report in formatted.values()):,})")
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, labelcolor="black")
     handles = [Patch(facecolor=colour, label=part if part in (USED, UNUSED) else f"dropped: {part}") for part, colour in colours.items()]
     figure.legend(handles=handles, ncols=2, fontsize=9, loc="outside upper left")
     save(figure, picture)

@@ -13,18 +13,20 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-OURS, BASELINE, ACCENT, MUTED = "#1b6ca8", "#c0c7ce", "#d9730d", "#5f6b76"
+OURS, LIGHT, ACCENT, BASELINE, MUTED = "#1b6ca8", "#8fbfe0", "#d9730d", "#c0c7ce", "#5f6b76"
 WIDTH = 8.0  # inches: in a README, 800 pixels wide, 9 points are 12 pixels
 DPI, COLOURS = 120, 64  # a palette takes a third of the bytes
 
 plt.rcParams.update(
     {
         "font.size": 10,
+        "axes.prop_cycle": plt.cycler(color=[OURS, ACCENT, MUTED, LIGHT]),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
         "xtick.color": MUTED,
+        "ytick.color": MUTED,
         "legend.frameon": False,
     }
 )
