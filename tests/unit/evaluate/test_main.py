@@ -20,7 +20,7 @@ from tests.refused import refused
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSettings:
     """Settings in a folder with a model and the set `mine`, one of whose 12 judgements names a document that does not exist."""
     tiny_models.save(tmp_path / "models" / "final", "splade")
-    folder = tmp_path / "data" / "eval" / "own" / "mine"
+    folder = tmp_path / "data" / "eval" / "mine"
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "title": "", "text": "en bok"}) + "\n")
     (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{i}", "text": "bok"}) + "\n" for i in range(11)))
@@ -28,7 +28,6 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSetting
     (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
     monkeypatch.chdir(tmp_path)
     return EvaluateSettings(
-        profile="own",
         batch_size=2,
         trust_remote_code=False,
         device="cpu",
@@ -87,8 +86,8 @@ def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_
         asked.append(device)
         return SparseEncoder(str(tiny_models.save(tmp_path / "untrained", "splade")), device=device)
 
-    larger = tmp_path / "data" / "eval" / "own" / "larger"
-    shutil.copytree(tmp_path / "data" / "eval" / "own" / "mine", larger)
+    larger = tmp_path / "data" / "eval" / "larger"
+    shutil.copytree(tmp_path / "data" / "eval" / "mine", larger)
     with (larger / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"_id": "e", "title": "", "text": "en avis"}) + "\n")
     two = settings.model_copy(update={"sets": {"larger": settings.sets["mine"], **settings.sets}})
