@@ -63,15 +63,15 @@ class RetrievalSet:
     """Number of these rows."""
 
     def remarks(self) -> str:
-        """What is not evaluated, as one line; empty if everything is."""
+        """The size of the set and what is not evaluated, as one line; empty if everything is evaluated."""
         parts = []
         if self.own:
             parts.append(f"{len(self.own)} queries are documents too and left out of their own results, as in BEIR")
         if self.queries_left_out:
-            parts.append(f"{self.queries_left_out} queries without text or without a relevant document in this split are not evaluated")
+            parts.append(f"{self.queries_left_out} more queries have no text or no relevant document in this split")
         if self.unknown:
             parts.append(f"{self.unknown}, which are ignored")
-        return f"{self.name}: {'; '.join(parts)}" if parts else ""
+        return "; ".join([f"{self.name}: {len(self.queries)} queries, {len(self.corpus)} documents", *parts]) if parts else ""
 
 
 def load_sets(

@@ -47,7 +47,8 @@ def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_cou
 ) -> None:
     [mine], _ = evaluate.evaluate(settings)
     assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
-    assert capsys.readouterr().out == "mine: 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"
+    printed = capsys.readouterr().out
+    assert printed == "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"
 
 
 @pytest.mark.parametrize(
