@@ -69,9 +69,9 @@ def account(formatted: Mapping[str, Any], mixed: Mapping[str, Any]) -> str:
     for name, counts in mixed["sources"].items():
         train = formatted[name]["train"]
         left_out = train["dropped"] | {reason: counts.get(key, 0) for key, reason in REASONS.items()}
-        remarks = ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number)
-        rows.append([name, str(train["read"]), str(counts["used"]), remarks])
-        notes += [f"{name}: {number} {note}" for note, number in train.get("notes", {}).items()]
+        remarks = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number)
+        rows.append([name, f"{train['read']:,}", f"{counts['used']:,}", remarks])
+        notes += [f"{name}: {number:,} {note}" for note, number in train.get("notes", {}).items()]
     header, *lines = aligned(rows, "lrrl")
     return "\n".join([header, "-" * len(header), *lines, *notes])
 
