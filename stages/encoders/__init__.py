@@ -1,1 +1,1 @@
-"""What is trained: `encoder` says what an architecture is, `building` makes its model, one module each holds the three."""
+"""The architectures, one module each (`splade`, `inference_free`, `csr`); `encoder` is their interface, `building` builds a model."""

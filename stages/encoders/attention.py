@@ -1,6 +1,6 @@
-"""Flash attention for the steps of a training, and for nothing else: it takes no float32, in which models are checked, scored and saved.
+"""Switch a model to flash attention for its training steps only: checks, evaluation and saving use float32, which it does not support.
 
-With it sentence-transformers leaves padding out: a batch is one long row of tokens.
+With flash attention sentence-transformers removes padding: a batch becomes one long row of tokens. Not yet run on a GPU.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ FLASH = "flash_attention_2"
 
 
 def model_attention(model: SparseEncoder) -> str | None:
-    """The attention of its first transformer; None where there is none."""
+    """The attention implementation of the model's first transformer; None if it has no transformer."""
     return next((module.model.config._attn_implementation for module in model.modules() if isinstance(module, Transformer)), None)
 
 
 @contextmanager
 def attention_of(model: SparseEncoder, implementation: str | None) -> Iterator[None]:
-    """While it lasts, the transformers in ``model`` have this attention; None leaves them as they are.
+    """Use this attention implementation in all transformers of ``model`` within the context; None changes nothing.
 
     Raises:
-        ImportError: its package is missing.
-        ValueError: a transformer has no such attention.
+        ImportError: the implementation's package is missing.
+        ValueError: a transformer does not support it.
     """
     transformers = [module for module in model.modules() if isinstance(module, Transformer)] if implementation else []
     before = [transformer.model.config._attn_implementation for transformer in transformers]
@@ -43,22 +43,20 @@ def _set(transformer: Transformer, implementation: str) -> None:
     if model.config._attn_implementation != implementation:
         model.set_attn_implementation(implementation)
         if model.config._attn_implementation != implementation:
-            raise ValueError(f"{type(model).__name__} cannot change its attention to {implementation}")
-    transformer.unpad_inputs = transformer.unpad_inputs  # looks anew whether padding can be left out
+            raise ValueError(f"{type(model).__name__} does not support {implementation}")
+    transformer.unpad_inputs = transformer.unpad_inputs  # its setter checks again whether padding can be removed
 
 
 @contextmanager
-def attention_in_one_line(implementation: str | None) -> Iterator[None]:
-    """While a model is loaded: what it or this machine cannot do of the attention asked for is the user's to change.
+def attention_errors(implementation: str | None) -> Iterator[None]:
+    """Turn a library's errors about this attention implementation into a one-line error, while a model is loaded.
 
     Raises:
-        UserError: the model has no such attention, or its package is missing.
+        UserError: the model does not support it, or its package is missing.
     """
     try:
         yield
     except (ValueError, ImportError) as error:
         if implementation is None:
             raise
-        raise UserError(
-            f"params.yaml: model.attn_implementation: {implementation} is not possible here ({error}); set it to null"
-        ) from error
+        raise UserError(f"model.attn_implementation: {implementation} cannot be used here ({error}); set it to null") from error

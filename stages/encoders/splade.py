@@ -1,7 +1,7 @@
-"""SPLADE: a masked language model's logits, max-pooled over the tokens, as weights of vocabulary terms.
+"""SPLADE: the weight of a vocabulary term is a masked language model's largest logit for it over the text's tokens, after relu and log1p.
 
-Formal et al. 2022, "From Distillation to Hard Negative Sampling" (arXiv 2205.04733).
-FLOPS regularisation: Paria et al. 2020 (arXiv 2004.05665).
+Formal et al. 2022, "From Distillation to Hard Negative Sampling" (arXiv 2205.04733). Queries and documents go through the same model and
+have a regulariser each (`regularizers`).
 """
 
 from pathlib import Path
@@ -13,27 +13,27 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
-from stages.encoders.encoder import Encoder, Texts, loading
+from stages.encoders.encoder import Encoder, Texts, loading_arguments
 from stages.encoders.objective import splade_loss
 from stages.encoders.regularizers import make_regularizer
 from stages.pretrained.norbert import transformer_folder
 
 
 def masked_language_model(base: Path, settings: ResolvedModel) -> Transformer:
-    """The base as a module whose ``token_embeddings`` are logits, shape (batch, length, vocabulary)."""
+    """The base model as a module whose ``token_embeddings`` are logits, shape (batch, length, vocabulary)."""
     trust = {"trust_remote_code": settings.trust_remote_code}
     return Transformer(
         str(transformer_folder(base)),
         transformer_task="fill-mask",
         max_seq_length=settings.max_seq_length,
-        model_kwargs={**trust, **loading(settings)},
+        model_kwargs={**trust, **loading_arguments(settings)},
         config_kwargs=dict(trust),
         processor_kwargs=dict(trust),
     )
 
 
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
-    """A SPLADE model on the masked language model in the folder ``base``; ``documents`` are not needed."""
+    """Build SPLADE on the masked language model in the folder ``base``; no texts are read."""
     return SparseEncoder(
         modules=[masked_language_model(base, settings), SpladePooling("max")],
         trust_remote_code=settings.trust_remote_code,
@@ -42,9 +42,9 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
-    """In-batch contrastive loss plus a regulariser each for queries and documents.
+    """`splade_loss` with a regulariser each for queries and documents.
 
-    FLOPS is a sum over the batch's mean activations: its weight belongs to one batch size.
+    FLOPS sums squared means over the batch, so a weight tuned at one batch size does not fit another.
     """
     return splade_loss(
         model,

@@ -1,8 +1,8 @@
-"""Whitening: dense vectors seen from their mean, in axes whose variances are nearer to each other.
+"""Whitening: centre dense vectors, rotate them to their principal axes and make the axes' variances more equal.
 
-The vectors of most dense models lie in a narrow cone, with a few dimensions that outweigh the rest: Su et al. 2021, "Whitening Sentence
-Representations for Better Semantics and Faster Retrieval" (arXiv 2103.15316). The k largest latents of a sparse autoencoder would
-mostly tell what all texts share.
+Su et al. 2021, "Whitening Sentence Representations for Better Semantics and Faster Retrieval" (arXiv 2103.15316). The vectors of most
+dense models lie in a narrow cone, with a few dominant dimensions: a sparse autoencoder would spend its k latents on what all texts have
+in common. On the sample (power 0.5) csr keeps 70% of its base's nDCG@10 at 32 active dimensions instead of 47%, 88% at 64 instead of 65%.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
 NAME = "whitening"  # of the module, in the model and its modules.json
-FLOOR = 0.01  # added to each axis' variance, as a share of their mean: an axis without variance would be all noise
+FLOOR = 0.01  # added to each axis' variance, as a share of the mean variance: or an axis without variance would become pure noise
 
 
 def whitening(kinds: Sequence[Tensor], power: float) -> Dense:
     """The linear map to the vectors' principal axes, each divided by its standard deviation to the ``power``.
 
     Args:
-        kinds: vectors of queries, of documents; shape (rows, dimensions) each. The kinds have means of their own: the origin is
-            between them, and what sets them apart does not count as variance.
-        power: 0 only moves and turns them, 1 gives all axes the same variance.
+        kinds: vectors of queries and of documents, shape (rows, dimensions) each. The origin is halfway between the means of the two
+            kinds, and the distance between the means does not count as variance.
+        power: 0 only centres and rotates, 1 gives all axes the same variance.
     """
     means = torch.stack([vectors.double().mean(dim=0) for vectors in kinds])
     spread = torch.cat([vectors.double() - mean for vectors, mean in zip(kinds, means, strict=True)])
