@@ -1,4 +1,4 @@
-"""Full float32 matrix products, also if training on CUDA uses TF32."""
+"""Full float32 matrix products on CUDA, even if training uses TF32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ import torch
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """While it lasts, products of float32 on CUDA, those of `triton_maxima` too, do without TF32; then all is as it was before."""
+    """Turn TF32 off for float32 products on CUDA within the context, including those of `triton_maxima`; restore the setting after it."""
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "ieee"
     try:
         yield
     finally:
-        matmul.fp32_precision = "none"  # as torch.backends.fp32_precision says, which a trainer sets
+        matmul.fp32_precision = "none"  # follow torch.backends.fp32_precision, which a trainer sets
         if matmul.fp32_precision != before:
             matmul.fp32_precision = before

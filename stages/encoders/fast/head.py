@@ -1,10 +1,10 @@
-"""The last linear map of a masked language model, by family: its parameters, and how its input is taken.
+"""Find the last linear map of a masked language model, its weight and bias, and capture its input instead of computing logits.
 
 BERT, RoBERTa, XLM-R, DistilBERT, ModernBERT, ELECTRA and DeBERTa-v2 (``legacy``) end in an ``nn.Linear``; DeBERTa-v2's
-new head multiplies with the input embeddings; NorBERT's own heads speak for themselves (`HeadProvider`).
+new head multiplies by the input embeddings; NorBERT's models describe their own heads (`HeadProvider`).
 
-The map stands inside transformers' model, whose ``forward`` no subclass of ours can cut short for every family. So a hook takes
-the map's input and lets the map go on with no token at all.
+The map is inside transformers' model, and no subclass of ours could end ``forward`` before it in every family. So a hook
+keeps the map's input and passes on a tensor without tokens, for which the map costs nothing.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2LMPredic
 
 
 class Unsuitable(ValueError):
-    """This head cannot be fused with its pooling; the message says why."""
+    """The head cannot be fused with its pooling; the message says why."""
 
 
 class Head:
-    """A last linear map that is a module of its own: an nn.Linear unless a subclass says otherwise.
+    """A last linear map that is an nn.Linear; subclasses handle other kinds.
 
     Attributes:
-        skips: leading positions of a padded text whose logits are never positive, so that no maximum needs them.
+        skips: number of leading positions of a padded text whose logits are never positive, so that no maximum needs them.
     """
 
     skips = 0
@@ -40,14 +40,14 @@ class Head:
 
     @contextmanager
     def taking_input(self) -> Iterator[None]:
-        """While it lasts, the map gets no token; its input is kept for `input`."""
+        """Within the context the map gets no tokens; what it would have got is kept for `input`."""
         with self.module.register_forward_pre_hook(self._take):
             yield
 
     def input(self, length: int) -> Tensor:
-        """What the map was to be applied to, (batch, length, hidden), position by position; given once."""
+        """The captured input of the map, shape (batch, length, hidden); row i is the input for the logits of position i. Clears it."""
         taken, self._input = self._input, None
-        assert taken is not None, "the model has not used its head"
+        assert taken is not None, "the model did not use its head"
         return pad(taken[:, : length - self.skips], (0, 0, self.skips, 0)) if self.skips else taken
 
     def _take(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -56,7 +56,7 @@ class Head:
 
 
 class EmbeddingHead(Head):
-    """DeBERTa-v2's new head: a product with the input embeddings, after a layer norm whose output is taken."""
+    """DeBERTa-v2's new head: a product with the input embeddings; the output of the layer norm before it is captured."""
 
     def __init__(self, module: DebertaV2LMPredictionHead, embeddings: Any) -> None:
         super().__init__(module)
@@ -73,16 +73,16 @@ class EmbeddingHead(Head):
 
 @runtime_checkable
 class HeadProvider(Protocol):
-    """What a masked language model with a head of its own kind (NorBERT) offers; its code needs nothing of ours for it.
+    """Interface of a masked language model that describes its own head (NorBERT); its code imports nothing from here.
 
     Attributes:
-        head_skips: as `Head.skips`; 1 where logits are shifted by one position and the first are all zero.
+        head_skips: see `Head.skips`; 1 if logits are shifted by one position and the first row is zero.
     """
 
     head_skips: int
 
     def head_parameters(self) -> tuple[Tensor, Tensor | None]:
-        """As `Head.parameters`."""
+        """See `Head.parameters`."""
         ...
 
     def get_output_embeddings(self) -> nn.Module:
@@ -91,7 +91,7 @@ class HeadProvider(Protocol):
 
 
 class ProvidedHead(Head):
-    """The head of a model that speaks for itself."""
+    """The head of a `HeadProvider`."""
 
     def __init__(self, model: HeadProvider) -> None:
         super().__init__(model.get_output_embeddings())
@@ -105,7 +105,7 @@ def find_head(transformer: Transformer) -> Head:
     """The head of the masked language model in ``transformer``.
 
     Raises:
-        Unsuitable: if none is recognised.
+        Unsuitable: no head is recognised.
     """
     model = transformer.model
     if not isinstance(model, PreTrainedModel):
@@ -116,10 +116,10 @@ def find_head(transformer: Transformer) -> Head:
         if isinstance(module, DebertaV2LMPredictionHead):
             return EmbeddingHead(module, model.get_input_embeddings())
     output = model.get_output_embeddings()
-    if type(output) is nn.Linear:  # a subclass may compute something else
+    if type(output) is nn.Linear:  # not isinstance: a subclass may compute something else
         return Head(output)
     vocabulary = model.config.vocab_size
     linear = [module for module in model.modules() if type(module) is nn.Linear and module.out_features == vocabulary]
     if len(linear) == 1:
         return Head(linear[0])
-    raise Unsuitable(f"{type(model).__name__} has no linear map to its {vocabulary} terms that is known here")
+    raise Unsuitable(f"{type(model).__name__} has no recognised linear map to its {vocabulary} terms")

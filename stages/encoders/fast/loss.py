@@ -1,7 +1,7 @@
-"""SPLADE's loss with queries and documents in one pass, unless they take another route or have another prompt.
+"""SPLADE's loss with queries and documents encoded in one pass, unless their routes or prompts differ.
 
-sentence-transformers encodes queries apart so that they are not padded to the documents' length; length buckets spare them that. Each
-pass has gradients of its own, as large as the word embeddings and the head: most of the memory if the vocabulary is large.
+sentence-transformers encodes queries separately so that they are not padded to the documents' length, which length buckets avoid anyway.
+Each pass allocates gradients as large as the word embeddings and the head: most of the memory if the vocabulary is large.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class OnePassSpladeLoss(SpladeLoss):
-    """SpladeLoss with both regularisers; stock's ``forward``, with another ``separate_first`` for `embed_columns`."""
+    """SpladeLoss with both regularisers; ``forward`` is stock's with another ``separate_first`` for `embed_columns`."""
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> dict[str, Tensor]:
         columns = list(sentence_features)

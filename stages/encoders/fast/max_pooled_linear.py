@@ -1,13 +1,12 @@
-"""A linear map followed by a max over each text's tokens, without the (tokens × outputs) matrix between the two.
+"""A linear map followed by a max over each text's tokens, without storing the (tokens × outputs) matrix between the two.
 
-The SPLADE head's logits take batch × length × vocabulary numbers, twice, and only one token in each text and term
-counts. Here the map is made in blocks of terms, each block is reduced to its maxima at once (`Maxima`: text by text on
-CPU, by `in_stacks` of texts elsewhere, or by `triton_maxima`), and the backward pass goes through the winning tokens only:
-a weighted sum of rows, once of the weight (for the hidden states) and once of the hidden states (for the weight); on CUDA
-in half precision two products (`by_products`). Only operations that CPU, CUDA and MPS all have.
+Of the SPLADE head's logits (batch × length × vocabulary) only one token per text and term counts. Here the map is computed
+in blocks of terms, and each block is reduced to its maxima at once: text by text on CPU (`in_blocks`), for several texts at a
+time elsewhere (`in_stacks`), or by a kernel (`triton_maxima`). The backward pass goes through the winning tokens only, as weighted
+sums of rows (`by_pairs`); in half precision on CUDA as matrix products (`by_products`). All operations exist on CPU, CUDA and MPS.
 
-On CPU, float32, 32 texts of 64 to 256 tokens, 50,000 terms, hidden size 768: the matrix product takes 3.1 core seconds,
-the maxima 0.4, the backward pass 0.9 if every term is active and 0.2 if 3% are; stock takes 22.
+On CPU in float32, with 32 texts of 64 to 256 tokens, 50,000 terms and hidden size 768, the product takes 3.1 core seconds,
+the maxima 0.4, and the backward pass 0.9 if every term is active, 0.2 if 3% are. Stock takes 22.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,29 +19,29 @@ from torch.nn import functional as F
 
 from stages.encoders.fast.length_buckets import split
 
-BLOCK = {"cpu": 1 << 23, "cuda": 1 << 27, "mps": 1 << 25}  # logits alive at a time; on CPU 2^22 to 2^26 take the same time, an H100
-# took 2.5 ms with 2^25, 2.0 with 2^27 and 1.8 with 2^29 (24% of its tensor cores' peak)
-SPREAD = 1 << 25  # numbers of a block of `by_products`
-PAIRS = 1 << 20  # (text, term) pairs that `by_pairs` takes at a time: a few vectors of this size
-STACK = 1 << 14  # tokens, repeated ones among them, of the texts that `in_stacks` takes at a time
-SLICE = 1 << 16  # tokens that `by_products` takes at a time
-SAVING = 512  # tokens that a further stack has to save: about what its launches cost, by estimate
-RUN = 8  # tokens in a run of the two-step maximum: 8 took 0.39 s where 4 took 0.43, 16 took 0.52 and one step 0.56
+# Logits in memory at a time. On CPU 2^22 to 2^26 take the same time; an H100 took 2.5 ms with 2^25, 2.0 with 2^27 and 1.8 with 2^29.
+BLOCK = {"cpu": 1 << 23, "cuda": 1 << 27, "mps": 1 << 25}
+SPREAD = 1 << 25  # size of a block of the matrix in `by_products`
+PAIRS = 1 << 20  # (text, term) pairs at a time in `by_pairs`, which needs a few vectors of this size
+STACK = 1 << 14  # tokens at a time in `in_stacks`, repeated ones included
+SLICE = 1 << 16  # tokens at a time in `by_products`
+SAVING = 512  # tokens that a further stack must save: an estimate of what its launches cost
+RUN = 8  # tokens in a run of the two-step maximum: 0.39 s; 4 took 0.43, 16 took 0.52 and one step 0.56
 
-Maxima = Callable[[Tensor, Tensor, Sequence[int], Tensor | None], Tensor]  # as `in_blocks`
+Maxima = Callable[[Tensor, Tensor, Sequence[int], Tensor | None], Tensor]  # signature of `in_blocks`
 
 
 def max_pooled_linear(tokens: Tensor, weight: Tensor, lengths: Sequence[int], maxima: Maxima | None = None) -> Tensor:
-    """The largest ``tokens @ weight.T`` of each text, for each output.
+    """The maximum of ``tokens @ weight.T`` over each text's tokens, for each output.
 
     Args:
-        tokens: (sum of lengths, hidden), the texts one after the other; its dtype is that of the product.
+        tokens: (sum of lengths, hidden), one text after the other; the product is computed in its dtype.
         weight: (outputs, hidden), of any floating dtype.
-        lengths: tokens of each text; 0 is allowed.
-        maxima: makes the maxima; None: `in_blocks` on CPU, `in_stacks` elsewhere.
+        lengths: number of tokens of each text; 0 is allowed.
+        maxima: computes the maxima; None: `in_blocks` on CPU, `in_stacks` elsewhere.
 
     Returns:
-        (texts, outputs), in the dtype of ``tokens``; −inf for a text of no tokens. Differentiable once in both tensors;
+        (texts, outputs), in the dtype of ``tokens``; −inf for a text without tokens. Differentiable once in both tensors;
         among equal maxima one token gets the gradient.
     """
     maxima = maxima or (in_blocks if tokens.device.type == "cpu" else in_stacks)
@@ -70,11 +69,11 @@ class _MaxPooledLinear(torch.autograd.Function):
 
 
 def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
-    """The maxima, a block of terms at a time; the rows of ``tokens`` that made them go to ``winners``, where given.
+    """The maxima, a block of terms at a time and text by text.
 
     Args:
-        tokens, weight, lengths: as `max_pooled_linear`.
-        winners: int32, zeros, shape (texts, outputs).
+        tokens, weight, lengths: see `max_pooled_linear`.
+        winners: zeros of int32, shape (texts, outputs), or None; receives the rows of ``tokens`` that have the maxima.
     """
     outputs = weight.shape[0]
     pooled = tokens.new_full((len(lengths), outputs), float("-inf"))
@@ -100,9 +99,9 @@ def in_blocks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
 
 
 def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
-    """As `in_blocks`, several texts at a time: text by text, a GPU would wait for launches most of the time.
+    """As `in_blocks`, several texts at a time: text by text a GPU would mostly wait for launches.
 
-    A text is brought to its stack's length by repeating its last token, which leaves its maximum as it is.
+    A text is padded to its stack's length by repeating its last token, which does not change its maximum.
     """
     outputs = weight.shape[0]
     pooled = tokens.new_full((len(lengths), outputs), float("-inf"))
@@ -122,7 +121,7 @@ def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
 
 
 def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Texts of similar length, and the rows of their tokens, shape (texts, longest), the last one repeated; empty texts are left out."""
+    """Stacks of texts of similar length: each one's texts, and their tokens' rows, shape (texts, longest); empty texts are left out."""
     starts = torch.tensor([0, *lengths]).cumsum(0)
     filled = [text for text, length in enumerate(lengths) if length]
     parts = []
@@ -131,7 +130,7 @@ def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, T
             texts = torch.tensor(filled)[some]
             last = torch.tensor(lengths)[texts, None] - 1
             parts += [texts, (starts[texts, None] + torch.minimum(torch.arange(longest), last)).flatten()]
-    placed = torch.cat(parts).to(device).split([len(part) for part in parts]) if parts else ()  # in one copy
+    placed = torch.cat(parts).to(device).split([len(part) for part in parts]) if parts else ()  # one copy to the device
     return [(texts, rows.view(len(texts), -1)) for texts, rows in zip(placed[::2], placed[1::2], strict=True)]
 
 
@@ -140,15 +139,15 @@ def _block(device: torch.device) -> int:
 
 
 def _width(outputs: int, tokens: int, block: int) -> int:
-    """Terms of a block of so many numbers for so many tokens."""
+    """Number of terms in a block of about ``block`` logits of ``tokens`` tokens."""
     return min(outputs, max(512, block // tokens // 64 * 64))
 
 
 def _max_over_rows(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Largest value and its row, for each column.
 
-    On CPU torch's maximum is three times slower with the row than without. So: the maxima of runs of rows first, then
-    only the winning run is searched.
+    On CPU torch's maximum is three times slower with the row than without. So take the maxima of runs of rows first, then search
+    the winning run only.
     """
     length, columns = logits.shape
     if logits.device.type != "cpu" or length < 4 * RUN:
@@ -167,9 +166,12 @@ def _max_over_rows(logits: Tensor) -> tuple[Tensor, Tensor]:
 def by_pairs(
     gradient: Tensor, tokens: Tensor, weight: Tensor, winners: Tensor, lengths: Sequence[int], needed: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of tokens and weight, as far as ``needed``, through the (text, output) pairs whose gradient is not zero.
+    """Gradients of tokens and weight through the (text, output) pairs whose gradient is not zero, computed in at least float32.
 
-    In at least float32. ``gradient`` is that of the maxima; ``winners`` and the other arguments as in `in_blocks`.
+    Args:
+        gradient: of the maxima, shape (texts, outputs).
+        tokens, weight, winners, lengths: see `in_blocks`.
+        needed: whether the gradient of tokens, and that of weight, is needed; None is returned for the other.
     """
     exact = torch.promote_types(torch.promote_types(tokens.dtype, weight.dtype), torch.float32)
     texts, outputs = winners.shape
@@ -179,7 +181,7 @@ def by_pairs(
     width = max(1, PAIRS // max(1, texts))
     for first in range(0, outputs, width):
         terms = slice(first, min(first + width, outputs))
-        # Term by term, so that the pairs of a term lie together; each text appears at most once in it.
+        # Term by term, so that a term's pairs are adjacent; it has at most one pair for each text.
         share = gradient[:, terms].t().reshape(-1)
         pairs = share.nonzero().view(-1)
         share, token = share[pairs].to(exact), winners[:, terms].t().reshape(-1)[pairs]
@@ -196,7 +198,7 @@ def by_pairs(
 
 
 def _sum_rows(source: Tensor, row: Tensor, factor: Tensor, target: Tensor, targets: int) -> Tensor:
-    """Σ factor · source[row] for each value of ``target``, which is sorted; (targets, columns of source)."""
+    """Σ factor · source[row] for each value of ``target``, which is sorted; shape (targets, columns of source)."""
     bounds = torch.arange(targets + 1, dtype=target.dtype, device=target.device)
     offsets = torch.searchsorted(target, bounds, out_int32=True)
     return F.embedding_bag(row, source, offsets, mode="sum", per_sample_weights=factor, include_last_offset=True)
@@ -205,10 +207,10 @@ def _sum_rows(source: Tensor, row: Tensor, factor: Tensor, target: Tensor, targe
 def by_products(
     gradient: Tensor, tokens: Tensor, weight: Tensor, winners: Tensor, lengths: Sequence[int], needed: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """As `by_pairs`, by products with a matrix that has each pair's gradient at its token, a block of texts and outputs at a time.
+    """As `by_pairs`, by products with a (tokens × outputs) matrix that holds the pairs' gradients, a block at a time.
 
-    Nearly all of it is zeros, but tensor cores take them sooner than a GPU gathers the rows that count where most pairs do;
-    it is the arithmetic of stock, in the dtype of ``tokens``, with sums over blocks in at least float32.
+    The matrix is nearly all zeros, but if most pairs have a gradient, tensor cores multiply it faster than a GPU gathers rows. The
+    arithmetic is that of stock, in the dtype of ``tokens``; sums over blocks are in at least float32.
     """
     exact = torch.promote_types(torch.promote_types(tokens.dtype, weight.dtype), torch.float32)
     for_tokens = torch.empty_like(tokens) if needed[0] else None
@@ -234,7 +236,7 @@ def by_products(
 
 
 def _slices(lengths: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Texts in a row with at most `SLICE` tokens, or one with more; and their tokens."""
+    """Runs of texts with at most `SLICE` tokens together, or a single longer text; each with its tokens."""
     text = start = tokens = 0
     for at, length in enumerate(lengths):
         if tokens and tokens + length > SLICE:

@@ -1,7 +1,6 @@
-"""A SparseEncoder of fast modules: made from a stock one, compared with it on a few texts, and saved as a stock one.
+"""Turn a stock SparseEncoder into one of fast modules, which is checked against stock on a few texts and saved as a stock model.
 
-A module that cannot be fast, or whose values differ from those of sentence-transformers' own class, stays as it was.
-torch.nn.DataParallel is not supported.
+A module that has no fast form, or whose values would differ from stock's, stays stock. torch.nn.DataParallel is not supported.
 """
 
 import copy
@@ -27,10 +26,10 @@ TOLERANCE = {torch.bfloat16: 5e-2, torch.float16: 1e-2}  # of the largest logit;
 
 
 class FastEncoder(SparseEncoder):
-    """A SparseEncoder whose texts go through in length buckets while it trains.
+    """A SparseEncoder that encodes in length buckets in training mode.
 
     Attributes:
-        split_padding: tokens of padding that one more bucket has to save; 0: no buckets.
+        split_padding: tokens of padding that a further bucket must save; 0: no buckets.
     """
 
     split_padding = 0
@@ -51,7 +50,7 @@ class FastEncoder(SparseEncoder):
         return [module for module in self.modules() if isinstance(module, FastTransformer)]
 
     def has_buckets(self) -> bool:
-        """Whether some transformer takes length buckets in training."""
+        """Whether some transformer encodes in length buckets in training."""
         return bool(self.split_padding) and any(not transformer.obstacle() for transformer in self.transformers())
 
 
@@ -59,14 +58,14 @@ STOCK: dict[type, type] = {FastEncoder: SparseEncoder, FastTransformer: Transfor
 
 
 def stock(model: SparseEncoder) -> SparseEncoder:
-    """A model of sentence-transformers' own classes that shares the weights of ``model``, which stays as it is."""
+    """A model of sentence-transformers' own classes that shares the weights of ``model``, which is not changed."""
     copies: dict[nn.Module, nn.Module] = {}
 
     def copied(module: nn.Module) -> nn.Module:
         if module not in copies:
             copies[module] = twin = copy.copy(module)
             twin.__class__ = STOCK.get(type(module), type(module))
-            twin.__dict__.pop("forward", None)  # accelerate's, for mixed precision
+            twin.__dict__.pop("forward", None)  # set by accelerate for mixed precision
             if not isinstance(module, Transformer):
                 twin._modules = {name: child and copied(child) for name, child in module._modules.items()}
         return copies[module]
@@ -77,14 +76,14 @@ def stock(model: SparseEncoder) -> SparseEncoder:
 
 
 def make_fast(model: SparseEncoder, maxima: Maxima | None = None, split_padding: int = 0) -> list[str]:
-    """Give ``model`` the fast classes, in place. Twice is the same as once.
+    """Give ``model`` the fast classes, in place. Calling it again is allowed.
 
     Args:
-        maxima: as `max_pooled_linear`; a head that gives other values with it than stock gets torch's operations.
-        split_padding: as `FastEncoder`.
+        maxima: see `max_pooled_linear`; a head whose values it changes uses torch's operations instead.
+        split_padding: see `FastEncoder`.
 
     Returns:
-        a line for each thing that stays as it was, with the module's name and the reason.
+        one line for each thing that stays stock, with the module's name and the reason.
     """
     model.__class__ = FastEncoder
     assert isinstance(model, FastEncoder)
@@ -107,7 +106,7 @@ def make_fast(model: SparseEncoder, maxima: Maxima | None = None, split_padding:
 
 
 def _followers(model: SparseEncoder) -> dict[Transformer, list[nn.Module | None]]:
-    """The transformers in ``model``, routes included, and what follows each wherever it stands."""
+    """The transformers in ``model``, those in a router's routes included, and the modules that follow each; None at the end of a route."""
     paths, found = [list(model.children())], dict[Transformer, list[nn.Module | None]]()
     for path in paths:
         paths += [list(route.children()) for module in path if isinstance(module, Router) for route in module.sub_modules.values()]
@@ -118,21 +117,21 @@ def _followers(model: SparseEncoder) -> dict[Transformer, list[nn.Module | None]
 
 
 def _fuse(transformer: FastTransformer, followers: Sequence[nn.Module | None], maxima: Maxima | None) -> str:
-    """Give ``transformer`` its head, and the poolings after it ``maxima``; None if that gives other values than stock.
+    """Set the head of ``transformer`` and ``maxima`` of the poolings after it, or None instead if ``maxima`` fails the probe.
 
     Returns:
-        how the values of ``maxima`` differ; empty if they do not.
+        why ``maxima`` failed; empty if it did not.
 
     Raises:
-        Unsuitable: it stays stock.
+        Unsuitable: the head has to stay stock.
     """
     if transformer.transformer_task != "fill-mask":
-        raise Unsuitable("it does not follow directly on a Transformer with transformer_task 'fill-mask'")
+        raise Unsuitable("it does not directly follow a Transformer with transformer_task 'fill-mask'")
     poolings = [pooling for pooling in followers if isinstance(pooling, SpladePooling)]
     if other := next((pooling.pooling_strategy for pooling in poolings if pooling.pooling_strategy != "max"), None):
         raise Unsuitable(f"pooling_strategy is {other!r}, not 'max'")
     if len(poolings) < len(followers):
-        raise Unsuitable("its transformer's logits are also used without max SpladePooling")
+        raise Unsuitable("its transformer's logits are also used without a SpladePooling by 'max'")
     head, faults = find_head(transformer), list[str]()
     for choice in [maxima, None] if maxima else [None]:
         transformer.head = head
@@ -154,7 +153,7 @@ def _fuse(transformer: FastTransformer, followers: Sequence[nn.Module | None], m
 
 @torch.no_grad()
 def _require_like_stock(transformer: FastTransformer, head: Head, pooling: SpladePooling) -> None:
-    """Raise ValueError unless both give what stock gives on a few texts; what torch raises may come out too."""
+    """Raise ValueError unless head and pooling give stock's values on `PROBE`; errors of torch pass through."""
     features = {
         key: value.to(transformer.model.device) if isinstance(value, Tensor) else value
         for key, value in transformer.preprocess(list(PROBE)).items()
@@ -163,7 +162,7 @@ def _require_like_stock(transformer: FastTransformer, head: Head, pooling: Splad
     modes = [(module, module.training) for module in transformer.modules()]
     transformer.eval()
     try:
-        with full_float32():  # TF32 alone makes a difference of more than the tolerance
+        with full_float32():  # TF32 alone would exceed the tolerance
             theirs = SpladePooling.forward(pooling, Transformer.forward(transformer, dict(features)))
             ours = pooling(transformer(dict(features)))
             logits = nn.functional.linear(ours["token_embeddings"], *head.parameters())
@@ -175,11 +174,11 @@ def _require_like_stock(transformer: FastTransformer, head: Head, pooling: Splad
 
 
 def _require_equal(what: str, stock: Tensor, ours: Tensor) -> None:
-    """Raise ValueError where values differ; a term that the head masks (−inf) must only have no effect in stock."""
+    """Raise ValueError if values differ; a term that the head masks (−inf) only has to be without effect in stock."""
     if stock.shape != ours.shape:
-        raise ValueError(f"{what} of shape {tuple(ours.shape)} instead of {tuple(stock.shape)}")
+        raise ValueError(f"{what} have shape {tuple(ours.shape)} instead of {tuple(stock.shape)}")
     masked = (ours == float("-inf")) & (stock <= 0)
     difference = (stock - ours).masked_fill(masked, 0.0).abs().max()
     limit = TOLERANCE.get(stock.dtype, 1e-3) * stock.masked_fill(masked, 0.0).abs().max()
     if not difference <= limit:
-        raise ValueError(f"{what} differ from stock's by {difference.item():.2g}")
+        raise ValueError(f"{what} differ from stock by {difference.item():.2g}")

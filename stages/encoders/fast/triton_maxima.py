@@ -1,9 +1,9 @@
-"""The maxima of `max_pooled_linear` as one Triton kernel: logits live in registers only and never go through the GPU's memory.
+"""The maxima of `max_pooled_linear` as one Triton kernel: logits stay in registers and are never written to the GPU's memory.
 
-A program takes one text and a block of terms, goes through the text's tokens in blocks, and keeps the largest logit and its
-row. Programs of the same terms follow each other, so that these are read from memory once.
+A program handles one text and a block of terms: it loops over blocks of the text's tokens and keeps the largest logit of each term and its
+row. Programs for the same terms run one after another, so that the terms' weights are read from memory once.
 
-Checked and measured on an H100: `benchmarks/gpu`. `test_triton_maxima.py` runs it in Triton's interpreter and compiles it.
+`benchmarks/gpu` checks and measures it on a card (done on an H100); `test_triton_maxima.py` interprets and compiles it without one.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from torch import Tensor
 from stages.encoders.fast.full_float32 import full_float32
 from stages.encoders.fast.max_pooled_linear import in_blocks
 
-TOKENS, TERMS = 64, 128  # logits of a program
-MORE_TERMS = 256  # on Hopper and Blackwell's large cards, whose shared memory holds them: an H100 took 1.77 ms, with 128 1.94
+TOKENS, TERMS = 64, 128  # logits of a program at a time
+MORE_TERMS = 256  # on Hopper and Blackwell's large cards, which have the shared memory: 1.77 ms on an H100, 1.94 ms with 128
 OPTIONS = {"num_warps": 8, "num_stages": 3}
 
 
@@ -26,7 +26,7 @@ def kernel(  # type: ignore[no-untyped-def]
     tokens, weight, starts, pooled, winners, outputs, hidden,
     TOKENS: tl.constexpr, TERMS: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr, WINNERS: tl.constexpr,
 ):  # fmt: skip
-    """Maxima over one text's tokens, for one block of terms, and with ``WINNERS`` the rows that made them."""
+    """Maxima over one text's tokens for one block of terms and, with ``WINNERS``, the rows that have them."""
     text = tl.program_id(0)
     start, end = tl.load(starts + text), tl.load(starts + text + 1)
     terms = tl.program_id(1) * TERMS + tl.arange(0, TERMS)
@@ -59,17 +59,17 @@ def kernel(  # type: ignore[no-untyped-def]
 
 
 def width(bytes_each: int) -> int:
-    """Dimensions that a step of the product takes: 64 of bf16, so that its operands fit the shared memory of small cards."""
+    """Hidden dimensions per step of the product: 64 in bf16, so that its operands fit the shared memory of small cards."""
     return 128 // bytes_each
 
 
 def terms_of(device: torch.device) -> int:
-    """Terms of a program."""
+    """Terms per program."""
     return MORE_TERMS if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] in (9, 10) else TERMS
 
 
 def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: Tensor | None) -> Tensor:
-    """As `max_pooled_linear.in_blocks`, for tokens of float32, bfloat16 or float16; sums in float32 (TF32 where torch allows it)."""
+    """As `max_pooled_linear.in_blocks`, for float32, bfloat16 or float16 tokens; sums in float32 (TF32 products if torch allows them)."""
     outputs, hidden = weight.shape
     pooled = tokens.new_empty(len(lengths), outputs)
     if not pooled.numel():
@@ -86,7 +86,7 @@ def triton_maxima(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winner
 
 
 def obstacle(device: str, dtype: torch.dtype) -> str:
-    """Why the kernel cannot be used on ``device`` for tokens of ``dtype``, or for float32 as in evaluation; empty if it can."""
+    """Why the kernel cannot be used on ``device``, for tokens of ``dtype`` or for float32 (evaluation); empty if it can."""
     lengths, generator = [70, 0, 1, 9], torch.Generator().manual_seed(0)
     tokens, weight = (torch.randn(rows, 48, generator=generator).to(device) for rows in (sum(lengths), 300))
     try:
@@ -95,6 +95,6 @@ def obstacle(device: str, dtype: torch.dtype) -> str:
                 with full_float32():
                     expected = in_blocks(tokens.to(each), weight, lengths, None)
                     torch.testing.assert_close(triton_maxima(tokens.to(each), weight, lengths, winners), expected, equal_nan=True)
-    except Exception as error:  # Triton's, its compilers', the driver's
-        return f"whose probe failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    except Exception as error:  # from Triton, its compilers or the driver
+        return f"its probe failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return ""

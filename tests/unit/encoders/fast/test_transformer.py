@@ -132,7 +132,7 @@ def test_texts_stay_together_where_splitting_does_not_pay_and_outside_training(m
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
 def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_together(model: SparseEncoder) -> None:
     model[1].pooling_strategy = "sum"
-    note = "0: no length buckets (it has the stock SPLADE head, whose logits are too large to put together)"
+    note = "0: no length buckets (it has the stock SPLADE head, whose logits are too large to concatenate)"
     assert make_fast(model, split_padding=1)[1:] == [note]
     with watched(model) as seen:
         model(model.preprocess(DOCUMENTS))

@@ -74,7 +74,7 @@ def probed() -> None:
     for dtype in (torch.float32, torch.float16):
         assert obstacle("cpu", dtype) == ""
     with patch.object(module, "TOKENS", 48):  # no power of two: it does not compile
-        assert "whose probe failed" in obstacle("cpu", torch.float32)
+        assert "its probe failed" in obstacle("cpu", torch.float32)
     with patch.object(module, "in_blocks", lambda *arguments: in_blocks(*arguments) + 0.1):
         assert "not close" in obstacle("cpu", torch.float32)
 
