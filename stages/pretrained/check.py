@@ -1,7 +1,7 @@
-"""Whether a model can be used as asked, when it is downloaded or copied: base, miner and cross-encoder alike.
+"""Check a downloaded or copied model before anything uses it: base model, miner and cross-encoder alike.
 
-Where files are missing, transformers silently makes up a tokenizer of five tokens and draws random weights. Weights are not read into
-memory. `files` and `own_code` have the rules that need no library; `base_check` is for the model as it is built for training.
+If files are missing, transformers silently makes up a tokenizer of five tokens and initialises weights at random. Weights are not read
+into memory. `files` and `own_code` have the checks that load no model; `base_check` runs the base model as it is built for training.
 """
 
 import logging
@@ -31,15 +31,15 @@ PROBE = (
     "Tågen från Göteborg till Malmö är försenade på grund av snö.",
     "Wireless headphones with noise cancelling, 30 hours of battery life, black",
 )
-KNOWN_LIMIT = 0.5  # share of the probe's tokens that a tokenizer must know; one of another alphabet, or an empty one, knows few
-HEADS = {  # of a task: what it is called, and which models have it
+KNOWN_LIMIT = 0.5  # share of the probe's tokens that a tokenizer must know; one for another alphabet, or an empty one, knows few
+HEADS = {  # task: name of its head, and which models have one
     "fill-mask": ("masked-LM head", "name a …ForMaskedLM model, or use csr"),
     "sequence-classification": ("classification head", "name a …ForSequenceClassification model"),
 }
 
 
 def check_small_files(folder: Path, use: Use) -> None:
-    """Raise UserError if a model cannot be used as asked; all that can be said before its weights are there."""
+    """Raise UserError if a model cannot be used as asked, as far as can be told without its weights."""
     require_readable(folder, use)
     require_allowed_code(folder, use)
     if not is_static(folder):
@@ -48,7 +48,7 @@ def check_small_files(folder: Path, use: Use) -> None:
 
 
 def check_model(folder: Path, use: Use) -> None:
-    """Raise UserError if a model cannot be used as asked: `check_small_files`, its weights, its sizes. Weights are not read into memory."""
+    """Raise UserError if a model cannot be used as asked: `check_small_files`, then its weights and sizes."""
     check_small_files(folder, use)
     require_complete_weights(folder, use)
     require_positions(folder, use)
@@ -62,18 +62,18 @@ def check_model(folder: Path, use: Use) -> None:
 
 @contextmanager
 def prepared(folder: Path) -> Iterator[Path]:
-    """``folder``, or for the time of the context a repaired copy of a NorBERT."""
+    """``folder``, or for a NorBERT a repaired copy that exists within the context."""
     with TemporaryDirectory() as work:
         yield prepare_base(folder, Path(work))
 
 
 def load_tokenizer(folder: Path, use: Use) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model.
+    """Load a model's tokenizer.
 
     Raises:
-        UserError: there is none, it cannot be loaded, or it knows hardly any of the tokens of `PROBE`.
+        UserError: it is missing, does not load, has no padding token, or knows too few tokens of `PROBE`.
     """
-    with _quietly(), _in_one_line(use, "a tokenizer that cannot be loaded"):
+    with _quietly(), _load_errors(use, "a tokenizer that cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(str(transformer_folder(folder)), trust_remote_code=use.trusted)
         ids = [token for text in PROBE for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
     known = sum(token != tokenizer.unk_token_id for token in ids) / max(len(ids), 1)
@@ -83,55 +83,55 @@ def load_tokenizer(folder: Path, use: Use) -> PreTrainedTokenizerBase:
             "(tokenizer.json, vocab.txt, …) are missing or wrong: complete them, or name another model"
         )
     if tokenizer.pad_token_id is None:
-        raise use.error("has a tokenizer without a padding token, which texts of a batch need; name another model")
+        raise use.error("has a tokenizer without a padding token, which batches need; name another model")
     return tokenizer
 
 
 def require_weights(folder: Path, use: Use) -> None:
-    """Raise UserError unless the files in ``folder`` hold every weight that ``use`` needs, and embeddings for all tokens.
+    """Raise UserError unless the model's files hold every weight that ``use`` needs, and embeddings for all tokens.
 
     Args:
-        folder: of the model, repaired if it is a NorBERT.
+        folder: the model's; of a NorBERT the repaired copy.
     """
     loader = getattr(transformers, AUTO_CLASSES.get(use.task, "AutoModel"))
     head, remedy = HEADS.get(use.task, ("encoder", "name a complete model"))
     place, options = str(transformer_folder(folder)), {"device_map": "meta", "output_loading_info": True}
     try:
-        with _quietly(), _in_one_line(use, "weights that do not fit its config.json"):
+        with _quietly(), _load_errors(use, "weights that do not fit its config.json"):
             model, info = loader.from_pretrained(place, trust_remote_code=use.trusted, **options)
     except UserError as error:
         if "Unrecognized configuration class" not in str(error):
             raise
-        raise use.error(f"has no form for {use.task} in transformers; {remedy}") from error
-    unread = ["position_indices"]  # of NorBERT 3, which computes it
-    if use.task != "sequence-classification":  # its head reads the pooler
+        raise use.error(f"has no {use.task} model class in transformers; {remedy}") from error
+    unread = ["position_indices"]  # computed by NorBERT 3
+    if use.task != "sequence-classification":  # whose head reads the pooler
         unread.append("pooler.")
     if missing := sorted(key for key in info["missing_keys"] if not any(part in key for part in unread)):
         more = f" and {len(missing) - 1} more weights are" if missing[1:] else " is"
         raise use.error(f"has no complete {head}: {missing[0]}{more} not in its files and would be random; {remedy}")
     if use.task == "sequence-classification" and model.config.num_labels != 1:
-        raise use.error(f"gives {model.config.num_labels} scores for a pair of texts, and a teacher gives one; name another cross-encoder")
+        raise use.error(f"gives {model.config.num_labels} scores per pair of texts, but a teacher needs one; name another cross-encoder")
     rows = model.get_input_embeddings().weight.shape[0]
     tokenizer = load_tokenizer(folder, use)
-    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # the latter: marks that are in no vocabulary
+    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # special tokens may be in no vocabulary
     if highest >= rows:
         raise use.error(
-            f"has {rows:,} embeddings and a tokenizer of {highest + 1:,} tokens, which belong to different models; name another model"
+            f"has {rows:,} embeddings but a tokenizer of {highest + 1:,} tokens: they belong to different models; name another model"
         )
 
 
 def require_loadable(folder: Path, use: Use) -> None:
-    """Raise UserError unless sentence-transformers loads the model, with its settings and its processor, as it will be used.
+    """Raise UserError unless sentence-transformers loads the model, its settings and its processor as ``use`` needs them.
 
     The transformer's weights stay on torch's meta device.
 
     Args:
-        folder: of the model, repaired if it is a NorBERT.
+        folder: the model's; of a NorBERT the repaired copy.
     """
     trust = {"trust_remote_code": use.trusted}
     meta = {"device_map": "meta"}
     model: Any = ()
-    with _quietly(), _in_one_line(use, "files that sentence-transformers cannot load"):
+    with _quietly(), _load_errors(use, "files that sentence-transformers cannot load"):
         if use.task == "fill-mask":
             options: dict[str, Any] = {"model_kwargs": meta | trust, "config_kwargs": trust, "processor_kwargs": trust}
             Transformer(str(transformer_folder(folder)), transformer_task="fill-mask", **options)
@@ -141,21 +141,21 @@ def require_loadable(folder: Path, use: Use) -> None:
             )
             model = kind(str(folder), device="meta", model_kwargs=meta, local_files_only=True, **trust)
     if use.task == "feature-extraction" and all(isinstance(module, Transformer) for module in model):
-        raise use.error("has no module that makes one vector of a text's tokens (modules.json lacks a pooling); name a complete model")
+        raise use.error("has no pooling module, which makes one vector of a text's tokens, in modules.json; name a complete model")
 
 
 def _require_module(folder: Path, module: dict[str, Any], use: Use) -> None:
-    """Raise UserError unless a module of sentence-transformers' own, other than the transformer, loads."""
+    """Raise UserError unless a module loads, if it is one of sentence-transformers' own other than the transformer."""
     kind, path = str(module.get("type")), str(module.get("path") or "")
     if kind.startswith("sentence_transformers.") and not kind.endswith(("Transformer", "Router")):
-        with _in_one_line(use, f"a module {path or kind.rpartition('.')[2]} that cannot be loaded"):
+        with _load_errors(use, f"a module {path or kind.rpartition('.')[2]} that cannot be loaded"):
             loader: Any = import_from_string(kind)
             loader.load(str(folder), subfolder=path, local_files_only=True)
 
 
 @contextmanager
-def _in_one_line(use: Use, what: str) -> Iterator[None]:
-    """Turn whatever a library raises about a model's files into a `UserError`."""
+def _load_errors(use: Use, what: str) -> Iterator[None]:
+    """Turn any error of a library about a model's files into a `UserError`; ``what`` names what the model has that is wrong."""
     try:
         yield
     except Exception as error:
@@ -165,7 +165,7 @@ def _in_one_line(use: Use, what: str) -> Iterator[None]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Suppress the report and the progress bar of every load."""
+    """Suppress transformers' report and progress bar for a load."""
     logger = logging.getLogger("transformers")
     level, bars = logger.level, is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""Whether a model's files are complete and fit what params.yaml asks for; nothing is executed, and of the weights only headers are read.
+"""Check that a model's files are complete and fit params.yaml. Nothing is executed, and only the headers of weights are read.
 
-The same rules hold for the base, the miner and the cross-encoder, in a transformers folder or in one of sentence-transformers. This takes
-milliseconds, so that resolve can ask too. `own_code` says which code a model needs; `base_check` loads the model itself.
+The rules are the same for the base model, the miner and the cross-encoder, as a folder of transformers or of sentence-transformers. The
+checks take milliseconds, so resolve runs them too. `own_code` checks the Python code a model needs, `check` loads the model.
 """
 
 from dataclasses import dataclass, replace
@@ -18,18 +18,18 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
+POINTER = b"version https://git-lfs.github.com/spec/"  # first bytes of a file that Git LFS has not downloaded
 POSITIONS = (".position_embeddings.weight", ".embed_positions.weight", ".wpe.weight")
-OFFSET_FAMILIES = (  # a text's first position is that of the padding token plus one
+OFFSET_FAMILIES = (  # their positions start at pad_token_id + 1
     "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet", "longformer", "data2vec-text", "xmod",
     "ibert", "esm", "bart", "mbart", "luke", "mluke", "lilt",
 )  # fmt: skip
-FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; the others are those of quantised models
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; any other type means a quantised model
 
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise ValueError("lies outside the folder")
+        raise ValueError("outside the folder")
     return path
 
 
@@ -38,7 +38,7 @@ class Module(TypedDict, total=False):
     path: Annotated[str, AfterValidator(_inside)] | None
 
 
-FIELDS: dict[str, Any] = {  # what is read here of a model's JSON files, and of which type it must be if it is given
+FIELDS: dict[str, Any] = {  # the fields that are read from a model's JSON files, and their types; each may be missing or null
     "config.json": {
         "model_type": str, "architectures": list, "auto_map": dict, "max_position_embeddings": int, "pad_token_id": int
     },
@@ -56,15 +56,15 @@ SCHEMAS: dict[str, TypeAdapter[Any]] = {
 
 @dataclass(frozen=True)
 class Use:
-    """A model, and what it is used for.
+    """A model and what it is used for.
 
     Attributes:
-        key: names the model in error lines, as params.yaml does, such as ``models.norbert3-base``.
-        name: the Hub repository or the folder.
-        task: what it is loaded for, in the words of transformers: fill-mask, feature-extraction, sequence-classification, …
+        key: the model's key in params.yaml, for errors, such as ``models.norbert3-base``.
+        name: its Hub repository or folder.
+        task: what it is loaded for, as transformers names tasks: fill-mask, feature-extraction, sequence-classification, …
         trusted: whether its own code may run.
-        max_seq_length: tokens that texts are cut to; None: as its files say.
-        permission: how to allow its code.
+        max_seq_length: number of tokens that texts are cut to; None: the limit in its files.
+        permission: how to allow its code, for errors.
     """
 
     key: str
@@ -75,17 +75,17 @@ class Use:
     permission: str = "set trust_remote_code to true in its entry of `models`"
 
     def error(self, fault: str) -> UserError:
-        """A one-line error: the key, the model, what is wrong with it, what to do."""
+        """A one-line error; ``fault`` says what is wrong with the model and what to do."""
         return UserError(f"{self.key}: {self.name} {fault}")
 
 
 def require_readable(folder: Path, use: Use) -> None:
-    """Raise UserError unless the JSON files of a model can be read and no file is only a pointer of Git LFS."""
+    """Raise UserError unless a model's JSON files are well-formed, its config.json exists and no file is a Git LFS pointer."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             if file.read(len(POINTER)) == POINTER:
                 raise use.error(
-                    f"has a Git LFS pointer in place of {path.relative_to(folder)}; run `git lfs pull` there, or copy the file itself"
+                    f"has a Git LFS pointer instead of {path.relative_to(folder)}; run `git lfs pull` there, or copy the file itself"
                 )
         if path.name in SCHEMAS:
             _require_json(path, folder, use)
@@ -95,7 +95,7 @@ def require_readable(folder: Path, use: Use) -> None:
 
 
 def require_complete_weights(folder: Path, use: Use) -> None:
-    """Raise UserError unless the weights that will be loaded are there, as safetensors, and not truncated."""
+    """Raise UserError unless the weights to be loaded exist as safetensors and are not truncated."""
     place = transformer_folder(folder)
     if not (place / WEIGHTS).is_file():
         if not (place / INDEX).is_file():
@@ -104,29 +104,30 @@ def require_complete_weights(folder: Path, use: Use) -> None:
         held = {shard: shapes(place / shard, use) if (place / shard).is_file() else {} for shard in set(index.values())}
         if lacking := [(shard, name) for name, shard in index.items() if name not in held[shard]]:
             shard, name = min(lacking)
-            raise use.error(f"lacks {shard} with {name} in it, which {INDEX} names; complete it, or name another model")
+            raise use.error(f"lacks {name}, which {INDEX} expects in {shard}; complete it, or name another model")
     for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]):
         shapes(path, use)
 
 
 def require_positions(folder: Path, use: Use) -> None:
-    """Raise UserError if texts may have more tokens than the model's table of positions has rows."""
+    """Raise UserError if texts may have more tokens than the model has positions."""
     limit = positions(folder, use)
     if limit is None:
         return
     if use.max_seq_length is not None and use.max_seq_length > limit:
         raise UserError(
             f"model.max_seq_length must be at most {limit}, the number of positions of {use.name} ({use.key}), got {use.max_seq_length}; "
-            "make it smaller, or name another model"
+            "lower it, or name another model"
         )
     if use.max_seq_length is None and (own := _own_length(folder)) > limit:
         raise use.error(
-            f"cuts texts at {own:,} tokens and has {limit:,} positions; set model_max_length in tokenizer_config.json, or name another"
+            f"cuts texts at {own:,} tokens but has only {limit:,} positions; set model_max_length in its tokenizer_config.json, or name "
+            "another model"
         )
 
 
 def _own_length(folder: Path) -> int:
-    """The tokens at which sentence-transformers cuts texts where nothing else is asked for."""
+    """The number of tokens at which sentence-transformers cuts texts by default."""
     place = transformer_folder(folder)
     if given := read_json(place / "sentence_bert_config.json").get("max_seq_length"):
         return int(given)
@@ -135,7 +136,7 @@ def _own_length(folder: Path) -> int:
 
 
 def positions(folder: Path, use: Use) -> int | None:
-    """Tokens of the longest text that the model's table of positions has room for; None where positions are relative or computed."""
+    """Number of tokens of the longest text that the model has positions for; None if positions are relative or computed."""
     place = transformer_folder(folder)
     config = read_json(place / "config.json")
     family = family_of(config)
@@ -160,27 +161,27 @@ def shapes(path: Path, use: Use) -> dict[str, list[int]]:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 – no mapping
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size
-        raise use.error(f"has a truncated or damaged {path.name} of {size:,} bytes; fetch it again, or name another model") from error
+        raise use.error(f"has a truncated or damaged {path.name} of {size:,} bytes; download it again, or name another model") from error
     if quantised := [name for name, part in parts.items() if name.endswith("weight") and part.get_dtype() not in FLOATS]:
         raise use.error(
             f"has weights of type {parts[quantised[0]].get_dtype()} ({quantised[0]} in {path.name}), which cannot be trained; "
-            "name the model before it was quantised"
+            "name the model that it was quantised from"
         )
     return {name: part.get_shape() for name, part in parts.items()}
 
 
 def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
-    """``use`` with the task of a base, miner or cross-encoder whose small files are in ``folder``.
+    """``use`` with the task of a base model, miner or cross-encoder, of which ``folder`` needs to hold only the small files.
 
     Raises:
-        UserError: they cannot be read.
+        UserError: `require_readable` refuses them.
     """
     require_readable(folder, use)
     return replace(use, task=task_of(folder, role, architecture))
 
 
 def task_of(folder: Path, role: str, architecture: str = "") -> str:
-    """What a model is loaded for: a base for ``architecture``, any other for what its files say, else for what is usual in its role."""
+    """The task that a model is loaded for: of a base model by ``architecture``, of any other by its files, or its role's default."""
     if role == "base":
         return "feature-extraction" if architecture == "csr" else "fill-mask"
     if any(str(module.get("type")).endswith(".MLMTransformer") for module in read_json(folder / "modules.json") or []):
@@ -190,20 +191,20 @@ def task_of(folder: Path, role: str, architecture: str = "") -> str:
 
 
 def is_static(folder: Path) -> bool:
-    """Whether the folder holds a static model: token vectors, without a transformer and so without its configuration."""
+    """Whether the folder holds a static model: token vectors without a transformer, and so without config.json."""
     modules = read_json(folder / "modules.json")
     return bool(modules) and str(modules[0].get("type")).endswith("StaticEmbedding")
 
 
 def is_sparse(folder: Path) -> bool:
-    """Whether the folder holds a sparse model of sentence-transformers: its settings say so, or (old versions) a module's name."""
+    """Whether the folder holds a sparse model of sentence-transformers, by its settings or (old versions) by a module's name."""
     if kind := read_json(folder / "config_sentence_transformers.json").get("model_type"):
         return bool(kind == "SparseEncoder")
     return any("sparse_encoder" in str(module.get("type")) for module in read_json(folder / "modules.json") or [])
 
 
 def _require_json(path: Path, folder: Path, use: Use) -> None:
-    """Raise UserError unless a file holds JSON, and what is read of it has the right types."""
+    """Raise UserError unless a file is valid JSON whose `FIELDS` have the right types."""
     name = path.relative_to(folder)
     try:
         SCHEMAS[path.name].validate_json(path.read_bytes(), strict=True)
@@ -214,6 +215,6 @@ def _require_json(path: Path, folder: Path, use: Use) -> None:
         what = {
             "json_invalid": "is not valid JSON",
             "missing": f"has a module without a {field}",
-            "value_error": f"has a module that lies outside the folder ({given})",
-        }.get(fault["type"], f"holds {given} as {field}")
+            "value_error": f"has a module outside the model's folder ({given})",
+        }.get(fault["type"], f"has {given} as {field}")
         raise use.error(f"has a {name} that {what}; name a complete model") from error

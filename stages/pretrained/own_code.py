@@ -1,8 +1,8 @@
-"""Which Python code of its own a model needs, and whether it may run: one rule for the base, the miner and the cross-encoder.
+"""Check which of a model's own Python code would run, and whether it may: one rule for base model, miner and cross-encoder.
 
-Only what is loaded counts: the configuration, the model class of the task, the tokenizer, and sentence-transformers modules. A reference to
-another repository (``owner/name--module.Class``) is fetched by transformers without any pin; fine-tuned models keep such references for
-classes that nobody loads here.
+Only classes that are loaded count: the configuration, the task's model class, the tokenizer, and sentence-transformers modules. Code from
+another repository (``owner/name--module.Class``) is refused, since transformers downloads it without a pinned revision; fine-tuned models
+keep such references for classes that are never loaded here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.pretrained.files import Use
-from stages.pretrained.norbert import family_of, transformer_folder, unfit
+from stages.pretrained.norbert import family_of, repair_fault, transformer_folder
 from stages.runtime.files import read_json
 
 AUTO_CLASSES = {
@@ -28,9 +28,9 @@ MAPPINGS = {
 
 
 def require_allowed_code(folder: Path, use: Use) -> None:
-    """Raise UserError if the model needs code that params.yaml does not allow, that lies in another repository, or that is missing.
+    """Raise UserError if the model needs code that params.yaml does not allow, that is in another repository, or that is missing.
 
-    Nothing is executed. The weights need not be there yet.
+    Nothing is executed, and the weights may still be missing.
     """
     place = transformer_folder(folder)
     config = read_json(place / "config.json")
@@ -38,24 +38,24 @@ def require_allowed_code(folder: Path, use: Use) -> None:
     family = family_of(config)
     needed = family is not None or any(_is_needed(kind, folder, config) for kind in references)
     if not needed and not use.trusted:
-        return  # transformers has classes of its own for all of them, and takes those
+        return  # transformers uses its own classes
     code = {reference: f"{reference.rpartition('--')[2].split('.')[0]}.py" for reference in references.values()}
     present = {reference: (place / file).is_file() or (folder / file).is_file() for reference, file in code.items()}
     for reference in references.values():
         repository, _, name = reference.rpartition("--")
-        if repository and not (family and present[reference]):  # `prepare_base` takes NorBERT's classes from the folder
-            remedy = "name a model that holds its code itself" if needed else "it loads without: set trust_remote_code to false"
-            raise use.error(f"takes {name} from another repository, {repository}, which nothing pins; {remedy}")
+        if repository and not (family and present[reference]):  # `prepare_base` makes NorBERT use the folder's own classes
+            remedy = "name a model that contains its code" if needed else "it loads without that code: set trust_remote_code to false"
+            raise use.error(f"takes {name} from another repository, {repository}, whose revision is not pinned; {remedy}")
     if not use.trusted:
-        raise use.error(f"needs Python code of its own, which runs only where that is allowed; read the code, then {use.permission}")
+        raise use.error(f"needs Python code of its own, which runs only if you allow it; read the code, then {use.permission}")
     if missing := [reference for reference in references.values() if not present[reference]]:
         raise use.error(f"takes {missing[0]} from {code[missing[0]]}, which it lacks; name a complete model")
-    if family and (fault := unfit(place, family, use.task)):
+    if family and (fault := repair_fault(place, family, use.task)):
         raise use.error(fault)
 
 
 def _references(folder: Path, config: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
-    """Kind and reference of all code that loading may take from the folder, such as ``modeling_x.Model``."""
+    """Kind and reference (such as ``modeling_x.Model``) of all code that loading the model may import."""
     auto_map = config.get("auto_map") or {}
     for kind in ("AutoConfig", AUTO_CLASSES.get(task, "AutoModel")):
         if isinstance(auto_map.get(kind), str):
@@ -64,7 +64,7 @@ def _references(folder: Path, config: Mapping[str, Any], task: str) -> Iterator[
     named = tokenizer.get("AutoTokenizer") if isinstance(tokenizer, dict) else tokenizer
     classes = [named] if isinstance(named, str) else [each for each in named or [] if each]
     if classes:
-        yield "AutoTokenizer", classes[-1]  # of a slow and a fast one the fast one, which stands last
+        yield "AutoTokenizer", classes[-1]  # [slow, fast]
     router = read_json(folder / "router_config.json").get("types") or {}
     for kind in (*(str(module.get("type")) for module in read_json(folder / "modules.json") or []), *map(str, router.values())):
         if not kind.startswith("sentence_transformers."):
@@ -72,7 +72,7 @@ def _references(folder: Path, config: Mapping[str, Any], task: str) -> Iterator[
 
 
 def _is_needed(kind: str, folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether transformers has no class of its own to take where the model's code is not allowed."""
+    """Whether transformers has no class of its own to use instead of the model's code."""
     from transformers.models.auto import configuration_auto, modeling_auto, tokenization_auto
 
     model_type = config.get("model_type")

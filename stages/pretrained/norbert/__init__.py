@@ -1,8 +1,8 @@
-"""NorBERT 3 and 4 as bases: written for transformers 4, repaired by one file in a copy of the model's folder.
+"""Make NorBERT 3 and 4, written for transformers 4, work with transformers 5, by adding one file to a copy of the model's folder.
 
-The repair has to live in the folder: a model repaired only in this process gives other embeddings, or none, when it is saved and
-loaded without this project. `repaired_gptbert.py` (NorBERT 4) and `repaired_norbert.py` (NorBERT 3) are never imported here;
-transformers imports them, with the model's own code, from the folder, once that base is allowed to bring code.
+The repair has to be in the folder: a model repaired only in this process gives other embeddings, or does not load, once it is saved and
+used without this project. `repaired_gptbert.py` (NorBERT 4) and `repaired_norbert.py` (NorBERT 3) are never imported here: transformers
+imports them from the folder, like the model's own code, if params.yaml allows that model's code.
 """
 
 import ast
@@ -25,14 +25,14 @@ class Family:
     """One generation of NorBERT.
 
     Attributes:
-        name: as people say it.
-        prefix: what its class names begin with.
+        name: its common name.
+        prefix: prefix of its class names.
         code: its modelling file.
-        repair: the file added to it, whose classes are those of the family with Repaired before their names.
+        repair: the added file; its classes are named as the family's, with Repaired in front.
         replaced: classes of ``code`` that the repair builds on.
-        head: the last linear map's weight.
-        positions: the key of config.json that says how many positions there are; None: positions are relative.
-        always_tied: whether that is the word embeddings in every model; else only where a file holds one weight for both.
+        head: name of the last linear map's weight.
+        positions: the key in config.json for the number of positions; None: positions are relative.
+        always_tied: whether the head's weight always is the word embeddings; if not, it is only if a file holds one weight for both.
     """
 
     name: str
@@ -70,20 +70,20 @@ FAMILIES = (
 
 
 def prepare_base(base: Path, work: Path) -> Path:
-    """The folder to build on: ``work/base``, a repaired copy, if ``base`` is an unrepaired NorBERT 3 or 4; else ``base``.
+    """The folder to load: ``work/base``, a repaired copy, if ``base`` is an unrepaired NorBERT 3 or 4; else ``base`` itself.
 
-    Nothing of the folder is executed. Weights are linked, not copied. ``base`` is a masked language model, a plain encoder or a
+    No code of the folder is executed. Weights are linked, not copied. ``base`` is a masked language model, a plain encoder or a
     dense sentence-transformers model.
 
     Raises:
-        UserError: a revision that the repair does not fit, or code that lies elsewhere.
+        UserError: the repair does not fit the model's code, or the code is missing.
     """
     place = transformer_folder(base)
     config = read_json(place / "config.json")
     family = family_of(config)
     if family is None:
         return base
-    if fault := unfit(place, family):
+    if fault := repair_fault(place, family):
         raise UserError(f"{base}: {fault}")
     weights: set[str] = set()
     for path in place.glob("*.safetensors"):
@@ -99,9 +99,9 @@ def prepare_base(base: Path, work: Path) -> Path:
 
 
 def lift_code(saved: Path) -> None:
-    """Copy the code of a saved router's parts (inference-free SPLADE) to its root, which is where transformers looks for it.
+    """Copy the Python code in a saved router's module folders (inference-free SPLADE) to its root, where transformers looks for it.
 
-    To be called on every folder that ``SparseEncoder.save_pretrained`` wrote; it does nothing where no part brings code.
+    Call it on every folder that ``SparseEncoder.save_pretrained`` wrote; it does nothing if no module has code.
     """
     for config in saved.glob("*/config.json"):
         if _auto_map(read_json(config)):
@@ -110,7 +110,7 @@ def lift_code(saved: Path) -> None:
 
 
 def transformer_folder(base: Path) -> Path:
-    """Where config.json lies: ``base``, or the folder of the transformer that a sentence-transformers model's modules.json leads to."""
+    """The folder of config.json: ``base``, or the transformer's folder in a sentence-transformers model."""
     modules = read_json(base / "modules.json")
     first = base / str(modules[0].get("path") or "") if modules else base
     routed = read_json(first / "router_config.json").get("types") or {}
@@ -125,17 +125,17 @@ def family_of(config: Any) -> Family | None:
     return next((family for family in FAMILIES if any(name.startswith(family.prefix) for name in names)), None)
 
 
-def unfit(place: Path, family: Family, task: str = "fill-mask") -> str | None:
+def repair_fault(place: Path, family: Family, task: str = "fill-mask") -> str | None:
     """Why the code in ``place`` cannot be repaired for ``task``, and what to do; None if it can."""
     code = place / family.code
     if task not in ("fill-mask", "feature-extraction"):
-        return f"is a {family.name} for {task}, whose code does not run under transformers 5; name another model"
+        return f"is a {family.name} for {task}, whose code does not work with transformers 5; name another model"
     if not code.is_file():
-        return f"lacks {family.code}, where {family.name} has its code; name a complete model"
+        return f"lacks {family.code}, the code of {family.name}; name a complete model"
     classes = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
     if missing := sorted(set(family.replaced) - classes):
         return (
-            f"has no {', '.join(missing)} in {family.code}, and the repair of {family.name} for transformers 5 builds on that; "
+            f"has no {', '.join(missing)} in {family.code}, which the repair of {family.name} for transformers 5 needs; "
             "pin another revision"
         )
     return None
@@ -146,7 +146,7 @@ def _auto_map(config: Any) -> dict[str, Any]:
 
 
 def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: Path) -> dict[str, Any]:
-    """``config`` with the repaired classes, float32, and the embeddings tied if the file holds one weight for both."""
+    """``config`` with the repaired classes and float32; the head is tied to the word embeddings if a file holds one weight for both."""
     module = family.repair.removesuffix(".py")
     auto_map = {key: local for key, value in _auto_map(config).items() if (local := _local(value, place))}
     auto_map["AutoModel"] = f"{module}.Repaired{family.prefix}Model"
@@ -156,22 +156,22 @@ def _repaired(config: dict[str, Any], family: Family, weights: set[str], place: 
     return kept | {
         "architectures": [f"Repaired{family.prefix}{'ForMaskedLM' if has_head else 'Model'}"],
         "auto_map": auto_map,
-        "dtype": "float32",  # NorBERT in plain bf16 gave errors up to 0.2 in the embeddings
+        "dtype": "float32",  # in plain bf16 NorBERT's embeddings had errors of up to 0.2
         "tie_word_embeddings": family.always_tied or (has_head and not {EMBEDDINGS, family.head} <= weights),
     }
 
 
 def _local(reference: Any, place: Path) -> str | None:
-    """An auto_map entry without the repository (``owner/name--module.Class``) that saving a fine-tuned model leaves in it.
+    """An auto_map entry without the repository that a fine-tuned model has in it (``owner/name--module.Class``).
 
-    None if the folder has no such module: nothing that is loaded needs it (see `own_code`).
+    None if the folder has no such module, in which case nothing that is loaded needs it (see `own_code`).
     """
     name = str(reference).rpartition("--")[2]
     return name if (place / f"{name.split('.')[0]}.py").is_file() else None
 
 
 def _link_weights(source: str, target: str) -> None:
-    """Copy a file, but only link to weights."""
+    """Copy a file, or link to it if it holds weights."""
     if source.endswith(".safetensors"):
         Path(target).symlink_to(Path(source).resolve())
     else:

@@ -1,13 +1,13 @@
-"""NorBERT 4 under transformers 5, with logits that can be zero: the one file that nordic-sparse adds to this model's folder.
+"""NorBERT 4 for transformers 5, with logits that can be negative: the one file that nordic-sparse adds to this model's folder.
 
-The code files beside it are the model's own, untouched; this one changes, in this process, what they do:
+The other code files are the model's own, unchanged; this one changes what they do in this process:
 
-- The rotary tables are no buffers: transformers 5 leaves buffers that no file holds as raw memory.
-- Logits are what the last linear map gives, where the model bounds them to (0, 30) by 30·sigmoid(x / 7.5), which has no
-  zero for SPLADE's relu. Row i still comes from hidden state i − 1; row 0 is all zero instead of a one-hot for BOS.
+- The rotary tables are not buffers: transformers 5 leaves buffers that are missing from the weights uninitialised.
+- Logits are the output of the last linear map. The model bounds them to (0, 30) by 30·sigmoid(x / 7.5), so that SPLADE's relu
+  never gives a zero. Row i still comes from hidden state i − 1; row 0 is all zero instead of a one-hot for BOS.
 - Activation checkpointing follows the caller's setting, non-reentrant by default.
-- Which weights are tied is said the way transformers 5 reads it, and `is_decoder` has a value.
-- FlashAttention's path, whose rotary frequencies are such buffers too, is not taken.
+- The tied weights are declared as transformers 5 expects, and `is_decoder` has a value.
+- FlashAttention is not used: its rotary frequencies are such buffers too.
 """
 
 import sys
@@ -22,12 +22,12 @@ from transformers.modeling_outputs import MaskedLMOutput
 from .modeling_gptbert import GptBertForMaskedLM, GptBertModel
 
 _code: Any = sys.modules[GptBertModel.__module__]
-_Layer: Any = getattr(_code.Layer, "own", _code.Layer)  # transformers may execute this file twice
+_Layer: Any = getattr(_code.Layer, "own", _code.Layer)  # unwrapped: transformers may execute this file twice
 _Rotary: Any = getattr(_code.RotaryPositionalEmbeddings, "own", _code.RotaryPositionalEmbeddings)
 
 
 class RotaryTables(nn.Module):
-    """The model's rotary embedding, made on CPU when first needed and kept outside its parameters and buffers."""
+    """The model's rotary embedding, created on CPU at its first use and kept outside parameters and buffers."""
 
     own = _Rotary
 
@@ -38,7 +38,7 @@ class RotaryTables(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device not in self._made:
-            # Made by encode, within inference mode, they could not be used in training.
+            # Tensors created in inference mode (by encode) could not be used in training.
             with torch.inference_mode(False), torch.device("cpu"):
                 self._made = {x.device: _Rotary(self.config, self.theta).to(x.device)}
         turned: Tensor = self._made[x.device](x)
@@ -46,7 +46,7 @@ class RotaryTables(nn.Module):
 
 
 class CheckpointedLayer(GradientCheckpointingLayer, _Layer):
-    """A layer that recomputes its activations where transformers asks for it."""
+    """A layer that recomputes its activations if activation checkpointing is on."""
 
     own = _Layer
 
@@ -57,9 +57,9 @@ _code.flash_attn_varlen_qkvpacked_func = None
 
 
 class Repaired(GptBertModel):
-    """What both models below need."""
+    """What both models below have in common."""
 
-    gradient_checkpointing = property(lambda self: False, lambda self, on: None)  # the layers do it, not the encoder's loop
+    gradient_checkpointing = property(lambda self: False, lambda self, on: None)  # done by the layers, not by the encoder's loop
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         if not hasattr(config, "is_decoder"):
@@ -75,7 +75,7 @@ class RepairedGptBertForMaskedLM(Repaired, GptBertForMaskedLM):
     """The masked language model.
 
     Attributes:
-        head_skips: rows that are all zero at the beginning of a text.
+        head_skips: number of rows at the start of a text that are all zero.
     """
 
     _tied_weights_keys = {"classifier.emb2vocab.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
@@ -94,6 +94,6 @@ class RepairedGptBertForMaskedLM(Repaired, GptBertForMaskedLM):
         return head.weight * (head.scale + 1.0), head.bias
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
-        """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
+        """Logits of shape (batch, length, vocabulary); the model's other outputs are not supported."""
         hidden = self.get_contextualized_embeddings(input_ids, attention_mask)[0]
         return MaskedLMOutput(logits=F.pad(self.classifier(hidden[:, :-1]), (0, 0, 1, 0)))

@@ -1,11 +1,11 @@
-"""NorBERT 3 under transformers 5: the one file that nordic-sparse adds to this model's folder.
+"""NorBERT 3 for transformers 5: the one file that nordic-sparse adds to this model's folder.
 
-The code files beside it are the model's own, untouched; this one changes, in this process, what they do:
+The other code files are the model's own, unchanged; this one changes what they do in this process:
 
-- `post_init` is called, and the tied embeddings are declared the way transformers 5 reads them.
-- The first 107 logits are 0 where the model gives −inf: SPLADE multiplies by the attention mask, and −inf · 0 is NaN.
+- `post_init` is called, and the tied embeddings are declared as transformers 5 expects.
+- The first 107 logits are 0 instead of −inf: SPLADE multiplies by the attention mask, and −inf · 0 is NaN.
 - Activation checkpointing follows the caller's setting, non-reentrant by default.
-- Where a file lacks the table of relative positions, it is computed.
+- The table of relative positions is computed if the weights lack it.
 """
 
 import sys
@@ -20,13 +20,13 @@ from transformers.modeling_outputs import MaskedLMOutput
 
 from .modeling_norbert import NorbertForMaskedLM, NorbertModel
 
-NEVER_PREDICTED = 107  # terms at the beginning of the vocabulary
+NEVER_PREDICTED = 107  # number of terms at the start of the vocabulary
 _code: Any = sys.modules[NorbertModel.__module__]
-_Layer: Any = getattr(_code.EncoderLayer, "own", _code.EncoderLayer)  # transformers may execute this file twice
+_Layer: Any = getattr(_code.EncoderLayer, "own", _code.EncoderLayer)  # unwrapped: transformers may execute this file twice
 
 
 class CheckpointedLayer(GradientCheckpointingLayer, _Layer):
-    """A layer that recomputes its activations where transformers asks for it."""
+    """A layer that recomputes its activations if activation checkpointing is on."""
 
     own = _Layer
 
@@ -35,13 +35,13 @@ _code.EncoderLayer = CheckpointedLayer
 
 
 class Repaired(NorbertModel):
-    """What both models below need."""
+    """What both models below have in common."""
 
     _keys_to_ignore_on_load_missing = [r"position_indices$"]  # noqa: RUF012
     _set_gradient_checkpointing = PreTrainedModel._set_gradient_checkpointing
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
-        config.tie_word_embeddings = True  # as the model's own __init__ ties them, whatever its configuration says
+        config.tie_word_embeddings = True  # the model's own __init__ ties them whatever its config.json says
         super().__init__(config, *args, **kwargs)
         self.post_init()
 
@@ -61,7 +61,7 @@ class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
     """The masked language model.
 
     Attributes:
-        head_skips: rows that are all zero at the beginning of a text: none.
+        head_skips: number of rows at the start of a text that are all zero.
     """
 
     _tied_weights_keys = {"classifier.nonlinearity.5.weight": "embedding.word_embedding.weight"}  # noqa: RUF012
@@ -75,11 +75,11 @@ class RepairedNorbertForMaskedLM(Repaired, NorbertForMaskedLM):
         self.classifier.nonlinearity[-1] = new_embeddings
 
     def head_parameters(self) -> tuple[Tensor, Tensor]:
-        """Weight (vocabulary, hidden) and bias (vocabulary,) of the last linear map; −inf as bias takes a term out."""
+        """Weight (vocabulary, hidden) and bias (vocabulary,) of the last linear map; a bias of −inf masks a term."""
         head = self.get_output_embeddings()
         return head.weight, F.pad(head.bias[NEVER_PREDICTED:], (NEVER_PREDICTED, 0), value=float("-inf"))
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
-        """Logits of shape (batch, length, vocabulary); what else the model can be asked for is left out."""
+        """Logits of shape (batch, length, vocabulary); the model's other outputs are not supported."""
         logits = self.classifier(self.get_contextualized_embeddings(input_ids, attention_mask)[0])
         return MaskedLMOutput(logits=F.pad(logits[..., NEVER_PREDICTED:], (NEVER_PREDICTED, 0)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sentence_transformers import SparseEncoder
 
-from stages.encoders.attention import FLASH, attention_in_one_line, attention_of, model_attention
+from stages.encoders.attention import FLASH, attention_errors, attention_of, model_attention
 from tests.refused import refused
 from tests.tiny_models import save
 
@@ -28,7 +28,7 @@ def test_it_is_switched_and_switched_back_even_after_an_error(model: SparseEncod
 def test_a_missing_package_is_one_line_and_leaves_the_model_as_it_was(model: SparseEncoder) -> None:
     with (
         refused("model.attn_implementation … flash_attention_2 … FlashAttention2 … null"),
-        attention_in_one_line(FLASH),
+        attention_errors(FLASH),
         attention_of(model, FLASH),
     ):
         pass
