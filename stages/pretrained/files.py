@@ -211,10 +211,10 @@ def _require_json(path: Path, folder: Path, use: Use) -> None:
     except ValidationError as error:
         fault = error.errors()[0]
         given = shorten(repr(fault["input"]))
-        field = next((part for part in fault["loc"] if isinstance(part, str)), "its content")
+        field = next((part for part in fault["loc"] if isinstance(part, str)), "")
         what = {
             "json_invalid": "is not valid JSON",
             "missing": f"has a module without a {field}",
-            "value_error": f"has a module outside the model's folder ({given})",
-        }.get(fault["type"], f"has {given} as {field}")
+            "value_error": f"names a module outside the model's folder ({given})",
+        }.get(fault["type"], f"sets {field} to {given}" if field else f"is {given}")
         raise use.error(f"has a {name} that {what}; name a complete model") from error

@@ -1,6 +1,6 @@
-"""The methods of other libraries that ours replace, extend or rely on are those that were read: another release fails here first.
+"""Library methods that ours override, extend or rely on are pinned by a digest of their source: a new release that changes one fails here.
 
-Read what changed, bring our subclass (named in the second column) up to date, then the digest.
+Read what changed, adapt our module (second column), then update the digest.
 """
 
 import inspect
@@ -32,5 +32,5 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2LMPredic
     (Trainer._save_checkpoint, "train.trainer", "a9111e30faa9"),
     (Trainer._save_rng_state, "train.trainer", "27a97d106124"),
 ])  # fmt: skip
-def test_the_librarys_code_is_that_which_ours_was_written_for(method: Callable[..., Any], ours: str, digest: str) -> None:
+def test_the_librarys_code_has_not_changed(method: Callable[..., Any], ours: str, digest: str) -> None:
     assert sha256(inspect.getsource(method).encode()).hexdigest()[:12] == digest, f"{method.__qualname__} has changed; see stages.{ours}"

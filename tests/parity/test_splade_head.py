@@ -1,8 +1,7 @@
-"""A model with the fused head trains, embeds and saves as the stock one does, for every family of masked language models."""
+"""With the fused head a model trains, embeds and saves like the stock one, for every family of masked language models."""
 
 import copy
 import filecmp
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +11,32 @@ from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseMultipleNegativesRankingLoss, SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast
+from transformers import BertForMaskedLM
 
 from stages.encoders.fast.head import Head
 from stages.encoders.fast.max_pooled_linear import in_blocks
 from stages.encoders.fast.model import FastEncoder, make_fast, stock
 from stages.encoders.fast.pooling import FastPooling
 from stages.encoders.fast.transformer import FastTransformer
+from tests import tiny_models
 from tests.conftest import SENTENCES
 from tests.watching import watched
 
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 QUERIES, POSITIVES = ["Når åpner det?", "Ferja går", "Pris i Aarhus", "Uge 29"], SENTENCES[:4]
 NEGATIVES = SENTENCES[4:]
-SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 24}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": SMALL,
-    "roberta": SMALL | {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
-    "xlm-roberta": SMALL | {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
-    "distilbert": {"n_layers": 2, "n_heads": 2, "hidden_dim": 32, "dim": 24},
-    "modernbert": SMALL | {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3},
-    "modernbert without bias": SMALL | {"pad_token_id": 0, "decoder_bias": False, "bos_token_id": 2, "eos_token_id": 3},
-    "deberta-v2": SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "deberta-v2 with the new head": SMALL | {"legacy": False},
-    "electra": SMALL | {"embedding_size": 16},
+FAMILIES: dict[str, dict[str, Any]] = {family: {} for family in tiny_models.FAMILIES} | {
+    "modernbert without bias": {"decoder_bias": False},
+    "deberta-v2 with the new head": {"legacy": False},
+    "electra": {"embedding_size": 16},
 }
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """One folder a family: a tiny random model with biases that are not zero, and a tokenizer of letters."""
-    root = tmp_path_factory.mktemp("families")
-    letters = sorted({letter for text in SENTENCES + QUERIES for letter in text.lower() if letter.strip()})
-    pieces = [*SPECIAL.values(), *letters, *(f"##{letter}" for letter in letters)]
-    tokenizer = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    made = {}
-    for family, settings in FAMILIES.items():
-        torch.manual_seed(0)
-        config = AutoConfig.for_model(family.split()[0], vocab_size=len(pieces) + 3, max_position_embeddings=128, **settings)
-        model = AutoModelForMaskedLM.from_config(config)
-        for name, parameter in model.named_parameters():
-            nn.init.normal_(parameter, std=0.3 if parameter.ndim > 1 else 0.1)
-            if name.endswith("weight") and parameter.ndim == 1:
-                nn.init.normal_(parameter, mean=1.0, std=0.1)
-            if parameter.shape == (config.vocab_size,):
-                nn.init.normal_(parameter, mean=-1.0, std=0.5)
-        made[family] = root / family
-        model.save_pretrained(made[family])
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=100, **SPECIAL).save_pretrained(made[family])
-    yield made
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A base model of each family, with more terms than its tokenizer has."""
+    root, size = tmp_path_factory.mktemp("families"), len(tiny_models.PIECES) + 3
+    return {name: tiny_models.write_base(root / name, name.split()[0], vocab_size=size, **settings) for name, settings in FAMILIES.items()}
 
 
 def splade(folder: Path, activation: str = "relu", strategy: str = "max") -> SparseEncoder:
@@ -93,7 +65,7 @@ def embed(model: SparseEncoder, texts: list[str], method: str = "encode_document
 
 
 def step(model: SparseEncoder, columns: list[list[str]], loss_class: type[SpladeLoss] = SpladeLoss, **kwargs: Any):
-    """Terms of the loss and all gradients of one step."""
+    """Loss terms and all gradients of one step."""
     weights = {"query_regularizer_weight": 1e-2, "document_regularizer_weight": 1e-2}
     loss = loss_class(model, SparseMultipleNegativesRankingLoss(model), **weights, **kwargs)
     routed = isinstance(model[0], Router)
@@ -113,7 +85,7 @@ def assert_same_step(ours: Any, stock: Any, relative: float) -> None:
     assert ours[1].keys() == stock[1].keys()
     whole = max(gradient.norm() for gradient in stock[1].values())
     for name, gradient in stock[1].items():
-        # A key bias has no gradient but rounding errors: measured against the gradient as a whole.
+        # The gradient of a key bias is rounding errors only, so it is measured against the gradient as a whole.
         assert (ours[1][name] - gradient).norm() <= relative * gradient.norm() + 1e-2 * relative * whole, name
 
 
@@ -139,13 +111,13 @@ def test_each_family_trains_in_length_buckets_as_in_one_pass(family: str, folder
     assert len(seen) > 2 and sum(rows for rows, _ in seen) == len(QUERIES) + len(POSITIVES)
 
 
-def test_a_whole_step_equals_stock_to_a_millionth(folders: dict[str, Path]) -> None:
+def test_a_step_equals_stock_to_a_millionth(folders: dict[str, Path]) -> None:
     model = without_dropout(splade(folders["bert"]))
     stock = step(model, [QUERIES, POSITIVES])
     assert_same_step(step(fused(model), [QUERIES, POSITIVES]), stock, 1e-6)
 
 
-def test_columns_that_are_embedded_in_one_forward_train_as_stock(folders: dict[str, Path]) -> None:
+def test_columns_that_are_encoded_in_one_pass_train_as_stock(folders: dict[str, Path]) -> None:
     model = without_dropout(splade(folders["distilbert"]))
     columns = [QUERIES, POSITIVES, NEGATIVES, NEGATIVES[::-1]]
     stock = step(model, columns)
@@ -170,7 +142,7 @@ def test_gradcache_gives_the_same_step(folders: dict[str, Path]) -> None:
     assert_same_step((stock[0], ours[1]), stock, 1e-5)
 
 
-def test_the_document_route_of_a_router_is_fused_and_the_query_route_left(folders: dict[str, Path]) -> None:
+def test_the_document_route_of_a_router_is_fused_and_the_query_route_is_not(folders: dict[str, Path]) -> None:
     transformer = Transformer(str(folders["bert"]), transformer_task="fill-mask")
     query = SparseStaticEmbedding(transformer.tokenizer, weight=torch.ones(transformer.model.config.vocab_size))
     document = [transformer, SpladePooling("max", activation_function="log1p_relu")]
@@ -186,7 +158,7 @@ def test_the_document_route_of_a_router_is_fused_and_the_query_route_left(folder
         torch.testing.assert_close(embed(model.eval(), SENTENCES, method), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_bf16_autocast_trains_in_float32_near_stock(folders: dict[str, Path]) -> None:
+def test_bf16_autocast_gives_float32_gradients_close_to_stock(folders: dict[str, Path]) -> None:
     model = without_dropout(splade(folders["bert"]))
     exact = step(model, [QUERIES, POSITIVES])
     with torch.autocast("cpu", torch.bfloat16):
@@ -198,7 +170,7 @@ def test_bf16_autocast_trains_in_float32_near_stock(folders: dict[str, Path]) ->
         assert error <= 1.5 * stock_error + 1e-3 * gradient.norm() + 1e-5, name
 
 
-def test_a_bf16_model_embeds_in_bf16_near_stock(folders: dict[str, Path]) -> None:
+def test_a_bf16_model_embeds_in_bf16_close_to_stock(folders: dict[str, Path]) -> None:
     model = splade(folders["bert"]).to(torch.bfloat16)
     stock = embed(model, SENTENCES)
     ours = embed(fused(model), SENTENCES)
@@ -208,7 +180,7 @@ def test_a_bf16_model_embeds_in_bf16_near_stock(folders: dict[str, Path]) -> Non
 
 @pytest.mark.parametrize("activation", ["relu", "log1p_relu"])
 def test_any_mask_is_pooled_as_in_stock(activation: str) -> None:
-    """Left, right and inner padding, none, and a text of nothing but padding; texts whose logits are all negative."""
+    """Padding on the left, on the right, inside, none, and only padding; a text whose logits are all negative."""
     torch.manual_seed(1)
     hidden = torch.randn(5, 40, 8, requires_grad=True)
     decoder = nn.Linear(8, 300)
@@ -229,7 +201,7 @@ def test_any_mask_is_pooled_as_in_stock(activation: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_values_and_gradients_are_those_of_stock_over_random_shapes_masks_biases_and_dtypes(seed: int) -> None:
+def test_values_and_gradients_equal_stock_for_random_shapes_masks_biases_and_dtypes(seed: int) -> None:
     torch.manual_seed(seed)
     batch, length, hidden, vocabulary = (int(torch.randint(1, most, ())) for most in (6, 90, 20, 900))
     dtype = (torch.float32, torch.float64)[seed % 2]
@@ -247,7 +219,7 @@ def test_values_and_gradients_are_those_of_stock_over_random_shapes_masks_biases
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_torch_compile_leaves_the_head_out_and_changes_no_value(folders: dict[str, Path]) -> None:
+def test_torch_compile_skips_the_head_and_changes_no_value(folders: dict[str, Path]) -> None:
     model = fused(splade(folders["bert"]).eval())
     expected = embed(model, SENTENCES)
     graphs = 0
@@ -265,7 +237,7 @@ def test_torch_compile_leaves_the_head_out_and_changes_no_value(folders: dict[st
     with torch.no_grad():
         found = compiled(model.preprocess(SENTENCES))["sentence_embedding"]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    assert several > 0 and graphs - several <= 1  # other lengths: no compilation of their own, but perhaps one more of a dynamic shape
+    assert several > 0 and graphs - several <= 1  # a new length is not recompiled, except once for dynamic shapes
 
 
 def test_flash_attentions_unpadded_layout_is_pooled_as_in_stock() -> None:
@@ -298,7 +270,7 @@ def test_a_fast_model_saves_the_files_of_a_stock_one(folders: dict[str, Path], t
     torch.testing.assert_close(reloaded, embeddings, rtol=1e-5, atol=1e-5)
 
 
-def test_a_stock_copy_has_the_weights_and_no_class_of_ours_and_the_model_stays_fast(folders: dict[str, Path]) -> None:
+def test_a_stock_copy_shares_the_weights_and_has_stock_classes_and_the_model_stays_fast(folders: dict[str, Path]) -> None:
     model = fused(fused(splade(folders["bert"]).train()))
     assert model.training and all(module.training for module in model.modules())
     assert model[1].embedding_dimension is None
@@ -310,7 +282,7 @@ def test_a_stock_copy_has_the_weights_and_no_class_of_ours_and_the_model_stays_f
     torch.testing.assert_close(embed(plain, SENTENCES), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_making_it_fast_leaves_frozen_modules_and_the_random_state_alone(folders: dict[str, Path]) -> None:
+def test_make_fast_keeps_module_modes_and_the_random_state(folders: dict[str, Path]) -> None:
     model = splade(folders["bert"]).train()
     model[0].model.bert.encoder.layer[0].eval()
     modes = [module.training for module in model.modules()]
@@ -330,7 +302,7 @@ def test_a_deep_copy_of_a_fast_model_uses_its_own_weights(folders: dict[str, Pat
     assert torch.equal(embed(twin, SENTENCES), expected)
 
 
-def test_distributed_data_parallel_sees_every_parameter_used(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_distributed_data_parallel_finds_every_parameter_used(folders: dict[str, Path], tmp_path: Path) -> None:
     model = without_dropout(splade(folders["bert"]))
     stock = step(model, [QUERIES, POSITIVES])
     fused(model)
@@ -354,7 +326,7 @@ def test_sum_pooling_stays_stock_and_says_why(folders: dict[str, Path]) -> None:
 
 
 class ScaledBert(BertForMaskedLM):
-    """Something happens to the logits after the last linear map."""
+    """Changes the logits after the last linear map."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)
@@ -363,7 +335,7 @@ class ScaledBert(BertForMaskedLM):
 
 
 class CutBert(BertForMaskedLM):
-    """The logits are expected to have the vocabulary's size."""
+    """Expects logits of the vocabulary's size."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)
@@ -372,7 +344,7 @@ class CutBert(BertForMaskedLM):
 
 
 @pytest.mark.parametrize("model_class, reason", [(ScaledBert, "logits differ"), (CutBert, "the probe failed")])
-def test_a_head_that_is_more_than_its_linear_map_stays_stock(
+def test_a_head_that_is_not_only_a_linear_map_stays_stock(
     model_class: type[BertForMaskedLM], reason: str, folders: dict[str, Path]
 ) -> None:
     model = splade(folders["bert"]).train()
@@ -384,7 +356,7 @@ def test_a_head_that_is_more_than_its_linear_map_stays_stock(
 
 
 @pytest.mark.parametrize("everywhere, own", [("none", "none"), ("none", "tf32"), ("tf32", "none"), ("tf32", "ieee")])
-def test_the_probe_is_in_full_float32_and_leaves_the_precision_as_it_was(everywhere: str, own: str, folders: dict[str, Path]) -> None:
+def test_the_probe_runs_in_full_float32_and_restores_the_precision(everywhere: str, own: str, folders: dict[str, Path]) -> None:
     backends, matmul, seen = torch.backends, torch.backends.cuda.matmul, []
 
     def maxima(*arguments: Any) -> Tensor:
@@ -397,14 +369,14 @@ def test_the_probe_is_in_full_float32_and_leaves_the_precision_as_it_was(everywh
         before = matmul.fp32_precision
         assert not make_fast(model, maxima)
         assert seen == ["ieee"] and matmul.fp32_precision == before
-        backends.fp32_precision = "ieee"  # by a trainer, after the probe
+        backends.fp32_precision = "ieee"  # as a trainer does after the probe
         assert matmul.fp32_precision == ("ieee" if own == "none" else own)
     finally:
         backends.fp32_precision = matmul.fp32_precision = "none"
 
 
 class ShiftedBert(BertForMaskedLM):
-    """As NorBERT: a row is predicted from the one before it, the first is all zero, and some terms are never predicted."""
+    """Like NorBERT: a row is predicted from the one before it, the first is all zero, and some terms are never predicted."""
 
     head_skips = 1
 

@@ -1,8 +1,7 @@
-"""With every extra off, training is sentence-transformers': the same batches give the loss and gradients of its stock trainer.
+"""With every extra off, the same batches give the loss and gradients of sentence-transformers' own trainer.
 
-Three steps at learning rate 0, so that all see the same weights: the trainer warms the regulariser up from 0, which the first step
-has, to its full weight, which the others have. (After a real step nothing could be compared: Adam makes a full step of a gradient
-that is rounding noise.)
+Three steps at learning rate 0, so that all see the same weights. The trainer warms the regulariser up from 0 in the first step to its full
+weight in the others. Weights after a real step cannot be compared: Adam makes a full step of a gradient that is rounding noise.
 """
 
 import copy
@@ -40,7 +39,7 @@ OFF = training_section(max_steps=STEPS, learning_rate=0.0, query_learning_rate=0
 
 @dataclass
 class Recorder(TrainerCallback):  # type: ignore[misc]
-    """The terms of the loss and the gradients of every step."""
+    """Records the loss terms and the gradients of every step."""
 
     losses: list[dict[str, torch.Tensor]] = field(default_factory=list)
     gradients: list[dict[str, torch.Tensor]] = field(default_factory=list)
@@ -55,7 +54,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
 
 
 class InOrder(DefaultBatchSampler):
-    """Stock's batches, not shuffled: a sum over a batch rounds by the order of its rows."""
+    """Stock's batches without shuffling: rounding depends on the order of rows in a batch."""
 
     def __iter__(self) -> Iterator[list[int]]:
         yield from (list(range(step * BATCH, (step + 1) * BATCH)) for step in range(STEPS))
@@ -78,7 +77,7 @@ def rows(negatives: int) -> dict[str, list[str]]:
 
 
 def ours(architecture: str, model: SparseEncoder, columns: dict[str, list[str]], folder: Path) -> Recorder:
-    """As the train stage does it, from the table that `mix` would write; where there is no negative its column holds nulls."""
+    """Train as the train stage does, from a table as `mix` writes it; without negatives their column is all null."""
     folder.mkdir()
     recorder, encoder, count = Recorder(), ENCODERS[architecture], STEPS * BATCH
     batch = pa.array([row // BATCH for row in range(count)], pa.int32())
@@ -95,7 +94,7 @@ def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]]
     if architecture == "csr":
         contrastive = SparseMultipleNegativesRankingLoss(model, scale=SCALE)
         loss: torch.nn.Module = CSRLoss(model, contrastive, beta=LOSS.auxiliary_weight, gamma=LOSS.contrastive_weight)
-        loss.reconstruction_loss = ReconstructionLoss(model, beta=LOSS.auxiliary_weight)  # ours: stock's over the vectors' variance
+        loss.reconstruction_loss = ReconstructionLoss(model, beta=LOSS.auxiliary_weight)  # ours: divided by the vectors' variance
     else:
         query_weight = LOSS.query_regularizer_weight if architecture == "splade" else None
         loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), LOSS.document_regularizer_weight, query_weight)
@@ -119,12 +118,12 @@ def stock(architecture: str, model: SparseEncoder, columns: dict[str, list[str]]
 
 @pytest.mark.parametrize(("negatives", "dtype"), [(0, torch.float32), (2, torch.float32), (2, torch.float64)])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_step_is_that_of_the_stock_trainer(
+def test_a_step_equals_the_stock_trainers(
     architecture: str, negatives: int, dtype: torch.dtype, without_dropout: Path, tmp_path: Path
 ) -> None:
     model = ENCODERS[architecture].build(without_dropout, MODEL, SENTENCES).to("cpu", dtype)
     if architecture == "csr":
-        autoencoder_of(model).stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term has work
+        autoencoder_of(model).stats_last_nonzero[::2] = 100  # dead latents, so that the auxiliary term is not zero
     columns = rows(negatives)
     reference = stock(architecture, copy.deepcopy(model), columns, tmp_path / "stock")
     same = ours(architecture, copy.deepcopy(model), columns, tmp_path / "ours")
@@ -150,7 +149,7 @@ def test_with_the_fused_head_and_length_buckets_only_the_rounding_differs(
 
 
 def difference(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
-    """The largest absolute difference; a term that only we have (the query regulariser at weight 0) must be zero."""
+    """The largest absolute difference; a term that stock lacks (the query regulariser at weight 0) must be zero."""
     assert set(expected) <= set(got)
     return max(float((value - expected.get(name, 0.0)).abs().max()) for name, value in got.items())
 
@@ -159,7 +158,7 @@ def largest(tensors: dict[str, torch.Tensor]) -> float:
     return max(float(tensor.abs().max()) for tensor in tensors.values())
 
 
-def test_over_a_hundred_real_steps_the_loss_curves_of_both_heads_stay_together(without_dropout: Path) -> None:
+def test_the_loss_curves_of_both_heads_agree_over_a_hundred_real_steps(without_dropout: Path) -> None:
     torch.manual_seed(1)
     stock_model = ENCODERS["splade"].build(without_dropout, MODEL, []).to("cpu")
     model = copy.deepcopy(stock_model)

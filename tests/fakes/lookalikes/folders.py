@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-LETTERS = "abcdefghijklmnopqrstuvwxyzæøåäö0123456789,."
+from tests.tiny_models import PIECES, letter_tokenizer
+
 NORBERT4 = {
     "vocab_size": 200,
     "hidden_size": 24,
@@ -96,9 +95,6 @@ def build(family: str, *, masked_lm: bool = True, tied: bool = True, settings: M
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Word pieces that are letters, behind 114 that no text has, as the first ones of NorBERT 3."""
-    pieces = [*SPECIAL.values(), *(f"<{number}>" for number in range(5, 114)), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    tokenizer = Tokenizer(models.WordPiece({piece: row for row, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=100, **SPECIAL).save_pretrained(str(folder))
+    """Letters behind 114 pieces that no text has, like the first ones of NorBERT 3; 200 in all."""
+    fillers = [f"<{number}>" for number in range(5, 114)]
+    letter_tokenizer(100, [*PIECES[:5], *fillers, *PIECES[5:]]).save_pretrained(str(folder))

@@ -1,4 +1,4 @@
-"""The attention of a training's steps is another than that of all else: switched on for them, and off again."""
+"""The attention implementation is switched for training steps only, and switched back."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def model(tmp_path: Path) -> SparseEncoder:
     return SparseEncoder(str(save(tmp_path / "model", "splade")), device="cpu")
 
 
-def test_it_is_switched_and_switched_back_even_after_an_error(model: SparseEncoder) -> None:
+def test_it_is_switched_back_even_after_an_error(model: SparseEncoder) -> None:
     with pytest.raises(KeyError), attention_of(model, "eager"):
         assert model_attention(model) == "eager"
         with attention_of(model, "sdpa"):
@@ -25,7 +25,7 @@ def test_it_is_switched_and_switched_back_even_after_an_error(model: SparseEncod
     assert model_attention(model) == "sdpa"
 
 
-def test_a_missing_package_is_one_line_and_leaves_the_model_as_it_was(model: SparseEncoder) -> None:
+def test_a_missing_package_is_named_and_the_model_is_not_changed(model: SparseEncoder) -> None:
     with (
         refused("model.attn_implementation … flash_attention_2 … FlashAttention2 … null"),
         attention_errors(FLASH),

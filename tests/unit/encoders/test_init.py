@@ -1,4 +1,4 @@
-"""Each encoder trains a step, and what it saves is a stock sentence-transformers model with the same embeddings."""
+"""Each encoder trains a step, and saves a stock sentence-transformers model with the same embeddings."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_lea
     assert expected[tokenizer.all_special_ids].abs().sum() == 0
 
 
-def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_tokenizer(base: Path, tmp_path: Path) -> None:
+def test_an_inference_free_model_loads_if_its_base_has_more_tokens_than_the_tokenizer(base: Path, tmp_path: Path) -> None:
     larger = BertForMaskedLM.from_pretrained(base)
     larger.resize_token_embeddings(larger.config.vocab_size + 12)
     larger.save_pretrained(tmp_path / "base")
@@ -107,7 +107,7 @@ def test_an_inference_free_model_loads_where_the_model_has_more_tokens_than_its_
 
 def test_idf_is_the_formula_of_bm25_over_distinct_documents(base: Path) -> None:
     tokenizer = ENCODERS["splade"].build(base, MODEL, SENTENCES).tokenizer
-    rows = ["museet", "ferja", *["museet", " Museet"] * 10_000, "museet båten"]  # more rows than are counted at once
+    rows = ["museet", "ferja", *["museet", " Museet"] * 10_000, "museet båten"]  # more rows than one chunk
     weight = idf(tokenizer, rows, len(tokenizer))
     assert weight.dtype == torch.float32
     for word, documents in (("ferja", 1), ("museet", 2)):
@@ -115,7 +115,7 @@ def test_idf_is_the_formula_of_bm25_over_distinct_documents(base: Path) -> None:
         assert weight[token] == pytest.approx(torch.log(torch.tensor(1 + (3 - documents + 0.5) / (documents + 0.5))).item())
 
 
-def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
+def test_csr_does_not_change_its_dense_base(base: Path) -> None:
     encoder = ENCODERS["csr"]
     model = encoder.build(base, MODEL, SENTENCES).train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -129,7 +129,7 @@ def test_csr_keeps_its_dense_base_as_it_is(base: Path) -> None:
     assert not model[0].training  # no dropout in the vectors that the autoencoder learns from
 
 
-def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_of_documents(base: Path) -> None:
+def test_the_latents_of_csr_start_as_dimensions_of_the_base_and_document_directions(base: Path) -> None:
     model = ENCODERS["csr"].build(base, model_section(hidden_dim=256), SENTENCES)
     autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
     vectors = dense_base(base, MODEL).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
@@ -138,7 +138,7 @@ def test_the_latents_of_csr_start_as_the_dimensions_of_its_base_and_directions_o
     assert torch.allclose(autoencoder.encoder.weight[: len(expected)].cpu(), expected, atol=1e-5)
 
 
-def test_csr_whitens_its_bases_vectors_where_asked_and_the_saved_model_does_too(base: Path, tmp_path: Path) -> None:
+def test_csr_whitens_its_bases_vectors_and_so_does_the_saved_model(base: Path, tmp_path: Path) -> None:
     section = model_section(hidden_dim=256, whitening=1.0)
     documents, queries = SENTENCES[:4], SENTENCES[4:]
     model = ENCODERS["csr"].build(base, section, documents, queries)
@@ -156,14 +156,14 @@ def test_csr_whitens_its_bases_vectors_where_asked_and_the_saved_model_does_too(
     )
 
 
-def test_csr_learns_the_similarities_of_its_base() -> None:
+def test_the_similarity_loss_is_zero_for_the_bases_similarities_only() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     same = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
     assert similarity_loss(same, vectors).item() == pytest.approx(0, abs=1e-6)
     assert similarity_loss(same.roll(1, dims=0), vectors) > 1
 
 
-def test_the_largest_latents_of_a_code_are_what_the_model_gives_with_fewer_active(base: Path) -> None:
+def test_the_largest_latents_of_a_code_equal_the_models_code_with_fewer_active(base: Path) -> None:
     model = ENCODERS["csr"].build(base, MODEL, SENTENCES)
     codes, fewer = (model.encode_document(SENTENCES, max_active_dims=number).to_dense() for number in (MODEL.k, 2))
     torch.testing.assert_close(largest(codes, 2), fewer, rtol=1e-5, atol=1e-5)
@@ -185,7 +185,7 @@ def test_a_base_in_half_precision_trains_in_float32(architecture: str, base: Pat
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
-def test_csr_starts_from_texts_with_the_prompts_that_it_is_trained_with(base: Path) -> None:
+def test_csr_initialises_its_latents_from_texts_with_prompts(base: Path) -> None:
     section = model_section(hidden_dim=256, prompts=Prompts(document="museet ferja: "))
     model = ENCODERS["csr"].build(base, section, SENTENCES)
     assert model.prompts["document"] == "museet ferja: "

@@ -1,4 +1,4 @@
-"""What a step learns from, by one knob each: GradCache, a teacher's scores, several negatives."""
+"""The objective of a step: GradCache, a teacher's scores, several negatives."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ COLUMNS = ("anchor", "positive", "negative", "negative_2")
 def step(
     architecture: str, base: Path, columns: int = 3, scores: torch.Tensor | None = None, mini_batch_size: int | None = None, **knobs: Any
 ) -> tuple[SparseEncoder, Any]:
-    """A model after one backward pass over a batch of two rows more than the mini-batch, dropout on, and the terms of its loss."""
+    """A model after one backward pass over five rows without dropout, and its loss terms."""
     torch.manual_seed(3)
     encoder = ENCODERS[architecture]
     model = encoder.build(base, model_section(), SENTENCES).train()
     make_fast(model)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # each way of encoding a batch draws other masks
+            module.p = 0.0  # dropout masks depend on how a batch is encoded
     features = []
     for place, name in enumerate(COLUMNS[:columns]):
         task = "query" if name == "anchor" else "document"
@@ -69,7 +69,7 @@ def test_gradcache_encodes_no_more_texts_at_once_than_the_mini_batch(base: Path,
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_negative_of_a_row_takes_part(architecture: str, base: Path) -> None:
     one, two = (step(architecture, base, columns=columns)[1]["base_loss"] for columns in (3, 4))
-    assert one < two  # one more document to tell the positive from
+    assert one < two  # one more document to distinguish the positive from
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

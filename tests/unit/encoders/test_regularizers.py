@@ -1,4 +1,4 @@
-"""The regularisers are the formulas of their papers, and the controller moves the right way."""
+"""The regularisers match the formulas of their papers, and the controller moves in the right direction."""
 
 import math
 from itertools import pairwise
@@ -16,7 +16,7 @@ from tests.sections import model_section
 ROWS = torch.tensor([[1.0, 2.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]])
 
 
-def test_flops_is_sentence_transformers_own(base: Path) -> None:
+def test_flops_is_that_of_sentence_transformers(base: Path) -> None:
     model = ENCODERS["splade"].build(base, model_section(), SENTENCES)
     ours = make_regularizer("flops", model, None).compute_loss_from_embeddings(ROWS)
     assert torch.equal(ours, FlopsLoss(model).compute_loss_from_embeddings(ROWS))
@@ -27,7 +27,7 @@ def test_l1_is_the_mean_norm_of_the_rows() -> None:
     assert L1Loss().compute_loss_from_embeddings(ROWS) == (3 + 3) / 2
 
 
-def test_df_flops_spares_rare_terms() -> None:
+def test_df_flops_gives_rare_terms_little_weight() -> None:
     loss = DfFlopsLoss(alpha=0.1, beta=10)
     loss.frequency = torch.tensor([1.0, 0.1, 0.01, 0.0])
     always, at_alpha, rare, never = loss.weight().tolist()
@@ -37,7 +37,7 @@ def test_df_flops_spares_rare_terms() -> None:
     assert never == pytest.approx(0, abs=1e-6)
 
 
-def test_df_flops_learns_the_frequencies_from_the_batches_and_only_in_training() -> None:
+def test_df_flops_counts_frequencies_in_training_only() -> None:
     loss = DfFlopsLoss()
     with torch.no_grad():
         loss.compute_loss_from_embeddings(ROWS)

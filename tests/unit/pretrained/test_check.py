@@ -1,4 +1,4 @@
-"""A tokenizer that is missing or another model's, a head that the files lack: one line when the model is downloaded or copied."""
+"""A missing or wrong tokenizer and a head missing from the weights are one-line errors when a model is downloaded or copied."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from stages.pretrained.check import check_model, check_small_files
 from stages.pretrained.files import Use
-from tests.parity.test_families import PIECES, write_base
 from tests.refused import refused
+from tests.tiny_models import PIECES, write_base
 from tests.unit.pretrained.test_files import sentence_transformer
 
 USE = Use("models.x", "some/model", "fill-mask")
@@ -59,8 +59,8 @@ def no_padding(folder: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "none": (remove_tokenizer, "tokenizer"),
-    "settings only": (only_the_settings_of_a_tokenizer, "tokenizer"),
+    "none": (remove_tokenizer, "tokenizer … missing"),
+    "settings only": (only_the_settings_of_a_tokenizer, "tokenizer … missing"),
     "another alphabet": (tokenizer_of_another_alphabet, "tokenizer … knows … %"),
     "broken": (broken_tokenizer, "tokenizer … loaded"),
     "larger": (larger_tokenizer, f"{len(PIECES)} embeddings … tokenizer … {len(PIECES) + 3} tokens"),
@@ -79,29 +79,29 @@ def test_a_tokenizer_that_is_missing_or_wrong_is_refused(family: str, fault: str
             check_model(tmp_path, replace(USE, task=task))
 
 
-def test_a_tokenizer_is_looked_at_before_the_weights_are_there(tmp_path: Path) -> None:
+def test_a_tokenizer_is_checked_before_the_weights_exist(tmp_path: Path) -> None:
     (write_base(tmp_path, "bert") / "model.safetensors").unlink()
     check_small_files(tmp_path, USE)
     remove_tokenizer(tmp_path)
-    with refused("tokenizer"):
+    with refused("models.x", "tokenizer", "0%"):
         check_small_files(tmp_path, USE)
 
 
 @pytest.mark.parametrize("place", ["", "0_Transformer"])
-def test_the_tokenizer_of_a_dense_model_is_checked_where_it_lies(place: str, tmp_path: Path) -> None:
+def test_the_tokenizer_of_a_dense_model_is_checked_in_its_own_folder(place: str, tmp_path: Path) -> None:
     folder = sentence_transformer(tmp_path / "dense", place)
     check_model(folder, replace(USE, task="feature-extraction"))
-    with refused("masked-LM head"):
+    with refused("models.x", "no complete masked-LM head"):
         check_model(folder, USE) if place else check_model(write_base(tmp_path / "encoder", "bert", AutoModel), USE)
     remove_tokenizer(folder / place)
-    with refused("tokenizer"):
+    with refused("models.x", "tokenizer", "0%"):
         check_model(folder, replace(USE, task="feature-extraction"))
 
 
 def test_a_module_that_does_not_load_is_refused(tmp_path: Path) -> None:
     folder = sentence_transformer(tmp_path / "dense", "")
     (folder / "1_Pooling" / "config.json").unlink()
-    with refused("models.x", "some/model", "1_Pooling"):
+    with refused("models.x", "some/model", "1_Pooling that cannot be loaded"):
         check_model(folder, replace(USE, task="feature-extraction"))
 
 

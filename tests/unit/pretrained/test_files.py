@@ -1,4 +1,4 @@
-"""A model whose files are incomplete, or that is too short for the texts, is refused in one line before anything is trained."""
+"""A model with incomplete files, or with fewer positions than texts may have tokens, is refused before anything is trained."""
 
 import json
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from stages.pretrained.files import Use, is_sparse, positions, require_positions
 from tests import tiny_models
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
-from tests.parity.test_families import FAMILIES, MARKS, PIECES, SMALL, write_base
 from tests.refused import refused
+from tests.tiny_models import FAMILIES, MARKS, PIECES, SMALL, write_base
 
 USE = Use("models.x", "some/model", "fill-mask")
 DENSE = replace(USE, task="feature-extraction")
@@ -39,7 +39,7 @@ TABLES: dict[str, tuple[dict[str, Any], int | None]] = {
 
 
 @pytest.mark.parametrize("family", TABLES)
-def test_the_longest_text_is_what_the_model_itself_can_take(family: str, tmp_path: Path) -> None:
+def test_positions_is_the_longest_text_that_the_model_accepts(family: str, tmp_path: Path) -> None:
     settings, limit = TABLES[family]
     config = AutoConfig.for_model(family, vocab_size=len(PIECES), max_position_embeddings=64, **settings)
     model = AutoModelForMaskedLM.from_config(config).eval()
@@ -65,7 +65,7 @@ def test_norberts_positions(tmp_path: Path) -> None:
         assert positions(tmp_path / family, USE) == limit
 
 
-def test_a_miner_that_cuts_texts_behind_its_last_position_is_refused(tmp_path: Path) -> None:
+def test_a_miner_that_would_read_more_tokens_than_it_has_positions_is_refused(tmp_path: Path) -> None:
     base = write_base(tmp_path, "roberta")
     config = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 512}), encoding="utf-8")
@@ -154,13 +154,13 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (overwritten("model.safetensors", ""), "truncated or damaged … model.safetensors … 0 bytes"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors … pickled"),
     "pickled": (pickled, "no model.safetensors … pickled"),
-    "shard missing": (shard_missing, "lacks model-00002-of-00002.safetensors … model.safetensors.index.json"),
+    "shard missing": (shard_missing, "lacks … model-00002-of-00002.safetensors … model.safetensors.index.json"),
     "shard truncated": (shard_truncated, "truncated or damaged … model-00002-of-00002.safetensors"),
     "another's shard": (shard_of_another, "lacks … model-00002-of-00002.safetensors"),
     "a layer missing": (without_a_layer, "layer.1. … more weights"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "no … config.json"),
     "broken config": (overwritten("config.json", '{"model_type": '), "config.json … valid JSON"),
-    "list as config": (overwritten("config.json", "[]"), "config.json … hold"),
+    "list as config": (overwritten("config.json", "[]"), "config.json … is []"),
     "text as architectures": (settings("config.json", architectures="BertForMaskedLM"), "config.json … architectures … 'Bert"),
     "text as code": (settings("config.json", auto_map="x.Model"), "config.json … auto_map … 'x.Model'"),
     "text as a number": (settings("config.json", max_position_embeddings="64"), "config.json … max_position_embeddings … '64'"),
@@ -181,7 +181,7 @@ LAYOUTS: dict[str, Callable[[Path], tuple[Path, Path, Use]]] = {
 
 
 def sentence_transformer(folder: Path, place: str) -> Path:
-    """A dense sentence-transformers model whose transformer lies in the sub-folder ``place``."""
+    """A dense sentence-transformers model whose transformer is in the sub-folder ``place``."""
     model = SentenceTransformer(str(write_base(folder.with_name(f"{folder.name}-base"), "bert")), device="cpu")
     model.save_pretrained(str(folder), create_model_card=False)
     if place:
@@ -194,7 +194,7 @@ def sentence_transformer(folder: Path, place: str) -> Path:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_incomplete_files_are_refused_in_one_line(layout: str, tmp_path: Path) -> None:
+def test_incomplete_files_are_refused(layout: str, tmp_path: Path) -> None:
     for number, (damage, message) in enumerate(FAULTS.values()):
         folder, place, use = LAYOUTS[layout](tmp_path / str(number))
         check_model(folder, use)
@@ -214,7 +214,7 @@ def test_models_that_this_project_trains_pass(architecture: str, tmp_path: Path)
     check_model(folder, DENSE if architecture == "csr" else USE)
 
 
-def test_a_static_model_is_complete_or_refused(base: Path, tmp_path: Path) -> None:
+def test_a_truncated_static_model_is_refused(base: Path, tmp_path: Path) -> None:
     make_dense(base, SENTENCES, tmp_path, dimension=32, seed=1)
     check_model(tmp_path, DENSE)
     [weights] = tmp_path.rglob("model.safetensors")
@@ -233,12 +233,12 @@ def test_a_static_model_is_complete_or_refused(base: Path, tmp_path: Path) -> No
         ("sentence_bert_config.json", '{"no_such_setting": 1}', "sentence-transformers … load"),
         ("router_config.json", '{"types": []}', "types … []"),
         ("modules.json", '[{"type": null, "path": ""}]', "modules.json … type"),
-        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "/etc"}]', "outside the folder … /etc"),
-        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "../x"}]', "outside the folder … ../x"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "/etc"}]', "outside the model's folder … /etc"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Transformer", "path": "../x"}]', "outside the model's folder … ../x"),
         ("modules.json", '[{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer", "path": ""}]', "pooling"),
     ],
 )
-def test_settings_with_which_a_dense_model_does_not_load_are_refused(file: str, content: str, message: str, tmp_path: Path) -> None:
+def test_settings_that_keep_a_dense_model_from_loading_are_refused(file: str, content: str, message: str, tmp_path: Path) -> None:
     folder = sentence_transformer(tmp_path / "dense", "")
     (folder / file).write_text(content, encoding="utf-8")
     with refused("models.x", "some/model", message):
@@ -246,7 +246,7 @@ def test_settings_with_which_a_dense_model_does_not_load_are_refused(file: str, 
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
-def test_a_model_of_ours_is_known_as_sparse_and_passes_as_a_miner(architecture: str, tmp_path: Path) -> None:
+def test_a_model_of_ours_is_recognised_as_sparse_and_passes_as_a_miner(architecture: str, tmp_path: Path) -> None:
     folder = tiny_models.save(tmp_path / "model", architecture)
     assert is_sparse(folder)
     check_model(folder, use_as("miner", folder, USE, "csr"))

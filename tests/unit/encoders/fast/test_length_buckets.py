@@ -1,4 +1,4 @@
-"""Buckets are split where that saves padding, and enough of it."""
+"""A bucket is split if that saves enough padding."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from stages.encoders.fast.length_buckets import split
 
 
-def test_a_group_is_split_where_that_saves_most_padding_and_enough_of_it() -> None:
+def test_a_bucket_is_split_where_that_saves_most_padding_if_it_saves_enough() -> None:
     lengths = [10, 100, 90, 12, 11, 95]
     assert split(lengths, 265) == [([1, 5, 2, 3, 4, 0], 100)]  # 3 x (100 - 12) = 264 would be saved
     assert split(lengths, 20) == [([1, 5, 2], 100), ([3, 4, 0], 12)]
@@ -17,7 +17,7 @@ def test_a_group_is_split_where_that_saves_most_padding_and_enough_of_it() -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_groups_have_every_row_once_and_each_split_is_worth_it(seed: int) -> None:
+def test_buckets_have_every_row_once_and_each_split_saves_enough(seed: int) -> None:
     source = random.Random(seed)
     lengths, saving = [source.randint(1, 512) for _ in range(source.randint(1, 300))], source.randint(1, 2000)
     groups = split(lengths, saving)

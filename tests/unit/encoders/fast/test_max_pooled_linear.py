@@ -1,4 +1,4 @@
-"""The map with its maximum in blocks gives what the whole matrix and torch.max give, forward and backward."""
+"""Computed in blocks, values and gradients are those of the whole matrix and torch.max."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def test_a_text_without_tokens_has_no_maximum_and_no_gradient(maxima: Maxima) ->
     assert max_pooled_linear(tokens[:0], weight, [0, 0], maxima).shape == (2, 5)
 
 
-def test_a_stack_has_texts_of_similar_length_and_no_more_tokens_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_has_texts_of_similar_length_and_a_limited_number_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STACK", 400)
     monkeypatch.setattr(module, "SAVING", 50)
     lengths = torch.randint(0, 200, (64,), generator=torch.Generator().manual_seed(1)).tolist()
@@ -93,7 +93,7 @@ def test_products_give_the_gradients_of_pairs(lengths: list[int], needed: tuple[
 
 
 @pytest.mark.parametrize("frozen", [0, 1])
-def test_a_frozen_tensor_gets_no_gradient_and_the_other_its_own(frozen: int) -> None:
+def test_a_frozen_tensor_gets_no_gradient_and_the_other_does(frozen: int) -> None:
     pair = tensors([5, 40], 30, 4)
     expected = torch.autograd.grad(whole(*pair, [5, 40]).sum(), pair)[1 - frozen]
     pair[frozen].requires_grad_(False)
@@ -117,7 +117,7 @@ def test_nan_reaches_values_and_gradients_as_in_stock() -> None:
 def test_low_precision_tokens_keep_a_float32_gradient_for_the_weight(
     dtype: torch.dtype, way: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "by_pairs", way)  # the one for CPU
+    monkeypatch.setattr(module, "by_pairs", way)  # what CPU uses
     lengths = [9, 64]
     exact, weight = tensors(lengths, 200, 16)
     tokens = exact.detach().to(dtype).requires_grad_()

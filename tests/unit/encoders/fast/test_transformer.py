@@ -1,4 +1,4 @@
-"""Texts that go through the transformer in length buckets give the loss and gradients of the whole batch, with less padding."""
+"""Encoded in length buckets, a batch has the same loss and gradients with less padding."""
 
 import copy
 from pathlib import Path
@@ -38,7 +38,7 @@ def model(architecture: str, base: Path) -> SparseEncoder:
 
 
 def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, torch.Tensor]:
-    """The terms of the loss, and all gradients."""
+    """The loss terms and all gradients of one step."""
     loss = ENCODERS[architecture].make_loss(model, LOSS, **options)
     tasks = ["query", "document", "document"]
     routed = isinstance(model[0], Router)
@@ -57,10 +57,10 @@ def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, t
 def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert got.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(got[name], value, check_dtype=False, rtol=1e-7, atol=1e-12)  # GradCache has float32 terms
+        torch.testing.assert_close(got[name], value, check_dtype=False, rtol=1e-7, atol=1e-12)  # GradCache's terms are float32
 
 
-def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncoder) -> None:
+def test_a_step_in_buckets_equals_that_of_the_unsplit_batch(architecture: str, model: SparseEncoder) -> None:
     with watched(model) as whole:
         expected = step(architecture, model)
     make_fast(model, split_padding=8)
@@ -72,7 +72,7 @@ def test_a_step_is_that_of_the_whole_batch(architecture: str, model: SparseEncod
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, model: SparseEncoder) -> None:
+def test_words_are_looked_up_once_for_all_buckets_and_columns(architecture: str, model: SparseEncoder) -> None:
     words = next(module for module in model.modules() if isinstance(module, Transformer)).model.get_input_embeddings()
     make_fast(model, split_padding=8)
     loss = ENCODERS[architecture].make_loss(model, LOSS)
@@ -80,11 +80,11 @@ def test_words_are_looked_up_once_for_all_groups_and_columns(architecture: str, 
     for node in nodes:
         nodes += [each for each, _ in node.next_functions if each and each not in nodes]
     lookups = [node for node in nodes if node.name() == "EmbeddingBackward0" and node.next_functions[0][0].variable is words.weight]
-    assert len(lookups) == 1  # each would have a gradient as large as the word embeddings
+    assert len(lookups) == 1  # each has a gradient as large as the word embeddings
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_queries_join_the_documents_unless_they_have_another_prompt(architecture: str, model: SparseEncoder) -> None:
+def test_queries_and_documents_share_a_pass_unless_their_prompts_differ(architecture: str, model: SparseEncoder) -> None:
     texts = sum(map(len, COLUMNS))
     for prompts, passes in (({}, [texts]), ({"query": "spørsmål: ", "document": "tekst: "}, [len(QUERIES), texts - len(QUERIES)])):
         model.prompts = prompts
@@ -100,7 +100,7 @@ def test_queries_join_the_documents_unless_they_have_another_prompt(architecture
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"], indirect=True)
-def test_so_it_is_by_gradcache_and_with_gradient_checkpointing(architecture: str, model: SparseEncoder) -> None:
+def test_a_step_in_buckets_is_the_same_with_gradcache_and_gradient_checkpointing(architecture: str, model: SparseEncoder) -> None:
     expected = step(architecture, model)
     make_fast(model, split_padding=8)
     assert_same(step(architecture, model, mini_batch_size=3), expected)
@@ -108,7 +108,7 @@ def test_so_it_is_by_gradcache_and_with_gradient_checkpointing(architecture: str
     assert_same(step(architecture, model), expected)
 
 
-def test_a_copy_of_a_grouped_model_uses_its_own_weights(architecture: str, model: SparseEncoder) -> None:
+def test_a_copy_of_a_model_with_buckets_uses_its_own_weights(architecture: str, model: SparseEncoder) -> None:
     make_fast(model, split_padding=8)
     other = copy.deepcopy(model)
     expected = step(architecture, model)
@@ -119,7 +119,7 @@ def test_a_copy_of_a_grouped_model_uses_its_own_weights(architecture: str, model
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_texts_stay_together_where_splitting_does_not_pay_and_outside_training(model: SparseEncoder) -> None:
+def test_a_batch_is_not_split_if_that_saves_too_little_or_outside_training(model: SparseEncoder) -> None:
     features = model.preprocess(DOCUMENTS)
     whole = [tuple(features["input_ids"].shape)]
     for saving, training in ((0, True), (100_000, True), (1, False)):
@@ -130,7 +130,7 @@ def test_texts_stay_together_where_splitting_does_not_pay_and_outside_training(m
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_together(model: SparseEncoder) -> None:
+def test_with_the_stock_head_a_batch_is_not_split(model: SparseEncoder) -> None:
     model[1].pooling_strategy = "sum"
     note = "0: no length buckets (it has the stock SPLADE head, whose logits are too large to concatenate)"
     assert make_fast(model, split_padding=1)[1:] == [note]
@@ -140,7 +140,7 @@ def test_the_stock_head_gets_the_whole_batch_for_logits_are_too_large_to_put_tog
 
 
 @pytest.mark.parametrize("architecture", ["csr"], indirect=True)
-def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: SparseEncoder) -> None:
+def test_with_the_output_of_all_layers_a_batch_is_not_split(model: SparseEncoder) -> None:
     next(module for module in model.modules() if isinstance(module, Transformer)).config.output_hidden_states = True
     make_fast(model, split_padding=1)
     with watched(model) as seen:
@@ -150,7 +150,7 @@ def test_a_transformer_that_gives_all_its_layers_gets_the_whole_batch(model: Spa
 
 
 @pytest.mark.parametrize("architecture", ["splade"], indirect=True)
-def test_padding_on_the_left_is_left_alone(model: SparseEncoder) -> None:
+def test_a_batch_padded_on_the_left_is_not_split(model: SparseEncoder) -> None:
     features = {key: value.flip(1) if key != "token_type_ids" else value for key, value in tensors(model.preprocess(DOCUMENTS)).items()}
     make_fast(model, split_padding=1)
     with watched(model) as seen:

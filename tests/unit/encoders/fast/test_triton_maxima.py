@@ -1,4 +1,4 @@
-"""The Triton kernel gives what torch's operations give, in Triton's interpreter, and compiles for real cards; none is needed here."""
+"""The Triton kernel agrees with torch in Triton's interpreter, and compiles for real cards; no card is needed."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def test_in_the_interpreter(case: str) -> None:
 @pytest.mark.parametrize(
     "dtype, bytes_each, precision", [("bf16", 2, "ieee"), ("fp16", 2, "ieee"), ("fp32", 4, "tf32"), ("fp32", 4, "ieee")]
 )
-def test_compiled_it_uses_tensor_cores_where_they_are_exact_enough_and_fits_the_card(
+def test_the_compiled_kernel_uses_tensor_cores_if_they_are_exact_enough_and_fits_the_card(
     card: int,
     terms: int,
     memory: int,

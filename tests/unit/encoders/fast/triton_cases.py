@@ -1,4 +1,4 @@
-"""What `test_triton_maxima` runs in a process of its own, in Triton's interpreter: `python -m …triton_cases NAME`."""
+"""Cases that `test_triton_maxima` runs in a separate process with Triton's interpreter: `python -m …triton_cases NAME`."""
 
 import sys
 from pathlib import Path
@@ -73,7 +73,7 @@ def fast_model() -> None:
 def probed() -> None:
     for dtype in (torch.float32, torch.float16):
         assert obstacle("cpu", dtype) == ""
-    with patch.object(module, "TOKENS", 48):  # no power of two: it does not compile
+    with patch.object(module, "TOKENS", 48):  # not a power of two: it does not compile
         assert "its probe failed" in obstacle("cpu", torch.float32)
     with patch.object(module, "in_blocks", lambda *arguments: in_blocks(*arguments) + 0.1):
         assert "not close" in obstacle("cpu", torch.float32)
