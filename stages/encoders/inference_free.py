@@ -23,7 +23,6 @@ from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
 from stages.encoders.encoder import Encoder, Texts
 from stages.encoders.objective import splade_loss
-from stages.encoders.regularizers import make_regularizer
 from stages.encoders.splade import masked_language_model
 from stages.rows.normalisation import HashSet, hash_texts, normal_form
 
@@ -76,16 +75,9 @@ def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTo
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
-    """`splade_loss` with a regulariser for documents only."""
-    return splade_loss(
-        model,
-        settings,
-        mini_batch_size,
-        query_regularizer_weight=0.0,
-        document_regularizer_weight=settings.document_regularizer_weight,
-        query_regularizer=make_regularizer("flops", model, None),
-        document_regularizer=make_regularizer(settings.regularizer, model, settings.target_active_dims),
-    )
+    """`splade_loss` with a regulariser for documents only: that of queries has weight 0 and counts their active dimensions."""
+    for_documents = settings.model_copy(update={"query_regularizer_weight": 0.0, "query_target_active_dims": None})
+    return splade_loss(model, for_documents, mini_batch_size)
 
 
 ENCODER = Encoder(build, make_loss, routed=True, query_parameters=r"sub_modules\.query\.")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stages.config.schema import Loss
 from stages.encoders.fast.loss import OnePassSpladeLoss
 from stages.encoders.fast.model import FastEncoder
+from stages.encoders.regularizers import make_regularizer
 
 
 def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:
@@ -39,13 +40,22 @@ def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn
     return {"margin_mse": SparseMarginMSELoss, "kl": SparseDistillKLDivLoss}[settings.distillation](model, similarity_fct=similarity)
 
 
-def splade_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None, **regularizers: Any) -> SpladeLoss:
-    """`ranking_loss` plus regularisers, given as SpladeLoss's arguments.
+def splade_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
+    """`ranking_loss` plus a regulariser each for queries and documents.
+
+    FLOPS sums squared means over the batch, so a weight tuned at one batch size does not fit another.
 
     A ``mini_batch_size`` turns GradCache on (Gao et al. 2021, arXiv 2101.06983): the same loss and gradients with only that many texts of a
     column encoded at once. Its price: each text is encoded twice.
     """
-    if mini_batch_size is None:
-        kind = OnePassSpladeLoss if isinstance(model, FastEncoder) and model.has_buckets() else SpladeLoss
-        return kind(model, ranking_loss(model, settings), **regularizers)
-    return CachedSpladeLoss(model, ranking_loss(model, settings), **regularizers, mini_batch_size=mini_batch_size)
+    terms: dict[str, Any] = {
+        "loss": ranking_loss(model, settings),
+        "query_regularizer_weight": settings.query_regularizer_weight,
+        "document_regularizer_weight": settings.document_regularizer_weight,
+        "query_regularizer": make_regularizer(settings.regularizer, model, settings.query_target_active_dims),
+        "document_regularizer": make_regularizer(settings.regularizer, model, settings.target_active_dims),
+    }
+    if mini_batch_size is not None:
+        return CachedSpladeLoss(model, **terms, mini_batch_size=mini_batch_size)
+    kind = OnePassSpladeLoss if isinstance(model, FastEncoder) and model.has_buckets() else SpladeLoss
+    return kind(model, **terms)

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-from stages.config.schema import Loss
 from stages.config.settings import ResolvedModel
 from stages.encoders.encoder import Encoder, Texts, loading_arguments
 from stages.encoders.objective import splade_loss
-from stages.encoders.regularizers import make_regularizer
 from stages.pretrained.norbert import transformer_folder
 
 
@@ -41,20 +38,4 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
     )
 
 
-def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:
-    """`splade_loss` with a regulariser each for queries and documents.
-
-    FLOPS sums squared means over the batch, so a weight tuned at one batch size does not fit another.
-    """
-    return splade_loss(
-        model,
-        settings,
-        mini_batch_size,
-        query_regularizer_weight=settings.query_regularizer_weight,
-        document_regularizer_weight=settings.document_regularizer_weight,
-        query_regularizer=make_regularizer(settings.regularizer, model, settings.query_target_active_dims),
-        document_regularizer=make_regularizer(settings.regularizer, model, settings.target_active_dims),
-    )
-
-
-ENCODER = Encoder(build, make_loss, routed=False, query_parameters=None)
+ENCODER = Encoder(build, splade_loss, routed=False, query_parameters=None)

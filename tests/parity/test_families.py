@@ -11,7 +11,7 @@ from sentence_transformers import SparseEncoder
 from transformers import AutoModel, AutoModelForPreTraining, GPT2Config, GPT2LMHeadModel
 
 from stages.encoders.building import ENCODERS
-from stages.pretrained.base_check import POSITIVE_LIMIT, probe_head, require_sound, require_zeros
+from stages.pretrained.base_check import POSITIVE_LIMIT, probe_head, require_sound
 from stages.pretrained.check import check_model, require_weights
 from stages.pretrained.files import Use
 from stages.pretrained.norbert import prepare_base
@@ -32,8 +32,9 @@ def test_each_family_trains_a_step_and_gives_the_same_embeddings_in_stock(family
     check_model(base, replace(USE, max_seq_length=60))
     encoder = ENCODERS["splade"]
     model = encoder.build(base, MODEL, [])
-    [probe] = require_sound(model, base)
-    assert 0 < probe.positive_share < POSITIVE_LIMIT and probe.active_dims > 0
+    require_sound(model, base)
+    positive_share, active_dims = probe_head(model[0])
+    assert 0 < positive_share < POSITIVE_LIMIT and active_dims > 0
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     loss = encoder.make_loss(model.train(), LOSS)
     terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
@@ -62,12 +63,12 @@ def test_a_plain_encoder_is_refused_for_splade_and_accepted_for_csr(family: str,
     base = write_base(tmp_path / "base", family, AutoModel)
     with refused("models.x", "no complete masked-LM head"):
         require_weights(base, USE)
-    assert require_sound(ENCODERS["csr"].build(base, MODEL, []), base) == []
+    require_sound(ENCODERS["csr"].build(base, MODEL, []), base)
 
 
 def test_a_masked_lm_without_pooler_is_accepted_for_csr(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "bert")
-    assert require_sound(ENCODERS["csr"].build(base, MODEL, []), base) == []
+    require_sound(ENCODERS["csr"].build(base, MODEL, []), base)
 
 
 def test_a_model_type_without_a_masked_lm_class_is_refused(tmp_path: Path) -> None:
@@ -102,12 +103,8 @@ def test_the_probe_counts_positive_logits_and_restores_the_mode(tmp_path: Path) 
         decoder.weight.zero_()
         decoder.bias.fill_(-1.0)
         decoder.bias[:30] = 1.0
-    probe = probe_head(transformer)
-    assert probe.positive_share == pytest.approx(30 / len(PIECES)) and probe.active_dims == 30
+    assert probe_head(transformer) == (pytest.approx(30 / len(PIECES)), 30)
     assert transformer.training and transformer.model.training
-    assert require_zeros(transformer, base, limit=0.4) == probe
-    with refused("model.base_model", "positive logits", f"{30 / len(PIECES):.1%}"):
-        require_zeros(transformer, base, limit=0.3)
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])

@@ -59,8 +59,8 @@ def no_padding(folder: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "none": (remove_tokenizer, "tokenizer … missing"),
-    "settings only": (only_the_settings_of_a_tokenizer, "tokenizer … missing"),
+    "none": (remove_tokenizer, "has a tokenizer"),
+    "settings only": (only_the_settings_of_a_tokenizer, "has a tokenizer"),
     "another alphabet": (tokenizer_of_another_alphabet, "tokenizer … knows … %"),
     "broken": (broken_tokenizer, "tokenizer … loaded"),
     "larger": (larger_tokenizer, f"{len(PIECES)} embeddings … tokenizer … {len(PIECES) + 3} tokens"),
