@@ -3,7 +3,7 @@
 Wen et al. 2025, "Beyond Matryoshka: Revisiting Sparse Coding for Adaptive Representation" (arXiv 2503.01776). As in the paper only the
 autoencoder is trained. Vectors and codes have unit length, so every dot product is a cosine.
 
-Loss in nDCG@10 against the dense base: on the sample, whose base is weak, 31% at 32 active dimensions and 12% at 64; with
+nDCG@10 lost against the dense base: on the sample, whose base is weak, 31% at 32 active dimensions and 12% at 64; with
 all-MiniLM-L6-v2 on squad_da (k 128) none at 64.
 """
 
@@ -86,10 +86,10 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
 
 @torch.no_grad()
 def init_latents(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torch.Tensor) -> None:
-    """Set the latents to the dimensions of the base and their negatives, then to documents, then to random directions.
+    """Initialise the latents: first the base's dimensions and their negatives, then document directions, then random directions.
 
-    All are relative to ``mean``. With many active latents the dimensions alone nearly reproduce the base's similarities; with few, the
-    document directions help, of which only a few are close to any one text.
+    All are relative to ``mean``. With many active latents the dimensions alone nearly reproduce the base's similarities. With few active
+    latents the document directions help, since only a few of them are close to a text.
 
     Args:
         vectors: of documents, shape (rows, dimensions).
@@ -165,10 +165,10 @@ def largest(codes: torch.Tensor, number: int) -> torch.Tensor:
 
 
 def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Kullback–Leibler divergence of a text's similarities to the batch's other texts: codes from dense vectors, mean over the texts.
+    """KL divergence between each text's similarities to the rest of the batch by its dense vector and by its code; mean over the texts.
 
-    Fang et al. 2021, "SEED: Self-supervised Distillation For Visual Representation" (arXiv 2101.04731). The vectors are centred on the
-    batch's mean first.
+    Fang et al. 2021, "SEED: Self-supervised Distillation For Visual Representation" (arXiv 2101.04731). The dense vectors are first
+    centred on the batch's mean.
 
     Args:
         codes: unit vectors, shape (texts, latents).

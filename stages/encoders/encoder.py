@@ -1,6 +1,7 @@
 """The interface of an architecture: `Build` makes its model on a base model, `MakeLoss` makes its loss.
 
-Their settings are the sections ``model`` and ``loss`` of resolved/train.yaml.
+Their settings are the sections ``model`` and ``loss`` of resolved/train.yaml. To add an architecture, write a module with an `Encoder`, and
+add its name to ``ENCODERS`` in `building` and to ``Architecture`` in stages/config/schema.py.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 Geng et al. 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers" (arXiv 2411.04403). Query weights
 start at the inverse document frequency over the distinct training documents and have a higher learning rate than the rest; queries are
-not regularised. Loss in nDCG@10 against SPLADE on the sample: 6% (0.632 instead of 0.674).
+not regularised. nDCG@10 lost against SPLADE on the sample: 6% (0.632 instead of 0.674).
 """
 
 import copy

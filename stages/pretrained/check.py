@@ -113,7 +113,7 @@ def require_weights(folder: Path, use: Use) -> None:
         raise use.error(f"gives {model.config.num_labels} scores per pair of texts, but a teacher needs one; name another cross-encoder")
     rows = model.get_input_embeddings().weight.shape[0]
     tokenizer = load_tokenizer(folder, use)
-    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # special tokens may be in no vocabulary
+    highest = max(*tokenizer.get_vocab().values(), *tokenizer(PROBE[0])["input_ids"])  # special tokens may be missing from the vocabulary
     if highest >= rows:
         raise use.error(
             f"has {rows:,} embeddings but a tokenizer of {highest + 1:,} tokens: they belong to different models; name another model"
@@ -141,11 +141,11 @@ def require_loadable(folder: Path, use: Use) -> None:
             )
             model = kind(str(folder), device="meta", model_kwargs=meta, local_files_only=True, **trust)
     if use.task == "feature-extraction" and all(isinstance(module, Transformer) for module in model):
-        raise use.error("has no pooling module, which makes one vector of a text's tokens, in modules.json; name a complete model")
+        raise use.error("has no pooling module in modules.json, so it does not give one vector per text; name a complete model")
 
 
 def _require_module(folder: Path, module: dict[str, Any], use: Use) -> None:
-    """Raise UserError unless a module loads, if it is one of sentence-transformers' own other than the transformer."""
+    """Raise UserError if a module of sentence-transformers' own, other than a transformer or router, does not load."""
     kind, path = str(module.get("type")), str(module.get("path") or "")
     if kind.startswith("sentence_transformers.") and not kind.endswith(("Transformer", "Router")):
         with _load_errors(use, f"a module {path or kind.rpartition('.')[2]} that cannot be loaded"):

@@ -181,7 +181,7 @@ def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
 
 
 def task_of(folder: Path, role: str, architecture: str = "") -> str:
-    """The task that a model is loaded for: of a base model by ``architecture``, of any other by its files, or its role's default."""
+    """The task to load a model for: a base model's depends on ``architecture``, any other's on its files or else on its role."""
     if role == "base":
         return "feature-extraction" if architecture == "csr" else "fill-mask"
     if any(str(module.get("type")).endswith(".MLMTransformer") for module in read_json(folder / "modules.json") or []):

@@ -121,7 +121,7 @@ def in_stacks(tokens: Tensor, weight: Tensor, lengths: Sequence[int], winners: T
 
 
 def stacks(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Stacks of texts of similar length: each one's texts, and their tokens' rows, shape (texts, longest); empty texts are left out."""
+    """Group texts of similar length; return each stack's texts and the rows of their tokens, shape (texts, longest). Skips empty texts."""
     starts = torch.tensor([0, *lengths]).cumsum(0)
     filled = [text for text, length in enumerate(lengths) if length]
     parts = []

@@ -20,7 +20,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 
 from .modeling_norbert import NorbertForMaskedLM, NorbertModel
 
-NEVER_PREDICTED = 107  # number of terms at the start of the vocabulary
+NEVER_PREDICTED = 107  # terms at the start of the vocabulary that the model never predicts
 _code: Any = sys.modules[NorbertModel.__module__]
 _Layer: Any = getattr(_code.EncoderLayer, "own", _code.EncoderLayer)  # unwrapped: transformers may execute this file twice
 
