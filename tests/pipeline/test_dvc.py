@@ -12,6 +12,8 @@ from sentence_transformers import SparseEncoder
 
 from tests.pipeline.conftest import SMALL, Workspace
 from tests.refused import names
+from tests.test_contracts import golden
+from tests.test_contracts import metrics as metric_names
 
 
 def metrics(workspace: Workspace, name: str = "evaluation") -> dict:
@@ -30,7 +32,7 @@ def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Works
         "evaluate",
         "push",
     }
-    assert re.search(r"^set +nDCG@10 +BM25 nDCG@10", log, re.M)
+    assert re.search(r"^evaluate: nDCG@10 0\.\d+ \(BM25: 0\.\d+\) on 4 sets", log, re.M)
     for row in [*metrics(reproduced).values()]:
         if isinstance(row, dict):
             assert {
@@ -42,6 +44,10 @@ def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Works
                 "flops",
                 "bm25_ndcg@10",
             } <= set(row)
+
+
+def test_the_names_of_metrics_are_those_of_the_list(reproduced: Workspace) -> None:
+    assert sorted({*metric_names(reproduced.folder / "metrics")}) == [line for line in golden() if line.startswith("metric ")]
 
 
 def test_a_second_repro_runs_resolve_alone(workspace: Workspace) -> None:
@@ -76,6 +82,18 @@ def test_one_value_reruns_train_and_what_follows_and_the_diffs_tell_it(workspace
     back = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=null")
     assert "Stage 'train' is cached - skipping run" in back
     assert metrics(workspace) == before
+
+
+def test_an_experiment_is_applied_and_nothing_has_to_run_again(workspace: Workspace) -> None:
+    workspace.run("dvc", "exp", "run", "-n", "fewer", "-S", "datasets.sample-esci.profile=none", "mix")
+    workspace.run("git", "checkout", "--quiet", "--", ".")
+    workspace.run("dvc", "checkout")
+    assert "sample-esci" in metrics(workspace, "mix")["sources"]
+    workspace.run("dvc", "exp", "apply", "fewer")
+    assert "sample-esci" not in metrics(workspace, "mix")["sources"]
+    assert workspace.stages_run(workspace.run("dvc", "repro", "mix")) == {"resolve"}
+    back = workspace.run("dvc", "exp", "run", "-S", "datasets.sample-esci.profile=sample")
+    assert workspace.stages_run(back) == {"resolve"}
 
 
 def test_what_a_person_compares_stands_in_the_first_120_columns(workspace: Workspace) -> None:
@@ -176,6 +194,7 @@ def test_own_data_by_relative_paths_in_place_in_a_queue_and_in_a_copy_and_again_
     output = workspace.run("dvc", "exp", "run", "-S", "profile=own", "-S", "evaluation.sets.my-search.language=null")
     assert set(metrics(workspace, "mix")["sources"]) == {"my-search"}
     assert set(metrics(workspace)) == {"my-search", "mean"}
+    output += workspace.run("python", "-m", "stages.commands", "report")
     assert re.search(r"^my-search +50 +\d+", output, re.M)
     assert names(output, "10 queries, 60 documents … 50 more queries … my-search: 10 documents")
 
