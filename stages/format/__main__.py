@@ -13,6 +13,7 @@ from stages.format.sources.chunk import Options
 from stages.format.sources.folder import RawFolder
 from stages.hub.manifest import MANIFEST
 from stages.runtime.errors import run_stage
+from stages.runtime.files import read_json
 from stages.runtime.kept import digest, make_sets
 from stages.runtime.root import place
 
@@ -24,7 +25,9 @@ CODE = ("format", "hub", "retrieval", "rows")
 def main() -> str:
     sets = read_resolved("format")
     made_from = {name: digest(settings, [RAW / name], CODE) for name, settings in sets.items()}
-    return make_sets(FORMATTED, made_from, lambda name, folder: format_one(name, sets[name], folder), place(KEPT))
+    made = make_sets(FORMATTED, made_from, lambda name, folder: format_one(name, sets[name], folder), place(KEPT))
+    splits = [report[split] for name in sets for report in [read_json(FORMATTED / name / "report.json")] for split in ("train", "dev")]
+    return f"{made}; {sum(each['kept'] for each in splits):,} of {sum(each['read'] for each in splits):,} rows kept"
 
 
 def format_one(name: str, settings: Mapping[str, Any], folder: Path) -> None:

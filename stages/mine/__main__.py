@@ -30,7 +30,8 @@ def main() -> str:
     made_from = {name: digest(models, [FORMATTED / name]) for name in names}
     with tempfile.TemporaryDirectory() as work:
         load = cache(lambda: (load_miner(settings, Path(work)), load_cross_encoder(settings)))
-        return make_sets(MINED, made_from, lambda name, folder: mine_one(name, settings, load(), folder), place(KEPT))
+        made = make_sets(MINED, made_from, lambda name, folder: mine_one(name, settings, load(), folder), place(KEPT))
+    return made if names else "mining is off"
 
 
 def mine_one(name: str, settings: Mapping[str, Any], models: "tuple[Any, CrossEncoder | None]", folder: Path) -> None:

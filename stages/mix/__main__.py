@@ -20,7 +20,7 @@ MIXED = Path("data/mixed")
 METRICS, DATA, PICTURE = Path("metrics/mix.json"), Path("metrics/data.json"), Path("metrics/data.png")
 
 
-def main() -> None:
+def main() -> str:
     settings = read_resolved("mix")
     sets: list[RetrievalSet] = []
     for name, entry in settings["evaluation_sets"].items():
@@ -43,6 +43,8 @@ def main() -> None:
     write_json(DATA, formatted)
     with atomic_write(PICTURE) as temporary:
         draw_data(formatted, report["sources"], temporary)
+    total = report["total"]
+    return f"{total['batches']:,} batches an epoch, {total['used']:,} of {total['rows']:,} rows of {len(formatted)} sets"
 
 
 def source(name: str, max_rows: int | None) -> Source:
