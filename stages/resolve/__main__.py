@@ -1,7 +1,7 @@
-"""The door: refuse what is wrong in params.yaml before anything is deleted, and write what each stage gets to see.
+"""Refuse mistakes in params.yaml before anything is deleted, and write the settings of each stage to resolved/<stage>.yaml.
 
-Each stage depends on a small file of its own in resolved/, so that a value re-runs only the stages that use it. resolved/running/ has what
-changes no result, and no stage depends on it.
+Each stage depends on its own file, so that a value re-runs only the stages that use it. No stage depends on resolved/running/, whose values
+change no result.
 """
 
 import os
@@ -17,12 +17,13 @@ from stages.config.own_paths import digests, own_paths
 from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml, validated
 from stages.config.schema import Dataset, Location, Params, Section, Training
 from stages.resolve.checks import check
+from stages.resolve.models import ROLES
 from stages.resolve.undo import advice
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write
 
 
-def main() -> None:
+def main() -> str:
     try:
         values = read_yaml()
         params = validated(values)
@@ -31,6 +32,7 @@ def main() -> None:
     except UserError as error:
         raise UserError("\n".join(filter(None, [str(error), advice(str(error), PARAMS)]))) from error
     write(resolve(params, digests(own_paths(params))) | {"overrides": overrides(values) | {"architecture": params.architecture}}, RESOLVED)
+    return f"params.yaml is valid; profile {params.profile}, {params.architecture}"
 
 
 def write(resolved: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -73,7 +75,7 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
             "path": params.evaluation.mteb_path,
             "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
         },
-        **{f"download_models/{name}": _model_source(params, key) | _digest(key, digests) for name, key in MODELS.items()},
+        **{f"download_models/{name}": _model_source(params, key) | _digest(key, digests) for key, name in ROLES.items()},
         "running/download_models/base": {"architecture": params.architecture, "max_seq_length": params.model.max_seq_length},
         "format": {name: entry.form() for name, entry in datasets.items()},
         "mine": _mining(params, [name for name in datasets if params.mining.works_on(name)]),
@@ -128,7 +130,7 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
 
 
 def _origins(table: str, entries: Mapping[str, Location], digests: Mapping[str, str]) -> dict[str, Any]:
-    """Where each entry of a table lies, as the download stage sees it."""
+    """The source of each entry of a table, for the download stage."""
     return {name: entry.origin() | _digest(f"{table}.{name}.path", digests) for name, entry in entries.items()}
 
 
@@ -137,13 +139,13 @@ def _digest(key: str, digests: Mapping[str, str]) -> dict[str, str]:
 
 
 def _provenance(entry: Dataset) -> dict[str, Any]:
-    """Where a training set came from, and its licence where params.yaml gives one."""
+    """The source of a training set, and its licence if params.yaml gives one."""
     origin = {"repo": entry.repo, "revision": entry.revision, "sample": entry.sample is not None}
     return origin | ({"license": entry.license} if entry.license else {})
 
 
 def overrides(values: Mapping[str, Any], section: type[Section] = Params) -> dict[str, Any]:
-    """What params.yaml sets in place of a preset or default, but for its tables of entries: the columns of `dvc exp show`."""
+    """The values in params.yaml that replace a preset or default, without its tables of entries: the columns of `dvc exp show`."""
     found: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         value, kind = values.get(name), field.annotation
@@ -159,7 +161,7 @@ VALIDATION = ("eval_steps", "eval_sets", "metric_for_best_model", "early_stoppin
 
 
 def _validation(params: Params, languages: list[str]) -> dict[str, Any] | None:
-    """How the best checkpoint is chosen; None where it is not, so that then none of these values re-runs anything."""
+    """How the best checkpoint is chosen; None if training.eval_steps is null, so that none of these values re-runs anything."""
     if params.training.eval_steps is None:
         return None
     batch_size = params.evaluation.per_device_eval_batch_size
@@ -167,19 +169,15 @@ def _validation(params: Params, languages: list[str]) -> dict[str, Any] | None:
 
 
 def _of_architecture(params: Params, section: str) -> dict[str, Any]:
-    """A section without the keys that only other architectures use, so that these re-run nothing."""
+    """A section without the keys that only other architectures use, so that those re-run nothing."""
     own = ARCHITECTURE_KEYS[params.architecture].get(section, ())
     foreign = {key for sections in ARCHITECTURE_KEYS.values() for key in sections.get(section, ())} - set(own)
     values: dict[str, Any] = getattr(params, section).model_dump(exclude=foreign)
     return values
 
 
-MODELS = {"base": "model.base_model", "miner": "mining.model", "cross-encoder": "mining.cross_encoder"}
-"""The folders of models/ that are downloaded, and the key of params.yaml that names the model of each."""
-
-
 def _model_source(params: Params, key: str) -> dict[str, Any]:
-    """Where a model comes from, as the download stage sees it; ``key`` is what names it in messages."""
+    """The source of a model, for the download stage. ``key`` of params.yaml names the model."""
     name = params.models_used().get(key)
     if name is None:
         return {"chosen": False}
@@ -189,7 +187,7 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
 
 
 def _mining(params: Params, names: list[str]) -> dict[str, Any]:
-    """What mining does for the sets of these names, with what its method uses."""
+    """The settings of mining that its method uses, and the sets it works on."""
     mining = params.mining
     values: dict[str, Any] = {"datasets": names}
     if not names:

@@ -1,7 +1,7 @@
-"""What is wrong with the models that params.yaml names, as far as the entries and the files that are there tell.
+"""Check the models that params.yaml names: their entries, and the files of those that are on disk.
 
-Files are those of local folders, and of models that were downloaded for other settings: when the architecture or model.max_seq_length
-changes, a model stays where it is, and only this check sees whether it still fits. The download stage checks what it downloads.
+A model on disk is a local folder, or was downloaded for other settings: if the architecture or model.max_seq_length changes, nothing is
+downloaded again, and only this check sees whether the model still fits. The download stage checks what it downloads.
 """
 
 import difflib
@@ -14,8 +14,12 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import read_json
 from stages.runtime.root import place
 
-ROLES = {"model.base_model": "base", "mining.model": "miner", "mining.cross_encoder": "cross-encoder"}
-MASKED_LM_BASES = (  # of the presets: known to make no sentence vectors
+ROLES = {  # the key of params.yaml that names a model: its folder in models/
+    "model.base_model": "base",
+    "mining.model": "miner",
+    "mining.cross_encoder": "cross-encoder",
+}
+MASKED_LM_BASES = (  # of the presets; they make no sentence vectors
     "ltg/norbert3-xs",
     "ltg/norbert3-small",
     "ltg/norbert3-base",
@@ -30,7 +34,7 @@ def check_models(params: Params) -> Iterator[str]:
         if bool(entry.repo) == bool(entry.path):
             yield f"models.{name}: must have either repo (with revision) or path; give one of them"
         if name == "made":
-            yield "models.made: this name stands for the model that is made from the training texts; choose another name"
+            yield "models.made: is reserved for the model made from the training texts; choose another name"
     base = params.model.base_model
     if params.architecture == "csr" and params.entry(base).repo in MASKED_LM_BASES:
         yield (
@@ -55,7 +59,7 @@ def check_models(params: Params) -> Iterator[str]:
 
 
 def _remedy(params: Params, model: str) -> str:
-    """What to write in place of a model's name that is not known."""
+    """What to write instead of an unknown model name."""
     if same := [name for name, entry in params.models.items() if entry.repo == model]:
         return f"write {same[0]}, its name there"
     if close := difflib.get_close_matches(model, params.models, n=1):
@@ -75,7 +79,7 @@ def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[
     use = Use(named_by, entry.repo or entry.path or name, "", entry.trust_remote_code, length)
     try:
         use = use_as(role, folder, use, params.architecture)
-        if entry.path or not entry.trust_remote_code:  # code that was not allowed so far has yet to be downloaded
+        if entry.path or not entry.trust_remote_code:  # code is downloaded only once it is allowed
             require_allowed_code(folder, use)
         if role == "base":
             _require_suitable(params, folder)

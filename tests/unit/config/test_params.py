@@ -163,7 +163,7 @@ def test_two_mistakes_are_two_lines(read):
         ({"model__base_model": "a/b"}, "model.base_model … b: {repo: a/b} … `make pin`"),
         ({"models__b": {"repo": "a/b", "path": "."}}, "models.b … either repo"),
         ({"models__b": {"trust_remote_code": True}}, "models.b … either repo"),
-        ({"models__made": {"repo": "a/b"}}, "models.made … name"),
+        ({"models__made": {"repo": "a/b"}}, "models.made … reserved"),
         ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, "models.b.path … /nowhere/at/all … folder"),
         ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
         ({"training__save_steps": 15}, "training.save_steps … 15 … multiple"),
