@@ -1,7 +1,8 @@
-"""Each evaluation set and MTEB task comes down from the Hub, at the revision that its reader pins, and reads whole."""
+"""Each evaluation set and MTEB task is downloaded at the revision that its reader pins, and reads completely."""
 
 from pathlib import Path
 
+from stages.config.params import read_resolved
 from stages.download import __main__ as download
 from stages.retrieval.mteb import required_datasets
 from stages.retrieval.sets import RetrievalSet, load_sets
@@ -11,9 +12,9 @@ from tests.fakes.repositories.conftest import Prepare
 from tests.fakes.repositories.evaluation_sets import DISTRACTORS, NANO, OWN_QUERIES, QUERIES, TASKS
 
 
-def fetched(profile: str, name: str, language: str) -> list[RetrievalSet]:
-    download.main(["evaluation", profile, name])
-    return load_sets(Path("data/eval") / profile / name, name, "nanobeir", language=language)
+def fetched(name: str, language: str) -> list[RetrievalSet]:
+    download.fetch(read_resolved("download_eval")[name], Path(name), f"evaluation.sets.{name}")
+    return load_sets(Path(name), name, "nanobeir", language=language)
 
 
 def check(sets: list[RetrievalSet], own_queries: set[str]) -> None:
@@ -25,9 +26,9 @@ def check(sets: list[RetrievalSet], own_queries: set[str]) -> None:
 
 def test_nanobeir_reads_whole_in_english_and_in_each_language_from_its_own_files(prepare: Prepare, hub: LoopbackHub) -> None:
     prepare("ecommerce")
-    check(fetched("ecommerce", "nanobeir-en", "en"), set(OWN_QUERIES))
+    check(fetched("nanobeir-en", "en"), set(OWN_QUERIES))
     prepare("nordic")
-    by_language = {language: fetched("nordic", f"nanobeir-{subset}", language) for subset, language in (("no", "nb"), ("sv", "sv"))}
+    by_language = {language: fetched(f"nanobeir-{subset}", language) for subset, language in (("no", "nb"), ("sv", "sv"))}
     for sets in by_language.values():
         check(sets, {NANO[name][0] for name in OWN_QUERIES})
     downloads = [path for _, path in hub.requests if "/resolve/" in path and "Multilingual" in path]
