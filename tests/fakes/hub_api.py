@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -64,15 +63,14 @@ class Call:
 class HubApi:
     """Answers requests; `repos`, by kind and id, and the LFS `objects`, by sha256, are its whole state."""
 
-    def __init__(self, url: str, user: str, organisations: tuple[str, ...], tokens: dict[str, bool], part_size: int | None) -> None:
-        self.url, self.user, self.tokens, self.part_size = url, user, tokens, part_size
+    def __init__(self, url: str, user: str, organisations: tuple[str, ...], tokens: dict[str, bool]) -> None:
+        self.url, self.user, self.tokens = url, user, tokens
         self.namespaces = (user, *organisations)
         self.repos: dict[tuple[str, str], Repo] = {}
         self.objects: dict[str, bytes] = {}
-        self.parts: dict[str, bytes] = {}
 
     def keep(self, files: dict[str, bytes]) -> None:
-        """Take files that did not come by LFS into the LFS objects, as the Hub has those of every repository."""
+        """Add files that were not uploaded by LFS to the LFS objects, which the Hub shares among repositories."""
         self.objects |= {oid(path, content): content for path, content in files.items() if is_lfs(path, len(content))}
 
     def answer(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -109,13 +107,6 @@ class HubApi:
             raise HubError(HTTPStatus.NOT_FOUND, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
 
-    def whoami(self, call: Call) -> Answer:
-        if call.writes is None:
-            raise HubError(HTTPStatus.UNAUTHORIZED, "Invalid username or password.")
-        role = {"accessToken": {"displayName": "loopback", "role": "write" if call.writes else "read"}}
-        organisations = [{"type": "org", "name": name} for name in self.namespaces[1:]]
-        return as_json({"type": "user", "name": self.user, "orgs": organisations, "auth": {"type": "access_token"} | role})
-
     def create(self, call: Call) -> Answer:
         wanted = call.json()
         namespace = wanted.get("organization") or self.user
@@ -143,7 +134,7 @@ class HubApi:
             ids = [card[key] for key in ("base_model",) if key in card] + card.get("datasets", [])
             errors = [f'"{name}" is not a valid repository id' for name in ids if not HUB_ID.fullmatch(name)]
             codes = [str(code) for code in card.get("language", [])]
-            errors += [f'"language" {code!r} is no ISO 639 code' for code in codes if not re.fullmatch("[a-z]{2,3}", code)]
+            errors += [f'"language" {code!r} is not an ISO 639 code' for code in codes if not re.fullmatch("[a-z]{2,3}", code)]
             if not re.fullmatch(r"[a-z0-9.-]+", card.get("license", "unknown")):
                 errors.append('"license" must be one of the known identifiers')
             for index in card.get("model-index", []):
@@ -160,8 +151,6 @@ class HubApi:
         commit = self._commit(repo, call)
         header = re.match(rb"---\n(.*?)\n---\n", commit.files.get("README.md", b""), re.DOTALL)
         card = (yaml.safe_load(header[1]) if header else None) or {}
-        sizes = "blobs" in call.query
-        siblings = [{"rfilename": path} | ({"size": len(content)} if sizes else {}) for path, content in sorted(commit.files.items())]
         about = {
             "_id": hashlib.sha1(repo.id.encode()).hexdigest()[:24],
             "id": repo.id,
@@ -172,7 +161,7 @@ class HubApi:
             "disabled": False,
             "tags": [f"license:{card['license']}"] if "license" in card else [],
             "cardData": card,
-            "siblings": siblings,
+            "siblings": [{"rfilename": path} for path in sorted(commit.files)],
             "createdAt": DATE,
             "lastModified": DATE,
             "downloads": 0,
@@ -180,27 +169,8 @@ class HubApi:
         }
         return as_json(about)
 
-    def refs(self, call: Call) -> Answer:
-        names: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
-        for name, target in self._repo(call).refs.items():
-            convert = name.startswith("refs/convert/")
-            ref = {"name": name.removeprefix("refs/convert/"), "ref": name if convert else f"refs/heads/{name}"}
-            names["converts" if convert else "branches"].append(ref | {"targetCommit": target})
-        return as_json(names)
-
     def tree(self, call: Call) -> Answer:
-        commit = self._commit(self._repo(call), call)
-        rows = listing(commit.files, call.part["path"] or "", recursive=call.query.get("recursive", "").lower() in ("true", "1"))
-        if rows is None:
-            raise HubError(HTTPStatus.NOT_FOUND, f"{call.part['path']} does not exist", "EntryNotFound")
-        return as_json(rows)
-
-    def paths_info(self, call: Call) -> Answer:
-        commit = self._commit(self._repo(call), call)
-        form = "json" not in call.headers.get("content-type", "")
-        paths = parse_qs(call.body.decode()).get("paths", []) if form else call.json()["paths"]
-        rows = {row["path"]: row for row in listing(commit.files, recursive=True) or []}
-        return as_json([rows[path] for path in paths if path in rows])
+        return as_json(listing(self._commit(self._repo(call), call).files))
 
     def preupload(self, call: Call) -> Answer:
         repo = self._repo(call, write=True)
@@ -221,39 +191,16 @@ class HubApi:
         rows = []
         for wanted in call.json()["objects"]:
             row: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
-            target = f"{self.url}/lfs/{wanted['oid']}"
             if wanted["oid"] not in self.objects:
-                upload: dict[str, Any] = {"href": target, "header": {}}
-                if self.part_size and wanted["size"] > self.part_size:
-                    count = ceil(wanted["size"] / self.part_size)
-                    upload["header"] = {str(number): f"{target}/{number}" for number in range(1, count + 1)}
-                    upload["header"]["chunk_size"] = str(self.part_size)
-                row["actions"] = {"upload": upload, "verify": {"href": f"{target}/verify", "header": {}}}
+                row["actions"] = {"upload": {"href": f"{self.url}/lfs/{wanted['oid']}", "header": {}}}
             rows.append(row)
         return as_json({"transfer": "basic", "objects": rows})
 
     def lfs_put(self, call: Call) -> Answer:
-        name, part = call.part["oid"] or "", call.part["part"]
-        if part is not None:
-            self.parts[f"{name}/{part}"] = call.body
-            return Answer(headers={"ETag": f'"{hashlib.md5(call.body).hexdigest()}"'})
-        return self._store(name, call.body)
-
-    def lfs_complete(self, call: Call) -> Answer:
-        """The end of a multipart upload: the parts in their order are the object."""
-        name, parts = call.part["oid"] or "", call.json()["parts"]
-        return self._store(name, b"".join(self.parts.pop(f"{name}/{part['partNumber']}") for part in parts))
-
-    def _store(self, name: str, content: bytes) -> Answer:
-        if hashlib.sha256(content).hexdigest() != name:
+        name = call.part["oid"] or ""
+        if hashlib.sha256(call.body).hexdigest() != name:
             raise HubError(HTTPStatus.BAD_REQUEST, f"LFS object {name} has another sha256")
-        self.objects[name] = content
-        return as_json({})
-
-    def lfs_verify(self, call: Call) -> Answer:
-        wanted = call.json()
-        if len(self.objects.get(wanted["oid"], b"")) != wanted["size"]:
-            raise HubError(HTTPStatus.NOT_FOUND, f"LFS object {wanted['oid']} is not here in full")
+        self.objects[name] = call.body
         return as_json({})
 
     def commit(self, call: Call) -> Answer:
@@ -314,22 +261,16 @@ class HubApi:
 REPO = r"/api/(?P<kind>models|datasets)/(?P<id>[^/]+/[^/]+)"
 FILES = r"/(?P<kind>datasets/)?(?P<id>[^/]+/[^/]+?)"
 REVISION = r"/(?P<revision>[^/]+)"
-OID = r"/lfs/(?P<oid>[0-9a-f]{64})"
 
 ROUTES: list[tuple[str, str, Callable[[HubApi, Call], Answer]]] = [
-    ("GET", r"/api/whoami-v2", HubApi.whoami),
     ("POST", r"/api/repos/create", HubApi.create),
     ("POST", r"/api/validate-yaml", HubApi.validate_yaml),
     ("GET", REPO, HubApi.info),
     ("GET", f"{REPO}/revision{REVISION}", HubApi.info),
-    ("GET", f"{REPO}/refs", HubApi.refs),
-    ("GET", rf"{REPO}/tree{REVISION}(?:/(?P<path>.+))?", HubApi.tree),
-    ("POST", f"{REPO}/paths-info{REVISION}", HubApi.paths_info),
+    ("GET", f"{REPO}/tree{REVISION}", HubApi.tree),
     ("POST", f"{REPO}/preupload{REVISION}", HubApi.preupload),
     ("POST", f"{REPO}/commit{REVISION}", HubApi.commit),
     ("POST", rf"{FILES}\.git/info/lfs/objects/batch", HubApi.lfs_batch),
-    ("PUT", rf"{OID}(?:/(?P<part>\d+))?", HubApi.lfs_put),
-    ("POST", OID, HubApi.lfs_complete),
-    ("POST", f"{OID}/verify", HubApi.lfs_verify),
+    ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", HubApi.lfs_put),
     ("GET HEAD", rf"{FILES}/resolve{REVISION}/(?P<path>.+)", HubApi.resolve),
 ]

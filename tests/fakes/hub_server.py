@@ -6,11 +6,10 @@
         subprocess.run([...], env=os.environ | hub.environment(tmp_path))
         assert ("GET", "/datasets/ltg/norquad/resolve/…") in hub.requests
 
-It answers what huggingface_hub 2.4 asks for with Xet switched off: who am I, create, information, references, tree and
-paths, the card's check, preupload, LFS (basic and multipart), commit, and downloads with ranges. Tokens and errors
-follow huggingface.co: 401 for a missing or wrong token, 403 for one that may only read or that a gated repository has
-not let in, 404 for another's private repository. huggingface_hub reads HF_ENDPOINT when it is imported: give
-`environment` to a new process, or `url` as ``endpoint=`` within this one.
+It answers the requests of huggingface_hub 2.4 without Xet: create, information, tree, the check of a card, preupload, LFS, commit, and
+downloads with ranges. Tokens and errors follow huggingface.co: 401 for a missing or wrong token, 403 for a token that may only read or
+that has no access to a gated repository, 404 for another's private repository. huggingface_hub reads HF_ENDPOINT when it is imported:
+give `environment` to a new process, or `url` as ``endpoint=`` within this one.
 """
 
 import re
@@ -48,8 +47,7 @@ class LoopbackHub:
     """The server, running between ``__enter__`` and ``__exit__``; ``url`` is its endpoint.
 
     ``token`` writes to the namespaces of ``user`` and ``organisations``; ``read_token`` is the same user's and only
-    reads. ``part_size`` in bytes makes LFS uploads above it multipart. A request meets one fault: the first that
-    matches its path and has times left, in the order they were switched on.
+    reads. A request meets one fault: the first that matches its path and has times left, in the order they were added.
     """
 
     def __init__(
@@ -59,7 +57,6 @@ class LoopbackHub:
         organisations: tuple[str, ...] = (),
         token: str = "hf_loopback_write",
         read_token: str = "hf_loopback_read",
-        part_size: int | None = None,
     ) -> None:
         self.token, self.read_token = token, read_token
         self.log: list[Request] = []
@@ -68,7 +65,7 @@ class LoopbackHub:
         self._closed = threading.Event()
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._api = HubApi(self.url, user, organisations, {token: True, read_token: False}, part_size)
+        self._api = HubApi(self.url, user, organisations, {token: True, read_token: False})
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -81,7 +78,7 @@ class LoopbackHub:
         self._server.drop_connections()
 
     def environment(self, home: Path, *, token: str | None = "") -> dict[str, str]:
-        """What a new process needs to use this Hub alone; ``token`` "" means the writing one, None not logged in."""
+        """The environment of a new process that uses this Hub; ``token`` "" is the one that may write, None is not logged in."""
         return {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
@@ -95,7 +92,7 @@ class LoopbackHub:
     def prepare(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         """Let huggingface_hub in this process be logged in here, upload without Xet and keep its cache in ``home``.
 
-        The endpoint is left: it must be given as ``endpoint=``.
+        The endpoint is not set: pass it as ``endpoint=``.
         """
         for name, value in self.environment(home).items():
             monkeypatch.setenv(name, value)
@@ -116,10 +113,10 @@ class LoopbackHub:
         gated: bool = False,
         private: bool = False,
     ) -> str:
-        """Make ``files`` (names to bytes or paths, or a folder) the content of a model or dataset; return the revision.
+        """Make ``files`` (names to bytes or paths, or a folder) the content of a model or data set; return the revision.
 
         Called again for the same repository it adds a commit, or another branch such as ``refs/convert/parquet``.
-        ``license`` comes as the Hub knows it, through a README.md's header, which is made where ``files`` has none.
+        ``license`` goes into the header of a README.md, which is added if ``files`` has none.
         """
         contents = read(files)
         if license is not None:
@@ -134,7 +131,7 @@ class LoopbackHub:
         self.repo(kind, repo_id).granted = True
 
     def repo(self, kind: str, repo_id: str) -> Repo:
-        """The repository itself; KeyError where there is none."""
+        """The repository itself; KeyError if there is none."""
         return self._api.repos[kind, repo_id]
 
     def files(self, kind: str, repo_id: str, revision: str = "main") -> dict[str, bytes]:
@@ -165,11 +162,11 @@ class LoopbackHub:
         self._switch_on(Fault("fail", re.compile(matching), times, methods, status, headers or {}))
 
     def reset(self, matching: str, *, times: float = 1, after: int | None = None, methods: tuple[str, ...] = ("GET",)) -> None:
-        """Do what is asked, then reset the connection (RST) after ``after`` bytes of the answer, half by default."""
+        """Process the request, then reset the connection (RST) after ``after`` bytes of the answer, half by default."""
         self._switch_on(Fault("reset", re.compile(matching), times, methods, after=after))
 
     def truncate(self, matching: str, *, times: float = 1, after: int | None = None, methods: tuple[str, ...] = ("GET",)) -> None:
-        """Do what is asked, then close the connection after ``after`` bytes of the answer, half by default."""
+        """Process the request, then close the connection after ``after`` bytes of the answer, half by default."""
         self._switch_on(Fault("truncate", re.compile(matching), times, methods, after=after))
 
     def corrupt(self, matching: str, *, times: float = 1) -> None:
@@ -208,7 +205,7 @@ class LoopbackHub:
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that a Hub that is gone is gone for clients that keep theirs alive too."""
+    """Tracks its open connections, so that a closed Hub is closed for kept-alive connections too."""
 
     daemon_threads = True
 
@@ -231,7 +228,7 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hangs up is no error
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client may hang up
             super().handle_error(request, client_address)
 
 
@@ -288,4 +285,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: `LoopbackHub.log` has it."""
+        """Print nothing: `LoopbackHub.log` has it."""

@@ -1,4 +1,4 @@
-"""What a loopback Hub holds: repositories as commits of files, and the faults that are switched on.
+"""The state of a loopback Hub: repositories as commits of files, and the faults that are switched on.
 
 Contents live in memory. Object ids are the Hub's own: git's blob hash for a regular file, sha256 for one that the Hub's
 default .gitattributes sends to large file storage (LFS).
@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 LFS_SUFFIXES = (
@@ -48,18 +48,11 @@ def entry(path: str, content: bytes) -> dict[str, Any]:
     return {"type": "file", "path": path, "size": size, "oid": git_oid(pointer), "lfs": lfs}
 
 
-def listing(files: Mapping[str, bytes], folder: str = "", *, recursive: bool) -> list[dict[str, Any]] | None:
-    """The files and folders below ``folder``, as the Hub's tree lists them; None where there is no such folder."""
-    prefix = f"{folder}/" if folder else ""
-    rows: dict[str, dict[str, Any]] = {}
-    for path in sorted(name for name in files if name.startswith(prefix)):
-        parents = path[len(prefix) :].split("/")[:-1]
-        for depth in range(1, len(parents) + 1 if recursive else min(len(parents), 1) + 1):
-            directory = prefix + "/".join(parents[:depth])
-            rows[directory] = {"type": "directory", "path": directory, "size": 0, "oid": git_oid(directory.encode())}
-        if recursive or not parents:
-            rows[path] = entry(path, files[path])
-    return list(rows.values()) if rows or not folder else None
+def listing(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """All files and folders, as the Hub's recursive tree lists them."""
+    folders = {str(parent) for path in files for parent in list(PurePosixPath(path).parents)[:-1]}
+    rows = [{"type": "directory", "path": folder, "size": 0, "oid": git_oid(folder.encode())} for folder in folders]
+    return sorted([*rows, *(entry(path, content) for path, content in files.items())], key=lambda row: str(row["path"]))
 
 
 def read(files: Contents) -> dict[str, bytes]:

@@ -3,14 +3,10 @@
 import math
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
@@ -29,7 +25,7 @@ REVISION = "0123456789" * 4
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
-    with LoopbackHub(part_size=1_000_000) as hub:
+    with LoopbackHub() as hub:
         hub.prepare(monkeypatch, tmp_path / "home")
         yield hub
 
@@ -65,34 +61,16 @@ def test_the_parquet_branch_comes_by_its_quoted_name(hub: LoopbackHub, api: HfAp
     options = {"repo_type": "dataset", "revision": "refs/convert/parquet"}
     folder = Path(snapshot_download(DATA, endpoint=hub.url, allow_patterns=["da/*"], **options))  # type: ignore[call-overload]
     assert [path.name for path in folder.rglob("*.parquet")] == ["0000.parquet"]
-    assert api.list_repo_refs(DATA, repo_type="dataset").converts[0].target_commit == converted
+    assert api.dataset_info(DATA, revision="refs/convert/parquet").sha == converted
     assert hub.files("dataset", DATA).keys() == {"scandi_qa.py"}
 
 
 def test_information_names_revision_licence_and_files(hub: LoopbackHub, api: HfApi) -> None:
     revision = hub.add_repo("dataset", DATA, {"a.txt": b"hei"}, license="cc0-1.0", gated=True)
-    info = api.dataset_info(DATA, files_metadata=True)
+    info = api.dataset_info(DATA)
     assert (info.sha, info.card_data and info.card_data["license"], info.gated) == (revision, "cc0-1.0", "auto")
-    assert {file.rfilename: file.size for file in info.siblings or []}["a.txt"] == 3
+    assert [file.rfilename for file in info.siblings or []] == [".gitattributes", "README.md", "a.txt"]
     assert api.dataset_info(DATA, revision=revision[:9]).sha == revision
-
-
-def test_a_tree_is_listed_flat_or_whole(hub: LoopbackHub, api: HfApi) -> None:
-    hub.add_repo("model", DATA, {"config.json": b"{}", "1_A/config.json": b"{}", "1_A/b/c.safetensors": b"w"})
-    flat = {row.path for row in api.list_repo_tree(DATA)}
-    whole = {row.path for row in api.list_repo_tree(DATA, recursive=True)}
-    assert flat == {".gitattributes", "config.json", "1_A"}
-    assert whole == flat | {"1_A/config.json", "1_A/b", "1_A/b/c.safetensors"}
-    assert [row.path for row in api.get_paths_info(DATA, ["1_A/b/c.safetensors", "none"])] == ["1_A/b/c.safetensors"]
-
-
-def test_load_dataset_reads_from_it(hub: LoopbackHub, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"question": ["Hva er en fjord?", "Hvor er Bodø?"]}), tmp_path / "train.parquet")
-    revision = hub.add_repo("dataset", DATA, {"data/train.parquet": tmp_path / "train.parquet"}, license="cc0-1.0")
-    code = f"import datasets; print(datasets.load_dataset('{DATA}', revision='{revision}', split='train')['question'][1])"
-    environment = os.environ | hub.environment(tmp_path / "home", token=None)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "Hvor er Bodø?\n", done.stderr
 
 
 def test_what_is_not_there_gets_the_hubs_own_errors(hub: LoopbackHub) -> None:
@@ -110,7 +88,6 @@ def test_a_wrong_token_is_refused_even_for_what_is_public(hub: LoopbackHub, api:
     assert fetch(hub, token=False) == b"hei"
     with pytest.raises(HfHubHTTPError, match="Invalid credentials"):
         api.dataset_info(DATA, token="hf_wrong")
-    assert (api.whoami()["name"], api.whoami(token=hub.read_token)["auth"]["accessToken"]["role"]) == ("me", "read")
 
 
 def test_a_gated_set_opens_when_access_is_granted(hub: LoopbackHub) -> None:
@@ -154,13 +131,13 @@ def test_writing_takes_a_token_that_may_write(hub: LoopbackHub, api: HfApi, toke
 
 
 def test_one_commit_adds_by_both_ways_and_deletes(hub: LoopbackHub, api: HfApi) -> None:
-    weights = os.urandom(2_500_000)
+    weights = os.urandom(2_500)
     api.create_repo("me/x")
     with pytest.raises(HfHubHTTPError, match="already created"):
         api.create_repo("me/x")
     head = api.create_commit("me/x", [CommitOperationAdd("old.txt", b"o")], commit_message="one").oid
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd("model.safetensors", weights),  # above part_size: in three parts
+        CommitOperationAdd("model.safetensors", weights),
         CommitOperationAdd("small.bin", b"1"),
         CommitOperationAdd("config.json", b"{}"),
         CommitOperationDelete("old.txt"),
@@ -168,19 +145,10 @@ def test_one_commit_adds_by_both_ways_and_deletes(hub: LoopbackHub, api: HfApi) 
     api.create_commit("me/x", operations, commit_message="two", parent_commit=head)
     assert hub.files("model", "me/x") == {"config.json": b"{}", "model.safetensors": weights, "small.bin": b"1"}
     assert [commit.message for commit in hub.commits("model", "me/x")] == ["initial commit", "one", "two"]
-    puts = [path.rpartition("/")[2] for method, path in hub.requests if method == "PUT"]
-    assert sorted(puts)[:3] == ["1", "2", "3"] and len(puts) == 4
+    assert len([path for method, path in hub.requests if method == "PUT"]) == 2
     with pytest.raises(HfHubHTTPError) as caught:
         api.create_commit("me/x", [CommitOperationAdd("a", b"a")], commit_message="late", parent_commit=head)
     assert caught.value.response.status_code == 412
-
-
-def test_an_lfs_file_that_is_known_is_not_sent_again(hub: LoopbackHub, api: HfApi) -> None:
-    hub.add_repo("model", "you/x", {"model.safetensors": b"weights"})
-    api.create_repo("me/x")
-    api.upload_file(path_or_fileobj=b"weights", path_in_repo="model.safetensors", repo_id="me/x")
-    assert hub.files("model", "me/x") == {"model.safetensors": b"weights"}
-    assert not [path for method, path in hub.requests if method == "PUT"]
 
 
 def test_ranges_are_served_as_http_has_them(hub: LoopbackHub) -> None:
@@ -195,15 +163,6 @@ def test_ranges_are_served_as_http_has_them(hub: LoopbackHub) -> None:
         assert (answer.status_code, answer.content) == (status, body)
     assert httpx2.get(url(hub), headers={"Range": "bytes=10-"}).status_code == 416
     assert httpx2.head(url(hub)).headers["Content-Length"] == "10"
-
-
-def test_a_download_that_breaks_off_is_resumed_where_it_was(hub: LoopbackHub) -> None:
-    content = os.urandom(12_000_000)  # huggingface_hub writes pieces of 10 MiB
-    hub.add_repo("dataset", DATA, {"a.bin": content})
-    hub.truncate("a.bin", after=11_000_000)
-    assert fetch(hub, "a.bin") == content
-    ranges = [request.headers.get("range") for request in hub.log if request.method == "GET"]
-    assert ranges == [None, f"bytes={10 * 1024 * 1024}-"]
 
 
 def test_a_reset_breaks_a_download_once(hub: LoopbackHub) -> None:
@@ -239,18 +198,17 @@ def test_a_failure_strikes_as_often_as_asked_and_only_what_matches(hub: Loopback
 
 def test_a_slow_answer_runs_into_the_clients_timeout(hub: LoopbackHub) -> None:
     hub.add_repo("dataset", DATA, {"a.txt": b"a"})
-    hub.delay("a.txt", 10.0, times=2)
+    hub.delay("a.txt", 10.0)
     with pytest.raises(httpx2.ReadTimeout):
-        httpx2.get(url(hub), timeout=1.0)
-    assert fetch(hub, etag_timeout=1.0) == b"a"  # huggingface_hub asks again
+        httpx2.get(url(hub), timeout=0.2)
 
 
 def test_a_closed_hub_is_gone_for_connections_that_were_kept_alive(tmp_path: Path) -> None:
     with LoopbackHub() as hub, httpx2.Client() as client:
-        assert client.get(f"{hub.url}/api/whoami-v2").status_code == 401
+        assert client.get(f"{hub.url}/api/models/a/b").status_code == 401
         hub.__exit__(None, None, None)
         with pytest.raises(httpx2.ConnectError):
-            client.get(f"{hub.url}/api/whoami-v2")
+            client.get(f"{hub.url}/api/models/a/b")
         port = int(hub.url.rpartition(":")[2])
         with pytest.raises(ConnectionError):
             socket.create_connection(("127.0.0.1", port), timeout=1)

@@ -1,4 +1,4 @@
-"""Configuration like NorBERT 4's: any key is taken, strings in lower case; `is_decoder` is read by the model and set by nobody."""
+"""Configuration like NorBERT 4's: it accepts any key, and strings in lower case; the model reads `is_decoder`, which nothing sets."""
 
 from transformers import PretrainedConfig
 

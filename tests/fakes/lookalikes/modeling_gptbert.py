@@ -31,7 +31,7 @@ class RotaryPositionalEmbeddings(nn.Module):
         size = config.query_key_head_size
         speeds = theta ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
         angles = torch.outer(torch.arange(config.max_sequence_length, dtype=torch.float32), speeds).repeat(1, 2)
-        # Not persistent: after from_pretrained they are memory that nobody filled.
+        # Not persistent: after from_pretrained they are uninitialised memory.
         self.register_buffer("cos_matrix", angles.cos(), persistent=False)
         self.register_buffer("sin_matrix", angles.sin(), persistent=False)
 
@@ -50,7 +50,7 @@ class SelfAttention(nn.Module):
         self.output = ScaledLinear(width, config.hidden_size, bias=False)
         self.rope_embedding = RotaryPositionalEmbeddings(config, 160_000 if (index + 1) % config.local_global_ratio == 0 else 10_000)
         self.lambdas = nn.Parameter(torch.tensor([0.5]))  # not used by layer 0
-        self.is_causal = config.is_decoder  # nobody sets it under transformers 5
+        self.is_causal = config.is_decoder  # transformers 5 does not set it
 
     def forward(self, hidden, first_values, mask):
         parts = self.project(hidden).view(*hidden.shape[:2], 3, self.heads, self.size).permute(2, 0, 3, 1, 4)

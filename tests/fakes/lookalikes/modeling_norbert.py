@@ -77,7 +77,7 @@ class MaskClassifier(nn.Module):
             nn.Dropout(config.hidden_dropout_prob),
             nn.Linear(config.hidden_size, config.vocab_size),
         )
-        self.nonlinearity[-1].weight = embedding  # tied here, and transformers is not told
+        self.nonlinearity[-1].weight = embedding  # tied here without telling transformers
 
     def forward(self, hidden):
         return self.nonlinearity(hidden)

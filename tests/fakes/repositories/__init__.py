@@ -1,6 +1,6 @@
 """Every Hub repository that the profiles nordic and ecommerce ask for, in small, in the layouts of the real ones.
 
-The texts are those of the built-in sample, and invented English ones. What is known of the real repositories stands where each is made:
+The texts are those of the built-in sample, and invented English ones. Each function documents what is known of the real repository:
 columns, splits, shards, cards, revisions that others pin, files that must not be downloaded, and rows that must not be trained on.
 """
 

@@ -1,6 +1,6 @@
 """The evaluation sets of the profiles in small: NanoBEIR in English and by language, and the MTEB tasks in the form that mteb reads.
 
-Revisions stand here as mteb's own metadata pins them; `EVALUATION_SETS` lists the commits of all repositories.
+The revisions are those that mteb's own metadata pins; `EVALUATION_SETS` lists the commits of all repositories.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def nanobeir_english() -> Repository:
 
 
 def nanobeir_multilingual() -> Iterator[Repository]:
-    """A repository a set, with corpus, queries and qrels of each language as configs; English and German are nobody's here."""
+    """One repository per set; the configs are corpus, queries and qrels of each language. No profile uses English or German."""
     for number, (name, (task, revision)) in enumerate(NANO.items()):
         configs: dict[str, dict[str, Rows]] = {}
         for subset, language in (("de", "da"), ("en", "da"), ("no", "nb"), ("sv", "sv")):
@@ -88,7 +88,7 @@ def norquad_task() -> Repository:
 
 
 def snl_task() -> Repository:
-    """Headlines and articles in three splits, and the whole once more as a CSV file that nobody needs."""
+    """Headlines and articles in three splits, and a second copy as a CSV file that mteb does not read."""
     corpus, asked = texts.search("nb")
     rows = [
         {"id": number, "headline": query, "category": "by", "ingress": "", "article": corpus[document]}
@@ -140,7 +140,7 @@ def danfever_task() -> Repository:
 
 
 TV2NORD_ROWS = 2048
-"""mteb takes so many rows of every split, and a split with fewer does not load."""
+"""mteb samples this many rows of every split; a split with fewer does not load."""
 
 
 def tv2nord_task() -> Repository:

@@ -79,7 +79,7 @@ def repository_files(
     """Shards and card of a data set that was pushed from Python.
 
     Args:
-        configs: rows by config and split. The config ``default`` lies in data/, any other in a folder of its name.
+        configs: rows by config and split. The config ``default`` is in data/, any other in a folder of its name.
         license: as the card's header names it.
         count: shards of each split.
         info: whether the card lists columns and sizes too: `datasets` then refuses a folder that lacks a split.

@@ -1,6 +1,6 @@
 """The training sets of the profiles nordic and ecommerce in small: layouts, columns and traps of the real repositories.
 
-Each function tells what its set holds that must not be trained on. `TRAINING_SETS` is keyed as ``datasets`` in params.yaml.
+Each docstring names what its set holds that must not be trained on. `TRAINING_SETS` is keyed as ``datasets`` in params.yaml.
 """
 
 import gzip
@@ -59,7 +59,7 @@ def noropenbookqa() -> TrainingSet:
 
 
 def scandiqa() -> TrainingSet:
-    """Main holds a loading script; parquet lies on the Hub's own branch, without a card. A question in ten has no answer."""
+    """Main holds a loading script; parquet is on the Hub's own branch, without a card. A question in ten has no answer."""
     main = {"scandi-qa.py": b'raise RuntimeError("a loading script was run")\n', "README.md": card({"license": "cc-by-sa-4.0"})}
     main |= {f"data/{language}/train.jsonl": b'{"question": "not read", "context": "not read"}\n' for language in ("da", "no", "sv")}
     files: Files = {}
@@ -83,7 +83,7 @@ SUPERVISED_DA = "40a06b6333ec159df6cdb8e8dbf018fc0ad6ed26"
 
 
 def supervised_da() -> TrainingSet:
-    """As of `SUPERVISED_DA`: label 0 is no positive, Swedish and Norwegian are told by dataset_name; older commits lack both columns."""
+    """As of `SUPERVISED_DA`: rows of label 0 are not positives, dataset_name marks the language; older commits lack both columns."""
     old = [{"query": row["query"], "pos": row["positive"]} for row in texts.pairs("da")[150:200]]
     rows = [
         {"query": row["query"], "pos": row["positive"], "dataset_name": name, "label": float(number % 4 != 3)}
