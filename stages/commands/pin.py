@@ -20,7 +20,7 @@ LookUp = Callable[[str, str, str | None], str]
 
 
 class Place(BaseModel):
-    """What must be right in an entry before the Hub is asked about it."""
+    """The part of an entry that is validated before the Hub is asked."""
 
     model_config = ConfigDict(strict=True)
 
@@ -42,18 +42,18 @@ def main(names: Annotated[list[str] | None, typer.Argument(metavar="NAME", hidde
 
 
 def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
-    """Write the revision of each named (or every) Hub entry of ``path`` and yield a line for each that changed.
+    """Write the revision of each Hub entry of ``path``, or of those in ``names``, and yield a line for each that changed.
 
-    An entry that cannot be looked up keeps its revision, and the others are written all the same.
+    An entry that cannot be looked up keeps its revision; the others are written anyway.
 
     Raises:
         UserError: a name is unknown, the file cannot be read, or some entries could not be looked up (one line each).
     """
-    yaml = YAML()  # with these settings dvc writes the file too: what both leave is a fixed point
+    yaml = YAML()  # dvc writes the file with the same settings, so neither reformats what the other wrote
     yaml.default_flow_style = False
     try:
         text = path.read_text(encoding="utf-8")
-        YAML(typ="safe", pure=True).load(text)  # as `read_params` reads it: tags that are none of YAML's own are an error
+        YAML(typ="safe", pure=True).load(text)  # as `read_params` reads it: custom tags are an error
         values = yaml.load(text)
         tables = {"models": values.get("models"), "datasets": values.get("datasets"), "evaluation.sets": values["evaluation"]["sets"]}
         entries = [(table, name, entry, entry.get("repo")) for table, some in tables.items() for name, entry in (some or {}).items()]
@@ -82,28 +82,28 @@ def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
             with temporary.open("w", encoding="utf-8") as file:
                 yaml.dump(values, file)
             if YAML(typ="safe", pure=True).load(temporary.read_text(encoding="utf-8")) != values:
-                raise UserError(f"{path}: would not read back as it was written, so it stays as it is; write the revisions by hand")
-    yield from changes or ([] if failures else ["everything is at its newest revision"])
+                raise UserError(f"{path}: would not read back as written, so it is left unchanged; write the revisions by hand")
+    yield from changes or ([] if failures else ["every revision is the newest"])
     if failures:
         raise UserError("\n".join(failures))
 
 
 def look_up(repo: str, repo_type: str, branch: str | None) -> str:
-    """The newest commit of a Hub repository's branch (None: main).
+    """The newest commit of a branch (None: main) of a Hub repository.
 
     Raises:
-        UserError: it does not exist, or the Hub cannot be reached.
+        UserError: the branch does not exist, or the Hub cannot be reached.
     """
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     from stages.hub.repository import require_addresses, usable_token
+    from stages.hub.retries import reason
 
     require_addresses()
     usable_token()
     try:
         return str(HfApi().repo_info(repo, repo_type=repo_type, revision=branch).sha)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"the Hub did not name the newest revision of {repo} ({reason}); check the name and the network") from error
+        raise UserError(f"the Hub did not name the newest revision of {repo} ({reason(error)}); check the name and the network") from error

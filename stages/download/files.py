@@ -1,12 +1,11 @@
-"""How files come: a pinned snapshot from the Hub with its manifest, or a copy of a local folder or file."""
+"""Fetches files: a pinned snapshot from the Hub with its manifest, or a copy of a local folder or file."""
 
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stages.config.own_paths import local_files
 from stages.hub.manifest import manifest, write_manifest
@@ -15,64 +14,64 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.root import place
 
+if TYPE_CHECKING:
+    from stages.hub.snapshot import Select
+
 DOWNLOADS = Path(".downloads")
-"""What is under way, outside DVC's outputs: a download that was killed is resumed from there."""
+"""Unfinished downloads, outside DVC's outputs, so that a killed one can resume."""
 PATIENCE = "DOWNLOAD_PATIENCE"
 """Environment variable: caps the total back-off in seconds when the Hub fails (default 60)."""
 
 
-class Check(Protocol):
-    """Checks a folder, at first without the weights, then complete. What it raises ends the download; what came down is kept."""
-
-    def __call__(self, folder: Path, complete: bool) -> None: ...
+Check = Callable[[Path, bool], None]
+"""Checks a folder, first without the weights (False), then complete (True). If it raises, the download ends; its files are kept."""
 
 
 def fetch_files(origin: Mapping[str, Any], target: Path, key: str, repo_type: str, check: Check | None = None) -> None:
     """Write the folder ``target``, with its manifest, from ``repo`` with ``revision`` or from ``path``."""
     if origin["repo"]:
         with ExitStack() as downloads:
-            files, about = bring(downloads, origin, key, repo_type, inspect=partial(check, complete=False) if check else None)
+            files, about = download(downloads, origin, key, repo_type, inspect=(lambda folder: check(folder, False)) if check else None)
             if check:
-                check(files, complete=True)
+                check(files, True)
             with atomic_write(target) as folder:
                 write_manifest(files, about)
                 shutil.move(files, folder)
         return
     if check:
-        check(place(origin["path"]), complete=True)
+        check(place(origin["path"]), True)
     with atomic_write(target) as folder:
         copy(place(origin["path"]), folder, key if check else f"{key}.path")
         write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
-def bring(
+def download(
     downloads: ExitStack,
     origin: Mapping[str, Any],
     key: str,
     repo_type: str,
-    select: Callable[[Sequence[str]], set[str]] | None = None,
-    store: Path = DOWNLOADS,
+    select: "Select | None" = None,
     inspect: Callable[[Path], None] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """The folder of a complete snapshot, which is the caller's to move until ``downloads`` closes, and its manifest.
+    """The folder of a complete snapshot, which the caller may move until ``downloads`` closes, and its manifest.
 
-    ``select`` says which of the repository's files are needed; else those that the kind reads. ``inspect``: see `stages.hub.snapshot`.
+    ``select`` chooses files as `stages.hub.snapshot` says; by default those that the kind reads. ``inspect``: see there.
     """
     from stages.hub.repository import Source
     from stages.hub.snapshot import snapshot
 
     repo, revision = origin["repo"], origin["revision"]
-    chosen = select or partial(_select, origin=origin, key=key)
     source = Source(repo, revision, repo_type, key)
-    files, listed = downloads.enter_context(snapshot(source, chosen, store, inspect=inspect, patience=_patience()))
-    digests = {file.path: file.sha256 for file in listed if file.sha256}
+    select = select or (lambda paths, _: _select(paths, origin, key))
+    files, listed = downloads.enter_context(snapshot(source, select, DOWNLOADS, inspect=inspect, patience=_patience()))
+    digests = {file.path: file.lfs.sha256 for file in listed if file.lfs}
     return files, manifest(files, kind=origin["kind"], repo=repo, revision=revision, digests=digests)
 
 
 def _select(paths: Sequence[str], origin: Mapping[str, Any], key: str) -> set[str]:
-    """The files of a repository that are needed; `UserError` before the first comes down where they would be no use."""
+    """The files that the kind reads; `UserError` before the first is downloaded if they would be of no use."""
     repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("trust_remote_code"))
-    needed = set(filter(wanted(kind, code), paths))
+    needed = wanted(paths, kind, code)
     if kind == "model" and not any(path.endswith(".safetensors") for path in needed):
         raise UserError(
             f"{key}: {repo} has no safetensors weights at this revision, and pickled ones are not loaded; "
@@ -89,11 +88,11 @@ def _patience() -> float:
     try:
         return max(0.0, float(given))
     except ValueError as error:
-        raise UserError(f"{PATIENCE}: is {given!r}; give a number of seconds, or unset it") from error
+        raise UserError(f"{PATIENCE}: must be a number of seconds, got {given!r}; correct it, or unset it") from error
 
 
 def copy(path: Path, folder: Path, key: str) -> None:
-    """Copy a local folder or file, without what is hidden and without a manifest of its own."""
+    """Copy a local folder or file, without hidden files and without its manifest.json."""
     if not path.exists():
         raise UserError(f"{key}: {path} does not exist; correct the path")
     folder.mkdir(exist_ok=True)

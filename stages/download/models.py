@@ -1,4 +1,4 @@
-"""A model, from the Hub or a local folder, checked before the stages that use it."""
+"""Fetches a model from the Hub or a local folder, and checks that the stages can use it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,14 @@ from stages.runtime.files import mark_unused
 
 
 def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str = "", max_seq_length: int | None = None) -> None:
-    """Write the folder ``target``, named base, miner or cross-encoder, with a model that can be used as that.
+    """Write the folder ``target``, whose name (base, miner, cross-encoder) is the role of the model.
 
     Args:
         origin: ``chosen``, and then ``key`` (names it in error lines), ``repo`` with ``revision`` or ``path``, ``trust_remote_code``.
-        architecture: splade, inference-free-splade or csr; for the base. max_seq_length: its tokens.
+        architecture: of a base: splade, inference-free-splade or csr. max_seq_length: its length in tokens.
 
     Raises:
-        UserError: it does not exist, cannot be reached, or cannot be used. What came down is kept for the next try.
+        UserError: the model does not exist, cannot be reached, or does not suit its role. What is downloaded is kept for the next try.
     """
     if not origin["chosen"]:
         mark_unused(target)

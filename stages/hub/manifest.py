@@ -1,10 +1,9 @@
-"""manifest.json beside downloaded files: where they come from, under which licence, and each file's sha256.
+"""manifest.json beside downloaded files: their origin, their licence, and the sha256 of each.
 
 It holds no date, so that the same files have the same manifest.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 import yaml
 
 from stages.hub.wanted import CARD
-from stages.runtime.files import write_json
+from stages.runtime.files import read_json, write_json
 
 MANIFEST = "manifest.json"
 NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc|non-?commercial)(?![a-z])")
 HEADER = re.compile(r"\A\ufeff?\s*---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-LONGEST_CITATION = 20_000  # characters; a brace that is left open would be sought to the end of the card
+LONGEST_CITATION = 20_000  # characters; the search for a brace that is missing ends there
 CITATION = re.compile(r"^[ \t]*@[A-Za-z]+\s*\{", re.MULTILINE)
 
 
@@ -30,9 +29,9 @@ def manifest(
     revision: str | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What is known of the files below ``folder``; licence and citation come from its README.md, if there is one.
+    """The manifest of the files below ``folder``. Licence and citation come from its README.md, if there is one.
 
-    ``digests`` gives the sha256 of files (by their path in ``folder``) that need not be read again.
+    ``digests`` gives known sha256 sums, by path in ``folder``: these files are not read again.
     """
     files = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -57,30 +56,29 @@ def write_manifest(folder: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_licence(folder: Path) -> str | None:
-    """The licence that the manifest in ``folder`` names; None where there is no manifest, or none in it."""
+    """The licence in the manifest of ``folder``; None if there is no manifest, or no licence in it."""
     value = read_manifest(folder).get("license")
     return value if isinstance(value, str) else None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest in ``folder``; empty where there is none."""
-    path = folder / MANIFEST
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The manifest in ``folder``; empty if there is none."""
+    value: dict[str, Any] = read_json(folder / MANIFEST)
     return value
 
 
 def header(card: str) -> dict[str, Any]:
-    """The YAML header of a card; empty where there is none, or none that can be read."""
+    """The YAML header of a card; empty if it has none, or an invalid one."""
     match = HEADER.match(card)
     try:
         values = yaml.safe_load(match[1]) if match else None
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: an impossible date
         return {}
     return values if isinstance(values, dict) else {}
 
 
 def licence(card: str) -> str | None:
-    """The licence in the YAML header of a card, in lower case; several are joined by commas. ``other`` gives way to its name.
+    """The licence in the YAML header of a card, in lower case. Several are joined by commas; ``license_name`` replaces ``other``.
 
     >>> licence("---\\nlicense: CC-BY-NC-4.0\\n---\\n# A set")
     'cc-by-nc-4.0'
@@ -94,13 +92,13 @@ def licence(card: str) -> str | None:
 
 
 def citation(card: str) -> str | None:
-    """The BibTeX entries of a card, in their order; an entry whose braces do not close is left out."""
+    """The BibTeX entries of a card, in order, without those whose braces do not close."""
     entries = (_entry(card[match.start() :].lstrip()) for match in CITATION.finditer(card))
     return "\n\n".join(entry for entry in entries if entry) or None
 
 
 def forbids_commercial_use(name: str | None) -> bool:
-    """Whether a licence, by its identifier, forbids commercial use: cc-by-nc-4.0, cc-by-nc-sa, …"""
+    """Whether the identifier of a licence says that it forbids commercial use: cc-by-nc-4.0, cc-by-nc-sa, …"""
     return NON_COMMERCIAL.search((name or "").lower()) is not None
 
 

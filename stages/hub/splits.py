@@ -1,4 +1,4 @@
-"""Which split a name tells: of a file, of a folder, or of a row's field ``split``. Nothing heavy is imported: download asks too."""
+"""The split that the name of a file or folder, or a row's field ``split``, stands for."""
 
 import re
 from pathlib import PurePath
@@ -13,7 +13,7 @@ SPLITS = {
 
 
 def split_named(name: str) -> str | None:
-    """The split (train, dev or test) that is a word of ``name``; None if none is.
+    """The split (train, dev or test) that is a word of ``name``, or None.
 
     >>> split_named("train-00000-of-00002"), split_named("Validation"), split_named("train_part2"), split_named("protest")
     ('train', 'dev', 'train', None)
@@ -23,6 +23,6 @@ def split_named(name: str) -> str | None:
 
 
 def split_of(path: PurePath) -> str | None:
-    """The split that a file's name tells, or else the nearest folder that tells one; ``path`` is relative to the data set's folder."""
+    """The split in a file's name, or else in the nearest folder's; ``path`` is relative to the data set's folder."""
     parts = [path.name.split(".")[0], *reversed(path.parts[:-1])]
     return next((split for part in parts if (split := split_named(part))), None)

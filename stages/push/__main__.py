@@ -1,6 +1,6 @@
-"""Publish models/final with its card where params.yaml asks for it (hub.push), and leave a receipt: metrics/push.json.
+"""Publish models/final with its card if params.yaml sets hub.push, and write a receipt: metrics/push.json.
 
-The receipt stays when the stage runs again: by it an unchanged model is not pushed twice.
+The receipt survives the next run of the stage, so that an unchanged model is not pushed twice.
 """
 
 import json
@@ -19,7 +19,7 @@ FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
 FORMATTED, BASE = Path("data/formatted"), Path("models/base")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
 LAUNCH: dict[str, Any] = {"tracking": True, "upload": True, "training": {*Training.RUNNING, "device", "num_processes", "num_threads"}}
-"""Of resolved/train.yaml: how the run was launched, which its card does not tell."""
+"""Settings of resolved/train.yaml that the card leaves out: how the run was launched."""
 
 
 def main() -> str:
@@ -35,19 +35,19 @@ def main() -> str:
     from stages.hub.publish import fingerprint, needs_push, publish
 
     if settings.model_id is None:
-        raise UserError("hub.model_id: has no value while hub.push is true; set it to you/your-model")
+        raise UserError("hub.model_id: must be set if hub.push is true; set it to you/your-model")
     current = fingerprint(FINAL)
     if not needs_push(receipt, current, settings.model_id):
         return f"nothing to push, because {settings.model_id} has this model already"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
-    write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.commit})
-    return f"{published.url}, commit {published.commit}"
+    write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.oid})
+    return f"{published.repo_url}, commit {published.oid}"
 
 
 def refuse_non_commercial(datasets: Mapping[str, Provenance], formatted: Path) -> None:
-    """Raise `UserError` where the licence of one of the training sets, or of the base model, forbids commercial use."""
+    """Raise `UserError` if the licence of a training set, or of the base model, forbids commercial use."""
     from stages.hub.manifest import forbids_commercial_use, read_licence
 
     licences = {f"datasets.{name}": licence_of(origin, formatted / name) for name, origin in datasets.items()}
@@ -55,13 +55,13 @@ def refuse_non_commercial(datasets: Mapping[str, Provenance], formatted: Path) -
     if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
         names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
         raise UserError(
-            f"hub.allow_non_commercial: is false, and by their licence these are not for commercial use: {names}; "
-            "set it to true to publish the model all the same, or train without them (profile: none)"
+            f"hub.allow_non_commercial: is false, and these licences forbid commercial use: {names}; "
+            "set it to true to publish the model anyway, or train without them (profile: none)"
         )
 
 
 def licence_of(origin: Provenance, folder: Path) -> str | None:
-    """The licence to go by, for a training set that lies in ``folder``."""
+    """The licence of a training set: that of params.yaml, or else of the manifest in its ``folder``."""
     from stages.hub.manifest import read_licence
 
     return origin.license.lower() if origin.license else read_licence(folder)
@@ -88,7 +88,7 @@ def card(settings: PushSettings, model_id: str) -> str:
                 SAMPLE if origin.sample else origin.repo or LOCAL,
                 origin.revision,
                 license=licence_of(origin, FORMATTED / name),
-                rows=_rows(sources, name),
+                rows=sources.get(name, {}).get("used"),
             )
             for name, origin in settings.datasets.items()
         ],
@@ -99,10 +99,6 @@ def card(settings: PushSettings, model_id: str) -> str:
         trust_remote_code=model.trust_remote_code,
         license=settings.license,
     )
-
-
-def _rows(sources: dict[str, Any], name: str) -> int | None:
-    return sources.get(name, {}).get("used")
 
 
 if __name__ == "__main__":

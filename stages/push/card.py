@@ -1,7 +1,7 @@
-"""The model card: what the model is, how it scores beside BM25, what it was trained on and how to use it.
+"""The model card: what the model is, how to use it, its scores beside BM25, and its training data.
 
-It is written from plain values only, so that a card holds what it is given and nothing else: no training rows, no
-dates, no path of the machine. A local data set or base model appears by its name.
+It is written from the values it is given and nothing else: no training rows, no dates, no path of the machine. A local data set appears
+by its name in params.yaml, a local base model without a name.
 """
 
 import re
@@ -19,7 +19,7 @@ LOCAL = "local"
 SAMPLE = "built-in sample"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 LOCAL_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:[\\/]|file:|\\\\).")
-WHERE_THINGS_LIE = re.compile(r"tracking|hub|(.*_)?(path|dir|folder|file|uri|url|token|secret|password)")
+PLACES = re.compile(r"tracking|hub|(.*_)?(path|dir|folder|file|uri|url|token|secret|password)")
 
 ARCHITECTURES = {
     "splade": (
@@ -29,7 +29,7 @@ ARCHITECTURES = {
     ),
     "inference-free-splade": (
         "inference-free SPLADE",
-        "documents go through a masked language model, queries only look up one learnt weight per token, so that a "
+        "documents go through a masked language model; queries only look up one learnt weight per token, so that a "
         "search needs no neural network",
         ["splade", "inference-free", "asymmetric"],
     ),
@@ -59,7 +59,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A data set as the card names it: ``source`` is a Hub id, `LOCAL` or `SAMPLE`; ``rows`` is what training used."""
+    """A data set as the card names it: ``source`` is a Hub id, `LOCAL` or `SAMPLE`; ``rows`` is the number that training used."""
 
     name: str
     source: str
@@ -86,12 +86,13 @@ def model_card(
     """The README.md of a model, its YAML header for the Hub included.
 
     Args:
-        model_id: the repository, namespace/name. architecture: splade, inference-free-splade or csr. base_model: a Hub
-        id with ``base_revision``; without a revision it is `SAMPLE` or a local model, which is not named. languages:
-        ISO 639 codes; the first chooses the example. params: effective values, nested; sections and values that say
-        where something lies are left out. evaluation: metrics/evaluation.json: for each evaluation set and for ``mean``
-        the metrics of `COLUMNS`. commit: the git commit that made the model, ``dirty`` if the working tree had changes
-        beside it. license: the model's, as the Hub's identifier; None where it is not known.
+        model_id: the repository, namespace/name. architecture: splade, inference-free-splade or csr.
+        base_model: a Hub id with ``base_revision``; without a revision it is `SAMPLE` or a local model, which is not named.
+        languages: ISO 639 codes; the first chooses the example.
+        params: effective values, nested. Sections and values that name a place (a path, an address) are left out.
+        evaluation: the content of metrics/evaluation.json: the metrics of `COLUMNS` for each evaluation set and for ``mean``.
+        commit: the git commit of the run; ``dirty``: the working tree had uncommitted changes.
+        license: the model's, as the Hub's identifier; None if it is not known.
     """
     kind, idea, _ = ARCHITECTURES[architecture]
     name = model_id.rpartition("/")[2]
@@ -100,7 +101,7 @@ def model_card(
     sections = [
         f"# {name}",
         f"A sparse retrieval model ({kind}) for {spoken}: {idea}. "
-        f"It was made from {_base(base_model, base_revision)} with [sentence-transformers](https://sbert.net).",
+        f"It was trained from {_base(base_model, base_revision)} with [sentence-transformers](https://sbert.net).",
         _usage(model_id, architecture, languages, trust_remote_code),
         _score_section(scores),
         _data_section(training_sets),
@@ -168,24 +169,24 @@ def _data_section(training_sets: Sequence[TrainingSet]) -> str:
         rows.append([data.name, source, revision, data.license or "not known", used])
     table = _table(["data set", "source", "revision", "licence", "rows used"], rows)
     restricted = [data.name for data in training_sets if forbids_commercial_use(data.license)]
-    note = f"\n\nNot for commercial use, by its licence: {_enumerate(restricted)}." if restricted else ""
+    note = f"\n\nThe licence forbids commercial use of: {_enumerate(restricted)}." if restricted else ""
     return f"## Training data\n\n{table}{note}" if rows else ""
 
 
 def _origin(params: Mapping[str, Any], hidden: str | None, commit: str | None, dirty: bool) -> str:
-    changes = ", with changes that were not committed" if dirty else ""
-    made = f"Made by nordic-sparse at commit `{commit}`{changes}." if commit else "Made by nordic-sparse."
+    changes = ", with uncommitted changes" if dirty else ""
+    made = f"Trained with nordic-sparse at commit `{commit}`{changes}." if commit else "Trained with nordic-sparse."
     if not params:
         return f"## Training\n\n{made}"
     settings = yaml_dump(_public(params, hidden), sort_keys=False).rstrip()
-    summary = "<summary>Parameters, as they were in effect</summary>"
+    summary = "<summary>Effective parameters</summary>"
     return f"## Training\n\n{made}\n\n<details>\n{summary}\n\n```yaml\n{settings}\n```\n\n</details>"
 
 
 def _public(value: Any, hidden: str | None) -> Any:
-    """Settings without what says where something lies or how it is reached."""
+    """Settings without paths, addresses and credentials."""
     if isinstance(value, Mapping):
-        kept = {key: item for key, item in value.items() if not WHERE_THINGS_LIE.fullmatch(str(key))}
+        kept = {key: item for key, item in value.items() if not PLACES.fullmatch(str(key))}
         return {key: _public(item, hidden) for key, item in kept.items()}
     if isinstance(value, list | tuple):
         return [_public(item, hidden) for item in value]
@@ -202,7 +203,7 @@ def _base(base_model: str, revision: str | None) -> str:
 
 
 def _on_hub(name: str, revision: str | None) -> bool:
-    """Whether a name is a Hub id: one that is pinned there; ``data/mine`` alone may be a folder."""
+    """Whether a name is a Hub id: it has a revision, since ``data/mine`` alone may be a folder."""
     return revision is not None and HUB_ID.fullmatch(name) is not None
 
 

@@ -72,7 +72,7 @@ def test_one_pin_serves_every_profile_and_architecture(params: Path, profile: st
 def test_a_second_pin_changes_nothing(params: Path) -> None:
     list(pin(params, [], newest))
     before = params.read_bytes()
-    assert list(pin(params, [], newest)) == ["everything is at its newest revision"]
+    assert list(pin(params, [], newest)) == ["every revision is the newest"]
     assert params.read_bytes() == before
 
 

@@ -4,57 +4,51 @@ from pathlib import Path
 
 import pytest
 
-from stages.download.benchmark import lay_out, part_patterns, set_name
+from stages.download.benchmark import lay_out, part_files, set_name
 from tests.refused import refused
 
+PATHS = [f"no-{part}/{split}-0.parquet" for part in ("corpus", "queries", "qrels") for split in ("test", "train")]
 
-def card(data_files: str, part: str = "corpus") -> str:
-    others = "".join(
-        f"- {{config_name: no-{each}, data_files: [{{split: test, path: no-{each}/test-*}}]}}\n" for each in ("corpus", "queries", "qrels")
-    )
-    return f"---\nconfigs:\n{others}- {{config_name: no-{part}, data_files: {data_files}}}\n---\n"
+
+def files(tmp_path: Path, corpus: str | None) -> dict[str, list[str]]:
+    """The files of each part; ``corpus`` is what the card says of its config, the others have the split test."""
+    configs = {"no-corpus": corpus} | {f"no-{part}": f"[{{split: test, path: no-{part}/test-*}}]" for part in ("queries", "qrels")}
+    lines = [f"- {{config_name: {name}, data_files: {given}}}" for name, given in configs.items() if given]
+    (tmp_path / "README.md").write_text("\n".join(["---", "configs:", *lines, "---", ""]))
+    return part_files(["README.md", *PATHS], tmp_path, "no", "evaluation.sets.x: mteb/x")
 
 
 @pytest.mark.parametrize(
-    ("data_files", "expected"),
+    ("corpus", "split"),
     [
-        ("[{split: test, path: a/test-*}, {split: train, path: a/train-*}]", ["a/test-*"]),
-        ("[{split: train, path: a/train-*}]", ["a/train-*"]),
-        ("[{split: test, path: [a/1.parquet, ./a/2.parquet]}]", ["a/1.parquet", "a/2.parquet"]),
-        ("a/*.parquet", ["a/*.parquet"]),
-        ("[a/*, b/*]", ["a/*", "b/*"]),
+        ("[{split: test, path: no-corpus/test-*}, {split: train, path: no-corpus/train-*}]", "test"),
+        ("[{split: train, path: no-corpus/train-*}]", "train"),
     ],
 )
-def test_a_config_names_the_files_of_the_test_split_or_of_the_only_one(data_files: str, expected: list[str]) -> None:
-    found = part_patterns(card(data_files), "no", "mteb/x", "evaluation.sets.x")
-    assert found == {"corpus": expected, "queries": ["no-queries/test-*"], "qrels": ["no-qrels/test-*"]}
+def test_a_config_has_the_files_of_the_test_split_or_of_the_only_one(tmp_path: Path, corpus: str, split: str) -> None:
+    expected = {"corpus": [f"no-corpus/{split}-0.parquet"]} | {part: [f"no-{part}/test-0.parquet"] for part in ("queries", "qrels")}
+    assert files(tmp_path, corpus) == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# a card", card("[{split: train, path: a}, {split: dev, path: b}]"), card("null"), "---\nconfigs: yes\n---\n"]
+    "corpus", [None, "no-corpus/gone-*", "[{split: train, path: no-corpus/train-*}, {split: dev, path: no-corpus/te*}]"]
 )
-def test_a_card_that_names_no_such_files_is_one_line(text: str) -> None:
+def test_a_card_that_names_no_such_files_is_one_line(tmp_path: Path, corpus: str | None) -> None:
     with refused("evaluation.sets.x", "mteb/x", "no-corpus", "split test"):
-        part_patterns(text, "no", "mteb/x", "evaluation.sets.x")
+        files(tmp_path, corpus)
 
 
 def test_shards_keep_their_order_in_the_new_place(tmp_path: Path) -> None:
-    names = ["no-corpus/test-00000-of-00002.parquet", "no-corpus/test-00001-of-00002.parquet", "no-queries/q.parquet", "no-qrels/r.parquet"]
-    for name in names:
+    parts = {"corpus": ["no-corpus/test-0.parquet", "no-corpus/test-1.parquet"], "qrels": ["no-qrels/r.parquet"]}
+    for name in [*parts["corpus"], *parts["qrels"]]:
         (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "files" / name).write_text(name)
     (tmp_path / "out").mkdir()
-    lay_out(
-        tmp_path / "files",
-        {"corpus": ["no-corpus/test-*"], "queries": ["no-queries/*"], "qrels": ["no-qrels/*"]},
-        "NanoX",
-        tmp_path / "out",
-    )
+    lay_out(tmp_path / "files", parts, "NanoX", tmp_path / "out")
     assert {path.relative_to(tmp_path / "out").as_posix(): path.read_text() for path in (tmp_path / "out").rglob("*.parquet")} == {
-        "corpus/NanoX-00000-of-00002.parquet": names[0],
-        "corpus/NanoX-00001-of-00002.parquet": names[1],
-        "queries/NanoX-00000-of-00001.parquet": names[2],
-        "qrels/NanoX-00000-of-00001.parquet": names[3],
+        "corpus/NanoX-00000-of-00002.parquet": "no-corpus/test-0.parquet",
+        "corpus/NanoX-00001-of-00002.parquet": "no-corpus/test-1.parquet",
+        "qrels/NanoX-00000-of-00001.parquet": "no-qrels/r.parquet",
     }
 
 

@@ -1,4 +1,4 @@
-"""Download brings what was asked for, pinned, whole or not at all; a failure is one line."""
+"""A download is pinned and complete, or there is none; a failure is a one-line error."""
 
 import hashlib
 import io
@@ -95,7 +95,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_a_data_set_comes_down_at_its_revision_and_not_at_the_newest(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_data_set_is_downloaded_at_its_revision_and_not_the_newest(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     old = hub.add_repo("dataset", REPO, {"train.parquet": b"old rows", "README.md": b"about"})
     hub.add_repo("dataset", REPO, {"train.parquet": b"new rows", "README.md": b"about"})
     done = run("datasets", resolved={"nli": origin(repo=REPO, revision=old)})
@@ -105,7 +105,7 @@ def test_a_data_set_comes_down_at_its_revision_and_not_at_the_newest(run: Stage,
     assert not (tmp_path / ".downloads").exists()
 
 
-def test_the_manifest_says_where_the_files_come_from_and_is_the_same_each_time(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_the_manifest_names_the_origin_of_the_files_and_is_reproducible(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     card = b"---\nlicense: CC-BY-NC-4.0\n---\n# NLI\n```bibtex\n@article{nli,\n  title={{N}LI},\n}\n```\n"
     files = {"train.parquet": b"rows", "README.md": card, "dev/rows.jsonl": b"{}", "test.parquet": b"never read", "picture.png": b"big"}
     revision = hub.add_repo("dataset", REPO, files)
@@ -130,7 +130,7 @@ def test_the_manifest_says_where_the_files_come_from_and_is_the_same_each_time(r
     )
 
 
-def test_a_download_that_is_killed_goes_on_where_it_was(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_killed_download_resumes(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     rows = bytes(range(256)) * 1000
     files = {name: rows + name.encode() for name in ("a.parquet", "b.parquet", "c.parquet")}
     resolved = {"nli": origin(repo=REPO, revision=hub.add_repo("dataset", REPO, files))}
@@ -146,7 +146,7 @@ def test_a_download_that_is_killed_goes_on_where_it_was(run: Stage, hub: Loopbac
     assert not (tmp_path / ".downloads").exists()
 
 
-def test_a_download_that_is_killed_again_and_again_is_whole_in_the_end(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_download_that_is_killed_repeatedly_is_complete_in_the_end(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
     files = {f"{number}.parquet": bytes([number]) * 100_000 for number in range(4)}
     resolved = {"nli": origin(repo=REPO, revision=hub.add_repo("dataset", REPO, files))}
     for number in range(4):
@@ -162,7 +162,7 @@ def test_a_download_that_is_killed_again_and_again_is_whole_in_the_end(run: Stag
 
 
 def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requests: int) -> None:
-    """SIGKILL as soon as the Hub was asked so many times for what ``name`` is in."""
+    """SIGKILL as soon as the Hub got ``requests`` requests for a path with ``name`` in it."""
     deadline = time.monotonic() + 240
     while len([each for each in hub.log if name in f"{each.path}/"]) < requests:
         assert process.poll() is None, "it ended before it could be killed"
@@ -172,7 +172,7 @@ def kill_after(process: subprocess.Popen[str], hub: LoopbackHub, name: str, requ
     process.communicate()
 
 
-def test_each_kind_brings_the_files_that_it_reads(run: Stage, hub: LoopbackHub) -> None:
+def test_each_kind_downloads_the_files_that_it_reads(run: Stage, hub: LoopbackHub) -> None:
     nano = [f"{folder}/NanoX-00000-of-00001.parquet" for folder in ("corpus", "qrels", "queries")]
     revision = hub.add_repo("dataset", "st/nano", dict.fromkeys([*nano, "bm25/NanoX-00000-of-00001.parquet"], b"rows"))
     done = run("evaluation", resolved={"nano": origin(kind="nanobeir", repo="st/nano", revision=revision)})
@@ -180,7 +180,7 @@ def test_each_kind_brings_the_files_that_it_reads(run: Stage, hub: LoopbackHub) 
     assert [file["path"] for file in run.manifest("data/eval/nano")["files"]] == nano
 
 
-def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_comes_down(run: Stage, hub: LoopbackHub) -> None:
+def test_a_repository_without_a_file_of_the_kind_is_one_line_before_any_download(run: Stage, hub: LoopbackHub) -> None:
     revision = hub.add_repo("dataset", REPO, {"train.csv": b"a,b", "README.md": b"about"})
     line = one_line(run("datasets", resolved={"x": origin(kind="pairs", repo=REPO, revision=revision)}))
     assert names(line, "datasets.x … Fremtind/all-nli-norwegian … no file … pairs … *.parquet")
@@ -188,25 +188,8 @@ def test_a_repository_without_a_file_of_the_kind_is_one_line_before_anything_com
 
 
 def downloads(hub: LoopbackHub) -> list[str]:
-    """The names of the files that were asked for, in their order."""
+    """The names of the requested files, in order."""
     return [path.rpartition("/resolve/")[2].partition("/")[2] for _, path in hub.requests if "/resolve/" in path]
-
-
-def test_a_base_model_comes_down_pinned(run: Stage, hub: LoopbackHub, base: Path, tmp_path: Path) -> None:
-    files = read(base) | {"modeling_own.py": b"code", "vocab.txt": b"words"}
-    others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
-    revision = hub.add_repo("model", "a/base", files | dict.fromkeys(others, b"other"), license="Apache-2.0")
-    for trusted in (True, False):
-        about = {"architecture": "splade", "max_seq_length": 32}
-        settings = {"base": model_origin("a/base", revision, trust_remote_code=trusted) | about}
-        done = run("model", "base", resolved=settings)
-        assert done.returncode == 0, done.stderr
-        about = run.manifest("models/base")
-        names = {file["path"] for file in about["files"]}
-        assert names == {*files, "README.md"} - (set() if trusted else {"modeling_own.py"})
-        assert (about["kind"], about["license"]) == ("model", "apache-2.0")
-    assert (tmp_path / "models/base/model.safetensors").read_bytes() == files["model.safetensors"]
-    assert not (tmp_path / ".downloads").exists()
 
 
 @pytest.fixture
@@ -218,9 +201,23 @@ def near_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return hub
 
 
+def test_a_base_model_is_downloaded_pinned(near_hub: LoopbackHub, base: Path) -> None:
+    files = read(base) | {"modeling_own.py": b"code", "vocab.txt": b"words"}
+    others = ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "tf_model.h5", "training_args.pt"]
+    revision = near_hub.add_repo("model", "a/base", files | dict.fromkeys(others, b"other"), license="Apache-2.0")
+    for trusted in (True, False):
+        fetch_model(model_origin("a/base", revision, trust_remote_code=trusted), Path("models/base"), "splade", 32)
+        about = json.loads(Path("models/base/manifest.json").read_text())
+        names = {file["path"] for file in about["files"]}
+        assert names == {*files, "README.md"} - (set() if trusted else {"modeling_own.py"})
+        assert (about["kind"], about["license"]) == ("model", "apache-2.0")
+    assert Path("models/base/model.safetensors").read_bytes() == files["model.safetensors"]
+    assert not Path(".downloads").exists()
+
+
 @pytest.mark.usefixtures("modules_cache")
 @pytest.mark.parametrize("role", ["base", "miner"])
-def test_permission_for_code_is_asked_for_before_the_weights_and_nothing_is_downloaded_twice(near_hub: LoopbackHub, role: str) -> None:
+def test_code_needs_permission_before_the_weights_and_nothing_is_downloaded_twice(near_hub: LoopbackHub, role: str) -> None:
     write_folder(Path("norbert"), "norbert3")
     entry = model_origin("ltg/norbert3-base", near_hub.add_repo("model", "ltg/norbert3-base", Path("norbert"), branch="refs/pr/5"))
     with refused("models.x", "ltg/norbert3-base", "Python code", "trust_remote_code"):
@@ -234,7 +231,7 @@ def test_permission_for_code_is_asked_for_before_the_weights_and_nothing_is_down
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_a_base_that_cannot_be_used_is_one_line_and_what_came_down_is_kept(near_hub: LoopbackHub, base: Path, local: bool) -> None:
+def test_an_unsuitable_base_is_one_line_and_its_files_are_kept(near_hub: LoopbackHub, base: Path, local: bool) -> None:
     entry = model_origin("a/base", near_hub.add_repo("model", "a/base", base))
     entry |= {"repo": None, "revision": None, "path": str(base)} if local else {}
     with refused("model.max_seq_length", "at most 512", "models.x", "513"):
@@ -247,7 +244,7 @@ def test_a_base_that_cannot_be_used_is_one_line_and_what_came_down_is_kept(near_
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
-def test_a_base_without_a_tokenizer_is_refused_before_its_weights_come(near_hub: LoopbackHub, base: Path, architecture: str) -> None:
+def test_a_base_without_a_tokenizer_is_refused_before_its_weights(near_hub: LoopbackHub, base: Path, architecture: str) -> None:
     files = {name: content for name, content in read(base).items() if not name.startswith("tokenizer")}
     with refused("models.x", "a/base", "tokenizer", " 0%"):
         fetch_model(model_origin("a/base", near_hub.add_repo("model", "a/base", files)), Path("models/base"), architecture, 32)
@@ -264,7 +261,7 @@ def test_a_small_file_that_cannot_be_read_is_one_line(near_hub: LoopbackHub, bas
     assert "model.safetensors" not in downloads(near_hub)
 
 
-def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base: Path) -> None:
+def test_the_models_of_mining_are_downloaded_like_the_base(near_hub: LoopbackHub, base: Path) -> None:
     BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=1)).save_pretrained("ce")
     files = read(base) | read(Path("ce"))
     revision = near_hub.add_repo("model", "a/ce", files | {"code.py": b"x"}, license="mit")
@@ -282,19 +279,19 @@ def test_the_models_of_mining_come_as_the_base_does(near_hub: LoopbackHub, base:
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        (lambda hub: ("nobody/nothing", "0" * 40), "datasets.x: the Hub has no dataset nobody/nothing"),
-        (lambda hub: (REPO, "f" * 40), "datasets.x: Fremtind/all-nli-norwegian has no commit fff"),
+        (lambda hub: ("nobody/nothing", "0" * 40), "datasets.x … no dataset nobody/nothing"),
+        (lambda hub: (REPO, "f" * 40), "datasets.x … Fremtind/all-nli-norwegian … no commit fff"),
         (
             lambda hub: ("a/gated", hub.add_repo("dataset", "a/gated", {"train.parquet": b"rows"}, gated=True)),
-            "datasets.x: a/gated is gated (401); accept its terms",
+            "datasets.x … a/gated is gated … 401 … accept its terms",
         ),
     ],
 )
-def test_what_the_hub_refuses_is_one_line_with_the_remedy(run: Stage, hub: LoopbackHub, tmp_path: Path, prepare: Any, words: str) -> None:
+def test_a_refusal_of_the_hub_is_one_line_with_the_remedy(run: Stage, hub: LoopbackHub, tmp_path: Path, prepare: Any, words: str) -> None:
     hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
     repo, revision = prepare(hub)
     line = one_line(run("datasets", resolved={"x": origin(repo=repo, revision=revision)}))
-    assert words in line
+    assert names(line, words)
     assert not (tmp_path / "data/raw/x").exists()
     assert hub.token not in line
 
@@ -312,7 +309,7 @@ def test_no_network_is_one_line(run: Stage, tmp_path: Path) -> None:
     assert not (tmp_path / "data/raw/x").exists()
 
 
-def test_what_the_user_is_told_on_the_way_is_short_and_without_the_token(run: Stage, hub: LoopbackHub) -> None:
+def test_a_retry_prints_one_line_without_the_token(run: Stage, hub: LoopbackHub) -> None:
     revision = hub.add_repo("dataset", REPO, {"train.parquet": b"rows"})
     hub.fail("train.parquet", status=503)
     done = run("datasets", resolved={"x": origin(repo=REPO, revision=revision)}, token=hub.token)
@@ -354,7 +351,7 @@ def task_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("task_texts")
-def test_mteb_tasks_come_from_a_local_folder(tmp_path: Path) -> None:
+def test_mteb_tasks_are_copied_from_a_local_folder(tmp_path: Path) -> None:
     (tmp_path / "tasks" / "NorQuadRetrieval").mkdir(parents=True)
     (tmp_path / "tasks" / "NorQuadRetrieval" / "test.parquet").write_bytes(b"rows")
     fetch_mteb(["NorQuadRetrieval"], str(tmp_path / "tasks"), tmp_path / "mteb")
@@ -364,7 +361,7 @@ def test_mteb_tasks_come_from_a_local_folder(tmp_path: Path) -> None:
     assert read_texts(tmp_path / "mteb" / TEXTS, ["NorQuadRetrieval"])["queries"] == ["NorQuadRetrieval: 1 files"]
 
 
-def test_mteb_tasks_of_which_one_does_not_load_leave_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_mteb_task_that_does_not_load_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(task: str, folder: Path) -> None:
         raise UserError(f"{folder}: does not load")
 
@@ -408,7 +405,7 @@ def nano_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return hub
 
 
-def test_a_benchmark_of_many_languages_becomes_one_of_ours_in_nanobeirs_form(nano_hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_benchmark_of_many_languages_becomes_one_language_in_nanobeirs_form(nano_hub: LoopbackHub, tmp_path: Path) -> None:
     nano_hub.reset("no-corpus")
     fetch(origin(kind="nanobeir", benchmark="NanoBEIR-multilingual", subset="no"), tmp_path / "eval", "evaluation.sets.x")
     one, other = load_nanobeir(tmp_path / "eval", "nanobeir-no")

@@ -56,7 +56,7 @@ def search_set(splits: Sequence[str], qrels: str = "default") -> Files:
 
 
 def danfever() -> Files:
-    """Labels are numbers; what they mean stands in the card."""
+    """Labels are numbers; the card says what they mean."""
     features = "[{name: claim, dtype: string}, {name: evidence_extract, dtype: string}, {name: label, dtype: {class_label: {names: {'0': Refuted, '1': Supported}}}}]"  # noqa: E501
     configs = "configs:\n- config_name: default\n  data_files: [{split: train, path: data/train-*}]"
     rows = {"claim": ["sann", "usann"], "evidence_extract": ["bevis", "annet"], "label": [1, 0]}
@@ -106,11 +106,11 @@ def serve(hub: LoopbackHub, repositories: Mapping[str, Files]) -> list[str]:
 
 
 def asked(hub: LoopbackHub) -> list[str]:
-    """The files that were downloaded."""
+    """The downloaded files."""
     return [path.partition("/resolve/")[2].partition("/")[2] for _, path in hub.requests if "/resolve/" in path]
 
 
-def test_the_scandinavian_tasks_come_with_the_files_that_mteb_reads_and_can_be_scored(
+def test_the_scandinavian_tasks_have_the_files_that_mteb_reads_and_can_be_scored(
     hub: LoopbackHub,
     repositories: dict[str, Files],
     splade: Any,  # noqa: F811
@@ -120,9 +120,6 @@ def test_the_scandinavian_tasks_come_with_the_files_that_mteb_reads_and_can_be_s
     fetch_mteb(tasks, None, tmp_path / "mteb")
     unread = {"README.md", ".gitattributes", "SNL.csv", "en.tsv"}
     wanted = [name for files in repositories.values() for name in files if name not in unread]
-    swedn_train = [f"{part}/train-00000-of-00001.parquet" for part in ("corpus", "queries", "default")]
-    for name in swedn_train:
-        wanted.remove(name)  # once: TwitterHjerneRetrieval has files of these names
     assert sorted(name for name in asked(hub) if name != "README.md") == sorted(wanted)
     assert (tmp_path / "mteb/SwednRetrieval/README.md").read_bytes() == repositories["SwednRetrieval"]["README.md"]
     texts = read_texts(tmp_path / "mteb" / TEXTS, tasks)
@@ -197,7 +194,7 @@ BAD: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_mteb_cannot_score_is_one_line_and_the_rest_is_not_downloaded_again(hub: LoopbackHub, tmp_path: Path, bad: str) -> None:
+def test_a_task_that_mteb_cannot_score_is_one_line_and_nothing_is_downloaded_again(hub: LoopbackHub, tmp_path: Path, bad: str) -> None:
     task, files, reason = BAD[bad]
     other = "SweFaqRetrieval"
     tasks = serve(hub, {other: search_set(["test"]), task: files})
@@ -216,17 +213,17 @@ def test_what_mteb_cannot_score_is_one_line_and_the_rest_is_not_downloaded_again
 @pytest.mark.parametrize(
     ("task", "files", "reason"),
     [
-        ("SwednRetrieval", search_set(["train", "dev"]), "mteb/SwednRetrieval … no split test … train, dev"),
+        ("SwednRetrieval", search_set(["train", "dev"]), "mteb/SwednRetrieval … config default … no files of the split test … train, dev"),
         ("SwednRetrieval", {"data/test.parquet": b"PAR1"}, "no config corpus"),
         (
             "SwednRetrieval",
             {"README.md": search_set(["test"])["README.md"], "corpus/test-0.parquet": b""},
-            "files of its config",
+            "config default … no files",
         ),
         ("SNLRetrieval", {"README.md": b"# SNL", "snl.pkl": b""}, "no data that mteb can read"),
     ],
 )
-def test_what_a_listing_shows_is_refused_before_anything_comes_down(
+def test_a_fault_in_the_listing_is_refused_before_any_download(
     hub: LoopbackHub, tmp_path: Path, task: str, files: Files, reason: str
 ) -> None:
     with refused("evaluation.mteb", task, reason):

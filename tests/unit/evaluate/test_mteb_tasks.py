@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sentence_transformers import SparseEncoder
 
-from stages.download.benchmark import lay_out, part_patterns
+from stages.download.benchmark import lay_out, part_files
 from stages.evaluate.mteb_tasks import evaluate_mteb
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.retrieval import bm25
@@ -265,7 +265,8 @@ def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder
     (files / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
     [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nor"])
     (tmp_path / "nano").mkdir()
-    lay_out(files, part_patterns((files / "README.md").read_text(), "no", "mteb/x", "x"), "NanoNQ", tmp_path / "nano")
+    paths = [path.relative_to(files).as_posix() for path in files.rglob("*.*")]
+    lay_out(files, part_files(paths, files, "no", "mteb/x"), "NanoNQ", tmp_path / "nano")
     [read] = load_nanobeir(tmp_path / "nano", "nanobeir-no")
     assert (read.queries, read.corpus, read.qrels) == (binary_set.queries, binary_set.corpus, binary_set.qrels)
     assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)

@@ -1,4 +1,4 @@
-"""Licences and citations are read from cards as people write them, and a push heeds them."""
+"""Licences and citations are read from real-world cards, and a push respects the licences."""
 
 from pathlib import Path
 
@@ -68,18 +68,18 @@ def test_neither_manifest_nor_card_is_read_as_rows(tmp_path: Path) -> None:
     assert [row["anchor"] for row in read_all("triplets", tmp_path)[0]] == ["a"]
 
 
-def test_a_push_names_what_is_not_for_commercial_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_names_the_sets_that_forbid_commercial_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder, name in {
-        "data/formatted/own/nli": "cc-by-nc-4.0",
-        "data/formatted/own/qa": "cc0-1.0",
-        "data/formatted/own/unused": "cc-by-nc-4.0",
+        "data/formatted/nli": "cc-by-nc-4.0",
+        "data/formatted/qa": "cc0-1.0",
+        "data/formatted/unused": "cc-by-nc-4.0",
         "models/base": "mit",
     }.items():
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "README.md").write_text(f"---\nlicense: {name}\n---\n")
         write_manifest(tmp_path / folder, manifest(tmp_path / folder, kind=None))
-    formatted = Path("data/formatted/own")
+    formatted = Path("data/formatted")
     refuse_non_commercial(trained("qa", "sample"), formatted)
     with refused("hub.allow_non_commercial", "datasets.nli (cc-by-nc-4.0)"):
         refuse_non_commercial(trained("nli", "qa", "sample"), formatted)

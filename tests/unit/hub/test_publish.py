@@ -1,4 +1,4 @@
-"""Publishing, with the real huggingface_hub against the loopback Hub."""
+"""Publishing, by the real huggingface_hub to the loopback Hub."""
 
 import json
 import math
@@ -61,7 +61,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub
 
 
 def failure(folder: Path, hub: LoopbackHub, repo_id: str = REPO, **options: object) -> str:
-    """The one line that a failing push gives; the faults of a test that go on for ever shall not."""
+    """The one-line error of a failing push; its patience is short."""
     with pytest.raises(UserError) as caught:
         publish(folder, CARD, repo_id, **({"endpoint": hub.url, "patience": 0.2} | options))  # type: ignore[arg-type]
     message = str(caught.value)
@@ -76,27 +76,27 @@ def test_a_push_is_one_commit_of_model_and_card_in_a_private_repository(model: P
     first, *commits = hub.commits("model", REPO)
     assert (first.message, [(made.message, made.oid) for made in commits]) == (
         "initial commit",
-        [("Train on NLI", published.commit)],
+        [("Train on NLI", published.oid)],
     )
-    assert published.url == f"{hub.url}/{REPO}"
+    assert published.repo_url == f"{hub.url}/{REPO}"
     assert any(path == f"/{REPO}.git/info/lfs/objects/batch" for _, path in hub.requests)
 
 
-def test_what_was_pushed_comes_down_byte_for_byte(model: Path, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_pushed_model_downloads_byte_for_byte(model: Path, hub: LoopbackHub, tmp_path: Path) -> None:
     published = publish(model, CARD, REPO, endpoint=hub.url)
-    folder = snapshot_download(REPO, revision=published.commit, endpoint=hub.url, local_dir=tmp_path / "down")
+    folder = snapshot_download(REPO, revision=published.oid, endpoint=hub.url, local_dir=tmp_path / "down")
     assert {name: (Path(folder) / name).read_bytes() for name in MODEL} == MODEL
     assert (Path(folder) / "README.md").read_text() == CARD
 
 
-def test_a_public_repository_must_be_asked_for(model: Path, hub: LoopbackHub) -> None:
+def test_a_public_repository_needs_private_false(model: Path, hub: LoopbackHub) -> None:
     publish(model, CARD, "team/public", private=False, endpoint=hub.url)
     assert not hub.repo("model", "team/public").private
     assert names(failure(model, hub, "team/public"), "hub.private … team/public … public")
     assert len(hub.commits("model", "team/public")) == 2
 
 
-def test_the_next_version_takes_stale_files_of_the_model_away_and_nothing_else(model: Path, hub: LoopbackHub) -> None:
+def test_the_next_version_deletes_stale_model_files_and_nothing_else(model: Path, hub: LoopbackHub) -> None:
     mine = {"LICENSE": b"mit", "figure.png": b"png", "notes.txt": b"mine", "last-checkpoint/config.json": b"c"}
     stale = {
         "pytorch_model.bin": b"p",
@@ -150,16 +150,16 @@ def test_a_hub_that_comes_back_gets_its_one_commit(model: Path, hub: LoopbackHub
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncate"])
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(model: Path, hub: LoopbackHub, fault: str) -> None:
+def test_a_commit_whose_answer_is_lost_is_not_repeated(model: Path, hub: LoopbackHub, fault: str) -> None:
     hub.add_repo("model", REPO, {"pytorch_model.bin": b"old"}, private=True)
     getattr(hub, fault)("/commit/", methods=("POST",), after=0)
     published = publish(model, CARD, REPO, endpoint=hub.url, patience=2.0)
     commits = hub.commits("model", REPO)
-    assert len(commits) == 2 and published.commit == commits[-1].oid
+    assert len(commits) == 2 and published.oid == commits[-1].oid
     assert [path for _, path in hub.requests].count("/api/models/me/nordic-splade/commit/main") == 1
 
 
-def test_an_upload_that_fails_longer_than_huggingface_hub_tries_is_tried_again(
+def test_an_upload_that_fails_longer_than_huggingface_hub_retries_is_retried(
     model: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
@@ -170,11 +170,11 @@ def test_an_upload_that_fails_longer_than_huggingface_hub_tries_is_tried_again(
 
 def test_an_upload_that_is_refused_gives_the_reason(model: Path, hub: LoopbackHub) -> None:
     hub.fail("/lfs/", methods=("PUT",), status=413, headers={"X-Error-Message": "Too large"})
-    assert names(failure(model, hub), f"{REPO} … 413: Too large")
+    assert names(failure(model, hub), f"hub.push … {REPO} … 413: Too large")
 
 
 @pytest.mark.parametrize("request_", ["/api/", "/api/validate-yaml", "/commit/"])
-def test_a_hub_that_stays_away_is_one_line(model: Path, hub: LoopbackHub, request_: str) -> None:
+def test_a_hub_that_stays_unavailable_is_one_line(model: Path, hub: LoopbackHub, request_: str) -> None:
     hub.fail(request_, status=503, times=math.inf)
     assert names(failure(model, hub), f"hub.push … {hub.url} … available")
     assert len(hub.commits("model", REPO) if request_ != "/api/" else [None]) == 1 and len(hub.requests) < 40
@@ -187,13 +187,13 @@ def test_a_wrong_token_is_named_with_its_remedy(model: Path, hub: LoopbackHub, m
     assert "hf_expired" not in message
 
 
-def test_a_token_that_no_header_can_carry_is_not_quoted(model: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_token_is_not_quoted(model: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_sécret token")
     message = failure(model, hub)
     assert names(message, "HF_TOKEN") and "cret" not in message and hub.requests == []
 
 
-def test_no_token_is_said_before_anything_is_asked(model: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_one_line_before_the_first_request(model: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
     assert names(failure(model, hub), "hub.push … no Hub token … `hf auth login`")
     assert hub.requests == []
@@ -214,7 +214,7 @@ def test_a_token_that_only_reads_is_refused(model: Path, hub: LoopbackHub, monke
     assert names(failure(model, hub), f"hub.model_id … token … {REPO} … 403")
 
 
-def test_a_commit_that_comes_between_is_not_overwritten(model: Path, hub: LoopbackHub) -> None:
+def test_a_concurrent_commit_is_not_overwritten(model: Path, hub: LoopbackHub) -> None:
     hub.delay("/preupload/", 0.5)
     with ThreadPoolExecutor() as pool:
         message = pool.submit(failure, model, hub)
@@ -232,33 +232,33 @@ def test_a_conflict_is_one_line(model: Path, hub: LoopbackHub) -> None:
 
 def test_other_refusals_give_the_hubs_reason(model: Path, hub: LoopbackHub) -> None:
     hub.fail("/preupload/", status=402, headers={"X-Error-Message": f"Private storage is full for {hub.token}"})
-    assert names(failure(model, hub), "402 … Private storage is full for <token>")
+    assert names(failure(model, hub), "hub.push … 402 … Private storage is full for <token>")
 
 
 def test_a_card_that_the_hub_refuses_stops_the_push(model: Path, hub: LoopbackHub) -> None:
-    with refused("card's header"):
+    with refused("hub.push", "card's header"):
         publish(model, "---\nlicense: All rights reserved!\n---\n", REPO, endpoint=hub.url)
     assert hub.files("model", REPO) == {}
 
 
-def test_an_endpoint_that_nobody_serves_is_one_line(model: Path, hub: LoopbackHub) -> None:
+def test_an_endpoint_without_a_server_is_one_line(model: Path, hub: LoopbackHub) -> None:
     hub.__exit__(None, None, None)
     message = failure(model, hub)
-    assert names(message, f"hub.push … {hub.url} … reached … HF_ENDPOINT")
+    assert names(message, f"hub.push … {hub.url} … available … HF_ENDPOINT")
     assert names(failure(model, hub, endpoint="ftp://127.0.0.1"), "HF_ENDPOINT … http(s)")
 
 
 @pytest.mark.parametrize("repo_id", ["splade", "me/", "a/b/c", "me/æøå", "", "../x", "me/x.git"])
-def test_an_invalid_repository_name_is_refused_before_anything_is_asked(model: Path, hub: LoopbackHub, repo_id: str) -> None:
+def test_an_invalid_repository_name_is_refused_before_the_first_request(model: Path, hub: LoopbackHub, repo_id: str) -> None:
     message = failure(model, hub, repo_id)
     assert names(message, f"hub.model_id … {repo_id!r} … Hub repository") and hub.requests == []
 
 
 def test_a_folder_without_a_model_or_with_pickled_weights_is_refused(tmp_path: Path, hub: LoopbackHub) -> None:
-    assert names(failure(tmp_path / "none", hub), "no … sentence-transformers model")
+    assert names(failure(tmp_path / "none", hub), f"{tmp_path / 'none'} … no … sentence-transformers model")
     pickled = {name: content for name, content in MODEL.items() if name != "model.safetensors"}
     folder = write(tmp_path / "final", pickled | {"pytorch_model.bin": b"pickle"})
-    assert "no safetensors weights" in failure(folder, hub)
+    assert names(failure(folder, hub), f"{folder} … no safetensors weights")
 
 
 def test_a_path_of_this_machine_is_not_published(model: Path, hub: LoopbackHub) -> None:
@@ -270,7 +270,7 @@ def test_endpoint_and_token_come_from_the_environment(model: Path, hub: Loopback
     code = (
         "import sys; from pathlib import Path; from stages.hub.publish import publish\n"
         "from stages.runtime.errors import run_stage\n"
-        f"run_stage(lambda: print(publish(Path(sys.argv[1]), {CARD!r}, {REPO!r}).url))"
+        f"run_stage(lambda: print(publish(Path(sys.argv[1]), {CARD!r}, {REPO!r}).repo_url))"
     )
     for token, offline, said in ((None, "0", "no Hub token"), ("", "1", "HF_HUB_OFFLINE is set"), ("", "0", "")):
         environment = os.environ | hub.environment(tmp_path / "other", token=token) | {"HF_HUB_OFFLINE": offline}
@@ -285,7 +285,7 @@ def test_endpoint_and_token_come_from_the_environment(model: Path, hub: Loopback
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
-def test_a_real_model_comes_back_whole_and_its_cards_code_runs(hub: LoopbackHub, tmp_path: Path, architecture: str) -> None:
+def test_a_real_model_downloads_complete_and_the_code_of_its_card_runs(hub: LoopbackHub, tmp_path: Path, architecture: str) -> None:
     from stages.push.card import model_card
     from tests.tiny_models import save
 

@@ -1,11 +1,8 @@
-"""What a kind reads comes down, and nothing else."""
-
-from pathlib import Path
+"""The files that a kind reads are downloaded, and no others."""
 
 import pytest
 
-from stages.hub.splits import split_of
-from stages.hub.wanted import of_test_split, wanted
+from stages.hub.wanted import wanted
 
 
 @pytest.mark.parametrize(
@@ -13,8 +10,8 @@ from stages.hub.wanted import of_test_split, wanted
     [
         (
             "triplets",
-            ["train.parquet", "nb/dev.jsonl", "a.json"],
-            ["test.parquet", "x.csv", ".x.json", "manifest.json", "a/dataset_infos.json"],
+            ["train.PARQUET", "nb/dev.jsonl", "protest.json"],
+            ["test.parquet", "test/0.json", "x.csv", ".x.json", "a/.b/x.json", "manifest.json", "a/dataset_infos.json"],
         ),
         ("paws_x", ["norwegian-x-final.tar.gz"], ["a.parquet", "a.tar"]),
         ("beir", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"], ["a/corpus.jsonl", "corpus.parquet", "qrels.tsv"]),
@@ -28,25 +25,9 @@ from stages.hub.wanted import of_test_split, wanted
     ],
 )
 def test_only_what_the_kind_reads_is_wanted(kind: str, needed: list[str], left: list[str]) -> None:
-    assert [path for path in ["README.md", *needed, *left] if wanted(kind)(path)] == ["README.md", *needed]
+    assert wanted(["README.md", *needed, *left], kind) == {"README.md", *needed}
 
 
-def test_code_is_wanted_only_where_it_may_run() -> None:
-    assert wanted("model", code=True)("modeling_norbert.py")
-    assert not wanted("model", code=True)("pytorch_model.bin")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "train.parquet",
-        "data/test-00000-of-00001.parquet",
-        "test/train.json",
-        "train/test.json",
-        "val/0.parquet",
-        "protest.json",
-        "testing/0.json",
-    ],
-)
-def test_a_test_split_is_what_the_reader_takes_for_one(path: str) -> None:
-    assert of_test_split(path) is (split_of(Path(path)) == "test")
+def test_code_is_wanted_only_if_it_may_run() -> None:
+    paths = ["modeling_norbert.py", "pytorch_model.bin"]
+    assert (wanted(paths, "model", code=True), wanted(paths, "model")) == ({"modeling_norbert.py"}, set())

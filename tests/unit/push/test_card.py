@@ -1,4 +1,4 @@
-"""The model card: true to what it is given, valid for the Hub, and silent about the machine."""
+"""The model card: true to its values, valid for the Hub, and silent about the machine."""
 
 import re
 from typing import Any
@@ -60,7 +60,7 @@ def test_the_header_is_what_the_hub_reads() -> None:
     assert results == [("NanoSampleNb", "ndcg@10", 0.7271, "nDCG@10"), ("squad | da", "ndcg@10", 0.55, "nDCG@10")]
 
 
-def test_what_is_not_known_is_left_out_of_the_header() -> None:
+def test_unknown_values_are_left_out_of_the_header() -> None:
     data = header(card(base_model=SAMPLE, base_revision=None, training_sets=[], evaluation={}, languages=[]))
     assert data.keys() == {"library_name", "pipeline_tag", "tags"}
 
@@ -92,7 +92,7 @@ def test_the_code_compiles_and_trusts_remote_code_only_where_needed(trust: bool)
         assert ("trust_remote_code=True" in code[0]) == trust and "encode_query" in code[0]
 
 
-def test_scores_stand_beside_bm25_and_the_mean_comes_last() -> None:
+def test_scores_are_beside_bm25_and_the_mean_is_last() -> None:
     table = [line for line in card().splitlines() if line.startswith("|")][:5]
     assert table[0].startswith("| evaluation set | nDCG@10 | BM25 nDCG@10 |")
     assert table[2:] == [
@@ -112,16 +112,16 @@ def test_training_data_is_named_with_licence_and_rows() -> None:
     page = "https://huggingface.co/datasets/Fremtind/all-nli-norwegian"
     assert f"| nli | [Fremtind/all-nli-norwegian]({page}) | [`abababa`]({page}/tree/{'ab' * 20}) | cc-by-nc-4.0 | 556,000 |" in text
     assert "| qa | built-in sample |  | not known | 1,200 |" in text and "| mine | local |  | mit |  |" in text
-    assert "Not for commercial use, by its licence: nli." in text
+    assert "forbids commercial use of: nli." in text
 
 
-def test_the_commit_is_named_and_a_changed_tree_admitted() -> None:
+def test_the_commit_and_uncommitted_changes_are_named() -> None:
     assert f"at commit `c0ffee{'0' * 34}`." in card()
-    assert f"at commit `c0ffee{'0' * 34}`, with changes that were not committed." in card(dirty=True)
+    assert f"at commit `c0ffee{'0' * 34}`, with uncommitted changes." in card(dirty=True)
     assert "commit" not in card(commit=None)
 
 
-def test_parameters_are_shown_as_they_were_but_for_where_things_lie() -> None:
+def test_parameters_are_shown_without_paths_and_addresses() -> None:
     params = {
         "seed": 42,
         "model": {"base_model": "models/mine", "max_tokens": 256},

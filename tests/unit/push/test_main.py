@@ -1,4 +1,4 @@
-"""The card of a run: its settings as resolved/train.yaml has them, but for how it was launched."""
+"""The card of a run: its settings in resolved/train.yaml, without how it was launched."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from stages.resolve.__main__ import resolve, write
 from tests import ROOT
 
 
-def test_a_card_tells_what_decides_the_model_and_not_how_the_run_was_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_has_the_settings_that_decide_the_model_and_not_those_of_the_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = read_yaml(ROOT / PARAMS)
     values["training"] |= {"launcher": "torchrun", "num_processes": 3, "num_threads": 5, "device": "cpu", "dataloader_num_workers": 7}
     values["training"] |= {"resume": "checkpoints/mine/checkpoint-10", "learning_rate": 3e-4}
