@@ -114,5 +114,6 @@ def explain_common(error: BaseException, key: str, what: str, endpoint: str, aga
     if status(error) == 401:
         return UserError(f"{key}: the Hub does not accept the token (401); run `hf auth login` or set HF_TOKEN to a valid one")
     if is_temporary(error) or (status(error) is None and isinstance(cause(error), httpx2.HTTPError | httpx2.InvalidURL)):
-        return UserError(f"{key}: {what}: {endpoint} is not available ({reason(error)}); check the network and HF_ENDPOINT, then {again}")
+        remedy = "later" if status(error) else "check the network and HF_ENDPOINT, then"
+        return UserError(f"{key}: {what}: {endpoint} is not available ({reason(error)}); {remedy} {again}")
     return None

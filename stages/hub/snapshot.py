@@ -136,8 +136,8 @@ class _Remote:
                 return
             part.write_bytes(b"")
         raise UserError(
-            f"{self.source.key}: {file.path} of {self.source.repo} came {TRIES} times with a checksum that is not the Hub's; "
-            f"something on the way alters it: check proxies and HF_ENDPOINT, then {AGAIN}"
+            f"{self.source.key}: {file.path} of {self.source.repo} arrived {TRIES} times with a wrong checksum, altered between the Hub "
+            f"and here; check proxies and HF_ENDPOINT, then {AGAIN}"
         )
 
     def _fill(self, file: RepoFile, part: Path, show: Callable[[int], None]) -> None:
