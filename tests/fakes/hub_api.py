@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import yaml
 
@@ -51,7 +51,6 @@ class Call:
 
     method: str
     part: dict[str, str | None]  # the named groups of its route, unquoted
-    query: dict[str, str]
     headers: dict[str, str]
     body: bytes
     writes: bool | None  # whether the token may write; None without a token
@@ -73,16 +72,15 @@ class HubApi:
         """Add files that were not uploaded by LFS to the LFS objects, which the Hub shares among repositories."""
         self.objects |= {oid(path, content): content for path, content in files.items() if is_lfs(path, len(content))}
 
-    def answer(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Route a request by method and quoted path, and answer it; HubError where the answer is an error."""
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Route a request by method and quoted path, and answer it; HubError if the answer is an error."""
         token = headers.get("authorization", "").removeprefix("Bearer ")
         if token and token not in self.tokens:
             raise HubError(HTTPStatus.UNAUTHORIZED, "Invalid credentials in Authorization header")
         for methods, pattern, endpoint in ROUTES:
             if method in methods.split() and (match := re.fullmatch(pattern, path)):
                 part = {name: value and unquote(value) for name, value in match.groupdict().items()}
-                values = {name: texts[-1] for name, texts in parse_qs(query).items()}
-                return endpoint(self, Call(method, part, values, headers, body, self.tokens.get(token)))
+                return endpoint(self, Call(method, part, headers, body, self.tokens.get(token)))
         raise HubError(HTTPStatus.NOT_FOUND, f"the loopback Hub has no {method} {path}")
 
     def _repo(self, call: Call, *, write: bool = False, download: bool = False) -> Repo:

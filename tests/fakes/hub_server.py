@@ -198,7 +198,7 @@ class LoopbackHub:
             return Answer(fault.status, page, {"Content-Type": "text/html"} | dict(fault.headers)), None
         try:
             with self._lock:
-                answer = self._api.answer(request.method, raw_path, request.query, request.headers, body)
+                answer = self._api.answer(request.method, raw_path, request.headers, body)
         except HubError as error:
             return error.answer, None
         return answer, fault if fault and fault.kind in ("reset", "truncate", "corrupt") else None
