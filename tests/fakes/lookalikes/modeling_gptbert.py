@@ -1,4 +1,4 @@
-"""Like NorBERT 4: logits bounded to (0, 30) and shifted by one position; see the comments for what transformers 5 does not bear."""
+"""Like NorBERT 4: logits bounded to (0, 30) and shifted by one position; see the comments for what transformers 5 does not support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .configuration_gptbert import GptBertConfig
 
 
 class ScaledLinear(nn.Linear):
-    """Its weight counts times (1 + scale)."""
+    """Its weight is multiplied by (1 + scale)."""
 
     def __init__(self, inputs, outputs, bias):
         super().__init__(inputs, outputs, bias=bias)
@@ -86,7 +86,7 @@ class Encoder(nn.Module):
     def forward(self, hidden, mask, checkpoint_activations=False):
         first_values = None
         for layer in self.layers:
-            if checkpoint_activations:  # the caller's setting is not asked
+            if checkpoint_activations:  # whatever the caller's setting
                 hidden, first_values = torch.utils.checkpoint.checkpoint(layer, hidden, first_values, mask, use_reentrant=True)
             else:
                 hidden, first_values = layer(hidden, first_values, mask)

@@ -1,6 +1,6 @@
 """The evaluation sets of the profiles in small: NanoBEIR in English and by language, and the MTEB tasks in the form that mteb reads.
 
-The revisions are those that mteb's own metadata pins; `EVALUATION_SETS` lists the commits of all repositories.
+The revisions are those that mteb's own metadata pins; `evaluation_sets` yields the commits of all repositories.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ Parts = dict[str, list[Row]]
 
 
 def parts(pairs: list[tuple[str, str]], distractors: list[str], own_queries: bool = False) -> Parts:
-    """Corpus, queries and qrels of (query, its document) pairs; ids are made up, and a query's is a document's if asked."""
+    """Corpus, queries and qrels of (query, its document) pairs; with ``own_queries`` every query is a document too."""
     documents = [text for _, text in pairs]
     corpus = [{"_id": f"d{number}", "text": text} for number, text in enumerate([*documents, *distractors])]
     queries = [{"_id": f"q{number}", "text": text} for number, (text, _) in enumerate(pairs)]
@@ -55,7 +55,7 @@ def by_language(language: str, number: int, own_queries: bool) -> Parts:
 
 
 def nanobeir_english() -> Repository:
-    """One config a part and one split a set; a query's documents are a list."""
+    """One config per part and one split per set; a query's documents are a list."""
     configs: dict[str, dict[str, Rows]] = {"corpus": {}, "queries": {}, "qrels": {}}
     for number, name in enumerate(NANO):
         start = number * (QUERIES + DISTRACTORS)

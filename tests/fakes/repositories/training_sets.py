@@ -144,7 +144,7 @@ LABELS = ("Exact", "Irrelevant", "Substitute", "Exact", "Complement", "Exact")
 
 
 def esci() -> TrainingSet:
-    """Three shops in one file, HTML in descriptions, bullets in one string, brands that are null; shards cut a query in two."""
+    """Three shops in one file, HTML in descriptions, bullets in one string, null brands; a shard ends within a query."""
     answers = texts.english()
     rows: list[Row] = []
     for query in range(60):
@@ -207,7 +207,7 @@ def _book_question(row: Row, number: int) -> Row:
 
 
 def _paraphrases(rows: Rows) -> list[Row]:
-    """A paraphrase, label 1, and a pair that is none for each row; labels are numbers."""
+    """For each row a paraphrase (label 1) and a pair that is not one (label 0); labels are numbers."""
     found = []
     for row in rows:
         one, two = row.get("anchor", row.get("query")), row["positive"]
