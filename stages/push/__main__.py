@@ -38,7 +38,7 @@ def main() -> str:
         raise UserError("hub.model_id: must be set if hub.push is true; set it to you/your-model")
     current = fingerprint(FINAL)
     if not needs_push(receipt, current, settings.model_id):
-        return f"nothing to push, because {settings.model_id} has this model already"
+        return f"nothing to push, because {settings.model_id} already has this model"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
     published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
