@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from stages.runtime.pictures import OURS, save
+from stages.runtime.pictures import OURS, WIDTH, save
 
 
 def draw_training_curve(curve: Path, picture: Path, batch_size: int, scores: Mapping[str, str]) -> None:
@@ -24,27 +24,31 @@ def draw_training_curve(curve: Path, picture: Path, batch_size: int, scores: Map
     terms = [name for name in columns if name.endswith("loss") or "_loss_" in name]
     main = "base_loss" if "base_loss" in terms else "loss"
     panels: list[tuple[str, str, Iterable[str]]] = [
-        ("contrastive loss" if main == "base_loss" else "loss", "per row, mean since the last point", [main]),
-        ("other terms of the loss", "weighted, mean since the last point", [name for name in terms if name not in (main, "loss")]),
-        ("active dimensions", "per text, running mean", ["query_active_dims", "document_active_dims"]),
+        ("contrastive loss" if main == "base_loss" else "loss", "mean per row", [main]),
+        ("other loss terms", "weighted mean", [name for name in terms if name not in (main, "loss")]),
+        ("active dimensions", "running mean per text", ["query_active_dims", "document_active_dims"]),
         ("dead latents", "share of all latents", ["dead_latents"]),
         ("validation", "nDCG@10", scores),
     ]
     shown = [(title, unit, there) for title, unit, names in panels if (there := [name for name in names if name in columns])]
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 4.5), layout="constrained", squeeze=False)
-    for axis, (title, unit, names) in zip(axes.flat, shown, strict=True):
+    columns_of_panels = min(len(shown), 3) if len(shown) != 4 else 2
+    rows_of_panels = -(-len(shown) // columns_of_panels)
+    size = (WIDTH, 3.3 * rows_of_panels)
+    figure, axes = plt.subplots(rows_of_panels, columns_of_panels, figsize=size, layout="constrained", squeeze=False)
+    for unused in axes.flat[len(shown) :]:
+        unused.remove()
+    for axis, (title, unit, names) in zip(axes.flat, shown, strict=False):
         for name in names:
             points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
             label = scores.get(name, name.replace("_", " "))
             axis.plot(*zip(*points, strict=True), marker=".", label=label, **_emphasis(label) if name in scores else {})
-        axis.set(xlabel=f"step (n = {batch_size} rows per step)", ylabel=unit, title=title)
+        axis.set(xlabel=f"step ({batch_size} rows each)", ylabel=unit, title=title)
         axis.set_xlim(0)
         if title != "validation":
             axis.set_ylim(0)
         axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
         if rows:
-            axis.legend(frameon=False, fontsize=8, ncols=2 if len(names) > 4 else 1, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+            axis.legend(fontsize=8, ncols=2 if len(names) > 4 else 1, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     save(figure, picture)
 
 

@@ -13,7 +13,7 @@ ACTIVE = {"query_active_dims": 9.0, "document_active_dims": 20.0}
 LOSS = [{"step": step, "epoch": step / 4, "loss": 1 / step, "base_loss": 1 / step, "query_regularizer_loss": 0.1} for step in (1, 2, 3)]
 SCORES = {"eval_NanoBEIR_mean_dot_ndcg@10": 0.4, "eval_mean_ndcg@10": 0.5, "eval_mean_query_active_dims": 9.0}
 LABELS = {"eval_NanoBEIR_mean_dot_ndcg@10": "NanoBEIR mean, n = 2 sets", "eval_mean_ndcg@10": "mean, n = 3 sets"}
-PLAIN = {"contrastive loss": {"base loss": [1, 2, 3]}, "other terms of the loss": {"query regularizer loss": [1, 2, 3]}}
+PLAIN = {"contrastive loss": {"base loss": [1, 2, 3]}, "other loss terms": {"query regularizer loss": [1, 2, 3]}}
 SPARSE = {"active dimensions": {"query active dims": [1, 2, 3], "document active dims": [1, 2, 3]}}
 VALIDATION = {"validation": {"NanoBEIR mean, n = 2 sets": [2, 4], "mean, n = 3 sets": [2, 4]}}
 
