@@ -9,11 +9,15 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-SHOWN = {"loss": "loss {:.3g}", "query_active_dims": "query dims {:.0f}", "document_active_dims": "document dims {:.0f}"}
-SHOWN |= {"dead_latents": "dead latents {:.0%}"}
+SHOWN = {
+    "loss": "loss {:.3g}",
+    "query_active_dims": "query dims {:.0f}",
+    "document_active_dims": "document dims {:.0f}",
+    "dead_latents": "dead latents {:.0%}",
+}
 LINE = "{desc}: step {n_fmt} of {total_fmt}, {remaining} left{postfix}"
-UNSEEN: dict[str, Any] = {"mininterval": math.inf, "maxinterval": math.inf}
 BAR = LINE.replace(": ", ": {percentage:3.0f}%|{bar}| ")
+UNSEEN: dict[str, Any] = {"mininterval": math.inf, "maxinterval": math.inf}
 
 
 class Progress(TrainerCallback):
