@@ -55,11 +55,17 @@ def cut_tokens(texts: Texts, tokens: int) -> Texts:
     """
 
     def head(text: str) -> str:
-        end = next(islice(_TOKEN.finditer(text), tokens, None)).start()
+        beyond = next(islice(_TOKEN.finditer(text), tokens, None), None)
+        if beyond is None:
+            return text
+        end = beyond.start()
         whole_words = text[:end] if text[end - 1].isspace() else text[:end].rsplit(maxsplit=1)[0]
         return whole_words.rstrip(f"{string.whitespace}|")
 
-    return replace_where(pc.greater(pc.count_substring_regex(texts, _TOKEN.pattern), tokens), head, texts, texts)
+    # Each sign and blank ends at most one word: an upper bound that takes a third of the time of counting tokens.
+    signs, blanks = pc.count_substring_regex(texts, f"[^{_LETTERS} ]"), pc.count_substring(texts, " ")
+    most = pc.add(pc.add(pc.multiply(signs, 2), blanks), 1)
+    return replace_where(pc.greater(most, tokens), head, texts, texts)
 
 
 def _without_html(text: str) -> str:

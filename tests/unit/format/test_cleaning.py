@@ -1,5 +1,6 @@
 import hashlib
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from stages.format.cleaning import MAX_CHARACTERS, format_set
 from stages.format.sources import reader
 from stages.format.sources.chunk import Options, chunk
 from stages.format.sources.folder import RawFolder
+from stages.rows.normalisation import fold
 from tests.refused import refused
 
 
@@ -47,6 +49,9 @@ def test_texts_are_stripped_and_in_nfc(tmp_path):
         (("a", "\n"), "empty positive"),
         (("a", " a "), "anchor equals positive"),
         (("Å være", "å VÆRE"), "anchor equals positive"),
+        (("Å  være\teller ikke være", "å VÆRE eller ikke være"), "anchor equals positive"),
+        (("Maße und Gewichte", "MASSE und Gewichte"), "anchor equals positive"),
+        (("ﬁffig" + " " * 50 + "x", "FIFFIG x"), "anchor equals positive"),
         (("a", "x" * (MAX_CHARACTERS + 1)), "too long"),
         (("a", "p", "å" * 1_000_000), "too long"),
         (("q", "p", "n"), "duplicate"),
@@ -57,6 +62,14 @@ def test_an_unusable_row_is_dropped_and_counted(tmp_path, row, reason):
     assert texts(rows) == [("q", "p", "n")]
     assert report["train"]["dropped"] == {reason: 1}
     assert (report["train"]["read"], report["train"]["kept"]) == (2, 1)
+
+
+def test_texts_of_one_normal_form_are_found_and_no_others(tmp_path):
+    generator = random.Random(1)
+    rows = [["".join(generator.choices("aAß  ﬁſİ\t", k=generator.randint(1, 6)) + ["rest"] * 3) for _ in range(2)] for _ in range(3_000)]
+    report, _ = run(tmp_path, [(f"{number}x", f"{number}y") for number in range(9)] + rows)
+    alike = sum(fold(anchor) == fold(positive) for anchor, positive in rows)
+    assert report["train"]["dropped"]["anchor equals positive"] == alike > 20
 
 
 def test_a_text_of_the_greatest_length_stays(tmp_path):
