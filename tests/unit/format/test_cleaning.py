@@ -66,7 +66,7 @@ def test_an_unusable_row_is_dropped_and_counted(tmp_path, row, reason):
 
 def test_texts_of_one_normal_form_are_found_and_no_others(tmp_path):
     generator = random.Random(1)
-    rows = [["".join(generator.choices("aAß  ﬁſİ\t", k=generator.randint(1, 6)) + ["rest"] * 3) for _ in range(2)] for _ in range(3_000)]
+    rows = [["".join(generator.choices("aAsſß  \t", k=generator.randint(1, 5)) + ["rest"] * 3) for _ in range(2)] for _ in range(3_000)]
     report, _ = run(tmp_path, [(f"{number}x", f"{number}y") for number in range(9)] + rows)
     alike = sum(fold(anchor) == fold(positive) for anchor, positive in rows)
     assert report["train"]["dropped"]["anchor equals positive"] == alike > 20
