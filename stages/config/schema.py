@@ -3,17 +3,18 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stages.config.fields import Batch, Count, HubId, LocalPath, Names, Number, Processes, Weight, Word, distinct, local_path
+from stages.config.kinds import EVALUATION, TRAINING
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
 UsedBy = Literal["sample", "own", "nordic", "ecommerce", "none"]
-DatasetKind = Literal["triplets", "squad", "openbookqa", "pairs", "supervised_da", "paws_x", "ddsc", "eti", "esci", "beir"]
-EvaluationKind = Literal["beir", "nanobeir"]
+DatasetKind: TypeAlias = Literal[*TRAINING]  # type: ignore[valid-type]
+EvaluationKind: TypeAlias = Literal[*EVALUATION]  # type: ignore[valid-type]
 
 
 def _norwegian_is_bokmal(value: Any) -> Any:

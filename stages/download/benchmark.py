@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.download.files import download
-from stages.hub.manifest import write_manifest
-from stages.hub.wanted import CARD
+from stages.hub.manifest import CARD, write_manifest
 from stages.runtime.files import atomic_write
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 import datasets
 
-from stages.hub.wanted import CARD
+from stages.hub.manifest import CARD
 from stages.runtime.errors import UserError
 
 ABOUT = (CARD, "dataset_infos.json")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.config.own_paths import local_files
-from stages.hub.manifest import manifest, write_manifest
-from stages.hub.wanted import CARD, patterns, wanted
+from stages.download.wanted import patterns, wanted
+from stages.hub.manifest import CARD, manifest, write_manifest
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.root import place

@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from stages.hub.wanted import CARD
 from stages.runtime.files import read_json, write_json
 
-MANIFEST = "manifest.json"
+MANIFEST, CARD = "manifest.json", "README.md"
 NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc|non-?commercial)(?![a-z])")
 HEADER = re.compile(r"\A\ufeff?\s*---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 LONGEST_CITATION = 20_000  # characters; the search for a brace that is missing ends there

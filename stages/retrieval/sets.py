@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 from pydantic import PlainSerializer, TypeAdapter
@@ -77,19 +78,20 @@ class RetrievalSet:
 def load_sets(
     folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
 ) -> list[RetrievalSet]:
-    """The sets of an entry of params.yaml: one for kind beir (``split`` of its qrels, default test), one a split for kind nanobeir."""
-    if kind == "beir":
-        return [load_beir(folder, name, "test" if split is None else split, language, unknown_ids)]
-    return load_nanobeir(folder, name, language, split, unknown_ids)
+    """The sets of one entry of params.yaml, read by the function ``load_<kind>`` of this module."""
+    sets: list[RetrievalSet] = resolve_name(f"{__name__}:load_{kind}")(folder, name, language, split, unknown_ids)
+    return sets
 
 
-def load_beir(folder: Path, name: str, split: str = "test", language: str | None = None, unknown_ids: float | None = None) -> RetrievalSet:
-    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv in ``folder``; `UserError` for faults in them."""
-    path = qrels_file(folder, split)
+def load_beir(
+    folder: Path, name: str, language: str | None = None, split: str | None = None, unknown_ids: float | None = None
+) -> list[RetrievalSet]:
+    """Read corpus.jsonl, queries.jsonl and qrels/<split>.tsv (default test) as one set; `UserError` for faults in them."""
+    path = qrels_file(folder, "test" if split is None else split)
     queries = read_queries(folder / "queries.jsonl")
     corpus, own = _corpus(read_documents(folder / "corpus.jsonl"), queries)
     qrels, unknown = read_qrels(tsv_rows(path), queries, corpus, unknown_ids)
-    return retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_relevant(own, qrels), unknown=unknown)
+    return [retrieval_set(name, language, queries, corpus, qrels, where=str(path), own=_not_relevant(own, qrels), unknown=unknown)]
 
 
 def load_nanobeir(

@@ -1,30 +1,19 @@
-"""Training sets by kind: where a set's rows lie in its raw folder, and how they read as anchor, positive and negative.
+"""Readers of training sets: where the rows are in a set's raw folder, and how they become anchor, positive and negative.
 
-A kind is a function ``(folder, split, options) -> Iterator[Chunk]``. To add one, write it, name it in `KINDS` and test it.
-Nothing heavy is imported here: a set that is not chosen costs no time.
+A reader is a function ``(folder, split, options) -> Iterator[Chunk]``: ``read`` of the module that has the kind's name, or the function of
+that name in `plain`. To add a kind, write its reader and name it in `stages.config.kinds`.
 """
 
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stages.format.sources.chunk import Read
 
-KINDS = {
-    "triplets": "plain:triplets",
-    "eti": "plain:triplets",  # anchor, positive, negative and columns that are no texts to train on
-    "squad": "plain:squad",
-    "openbookqa": "plain:openbookqa",
-    "pairs": "plain:pairs",
-    "ddsc": "plain:ddsc",
-    "supervised_da": "supervised_da:read",
-    "paws_x": "paws_x:read",
-    "esci": "esci:read",
-    "beir": "beir:read",
-}
-
 
 def reader(kind: str) -> "Read":
-    """The reader of a kind; its module is imported now."""
-    read: Read = resolve_name(f"stages.format.sources.{KINDS[kind]}")
+    """The reader of a kind."""
+    own = find_spec(f"{__name__}.{kind}")
+    read: Read = resolve_name(f"{__name__}.{kind}:read" if own else f"{__name__}.plain:{kind}")
     return read

@@ -43,6 +43,9 @@ def triplets(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
             raise UserError(f'{path}: its column "{SCORES}" holds something else than numbers ({error}); correct it') from error
 
 
+eti = triplets  # its other columns are not texts to train on
+
+
 def pairs(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """query, pos[, label]: pos is a text or a list of texts, each of which makes a row; ``label`` tells positives (1) from others (0)."""
     for path, table in raw.read_split(split, ["query", "pos"], [LABEL], lists=["pos"]):

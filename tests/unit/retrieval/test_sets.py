@@ -26,7 +26,7 @@ def beir(tmp_path: Path) -> Path:
 
 
 def test_beir_folder_keeps_queries_with_a_relevant_document_and_counts_the_rest(beir: Path) -> None:
-    found = load_beir(beir, "mine", language="nb")
+    [found] = load_beir(beir, "mine", language="nb")
     assert (found.name, found.language, found.nano) == ("mine", "nb", False)
     assert found.queries == {"q0": "spørsmål 0", "q2": "spørsmål 2"}
     assert found.queries_left_out == 2

@@ -1,24 +1,23 @@
 """Chooses the files of a Hub repository to download: those that the kind reads, and the card for its licence and citation.
 
-A kind that is not listed here is read from parquet, Arrow, JSON and JSON lines (`stages.format.sources.columns`).
+A kind without patterns of its own is read from parquet, Arrow, JSON and JSON lines (`stages.format.sources.columns`).
 """
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from stages.config.kinds import EVALUATION, TRAINING
+from stages.hub.manifest import CARD, MANIFEST
 from stages.hub.splits import split_of
 
-CARD = "README.md"
 ROWS = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.ndjson", "*.json.gz", "*.jsonl.gz", "*.ndjson.gz")
 FILES: dict[str, tuple[str, ...]] = {
-    "paws_x": ("*.tar.gz", "*/translated_*.json"),
-    "beir": ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv"),
-    "nanobeir": ("corpus/*.parquet", "queries/*.parquet", "qrels/*.parquet"),
+    **{kind: files for kind, files in (TRAINING | EVALUATION).items() if files},
     "mteb": (*ROWS, "*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz"),
     "model": ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"),  # never a pickle
 }
 CODE = ("*.py",)
-HIDDEN = (".*", "*/.*", "manifest.json")  # hidden files, and the name of our own manifest (`stages.hub.manifest`)
+HIDDEN = (".*", "*/.*", MANIFEST)  # hidden files, and the name of our own manifest (`stages.hub.manifest`)
 ABOUT_ROWS = ("*/manifest.json", "dataset_infos.json", "*/dataset_infos.json")
 COPIES = tuple(f"{start}{name}/*" for start in ("", "*/") for name in ("onnx", "openvino", "coreml", "runs", "checkpoint-*"))
 """Folders with another copy of a model, or its history."""

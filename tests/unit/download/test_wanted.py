@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.hub.wanted import wanted
+from stages.download.wanted import wanted
 
 
 @pytest.mark.parametrize(
