@@ -1,6 +1,6 @@
-"""One data set cleaned: every source's chunks become train.parquet, dev.parquet and a report that accounts for each row.
+"""Cleans one data set: its chunks become train.parquet, dev.parquet and a report that accounts for every row.
 
-Rows stream through. What stays in memory of them is 8 bytes a row, to find duplicates, and 16 bytes more a row of dev.
+Rows are streamed. Memory holds 8 bytes per row, to find duplicates, and 16 more per dev row.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,24 +25,24 @@ from stages.runtime.files import atomic_write, write_json
 
 MAX_CHARACTERS = 100_000
 BEGIN = 8
-"""Characters compared before whole texts: few rows have two texts that begin alike, and normal forms cost the most time here."""
+"""Characters compared before whole texts: few rows hold two texts with the same beginning, and normal forms are slow."""
 
 
 def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path, raw: RawFolder | None = None) -> dict[str, Any]:
     """Write ``folder`` with train.parquet, dev.parquet and report.json; return the report.
 
-    A negative that is empty, or says the same as its row's anchor or positive, becomes null. A row is dropped, and
-    counted by reason, that has an empty anchor or positive, says the same in both, has a text over `MAX_CHARACTERS`, or
-    was there before. Dev is formatted first: of two rows in dev and train that share an anchor or a positive, the one
-    in train is dropped.
+    A negative that is empty or equals its row's anchor or positive becomes null. A row is dropped and counted by reason if its
+    anchor or positive is empty, if the two are equal, if a text is longer than `MAX_CHARACTERS`, or if it is a duplicate. Texts
+    are equal if their normal forms are, but only identical rows are duplicates. Dev is formatted first: a training row that shares
+    its anchor or positive with a dev row is dropped.
 
     Args:
-        name: of the set; the column ``source``.
-        read: gives the chunks of a split.
-        raw: the folder that it reads, of which the report lists every file; the rows read are checked against its own count.
+        name: of the set, written to the column ``source``.
+        read: returns the chunks of a split.
+        raw: the folder that ``read`` reads; the report lists its files, and the rows are checked against its count.
 
     Raises:
-        UserError: no train row is left, or as ``read``.
+        UserError: no training row is left; or as ``read``.
         RuntimeError: the report does not account for every row.
     """
     with atomic_write(folder) as temporary:
@@ -56,7 +56,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
             account = ", ".join(f"{reason}: {rows}" for reason, rows in report["train"]["dropped"].items())
             raise UserError(
                 f"datasets.{name}: no training row is left ({account or 'the files hold none'}); "
-                "correct the set or leave it out with profile: none"
+                "correct the files, or leave the set out with profile: none"
             )
         if raw is not None:
             for split, counts in reports.items():
@@ -70,7 +70,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
 def _cleaned(
     chunks: Iterator[Chunk], report: SplitReport, collect: Mapping[str, HashSet] | None = None, exclude: Mapping[str, HashSet] | None = None
 ) -> Iterator[pa.Table]:
-    """The rows to write; ``collect`` gathers their texts, rows with a text of ``exclude`` are dropped."""
+    """The rows to write. ``collect`` takes the hashes of their anchors and positives; rows that share one with ``exclude`` are dropped."""
     seen = HashSet()
     for chunk in chunks:
         report.drop(chunk.dropped)
@@ -94,7 +94,7 @@ def _cleaned(
 
 
 def _usable(rows: pa.Table, report: SplitReport) -> pa.Table:
-    """The usable rows, texts in NFC and stripped; what is dropped or set to null goes into ``report``."""
+    """The usable rows, with texts in NFC and stripped; ``report`` counts dropped rows and removed negatives."""
     columns = {name: pc.utf8_trim_whitespace(nfc(one_array(rows[name]))) for name in text_columns(rows.column_names)}
     begins = {name: _begin(texts) for name, texts in columns.items()}
     empty = {name: ~as_mask(pc.greater(pc.binary_length(texts), 0)) for name, texts in columns.items()}
@@ -116,13 +116,13 @@ def _usable(rows: pa.Table, report: SplitReport) -> pa.Table:
 
 
 def _begin(texts: pa.StringArray) -> pa.StringArray:
-    """The first `BEGIN` characters of the normal forms; null if twice as many of the text do not give them."""
+    """The first `BEGIN` characters of the normal forms; null if twice as many characters of the text do not yield that many."""
     begin = pc.utf8_slice_codeunits(normal_form(pc.utf8_slice_codeunits(texts, 0, 2 * BEGIN)), 0, BEGIN)
     return pc.if_else(pc.equal(pc.utf8_length(begin), BEGIN), begin, pa.scalar(None, pa.string()))
 
 
 def _same(columns: Mapping[str, pa.StringArray], begins: Mapping[str, pa.StringArray], one: str, other: str) -> np.ndarray:
-    """Which rows have the same normal form in two columns, shape (rows,); computed only where ``begins`` may be the same."""
+    """Which rows have equal normal forms in two columns, shape (rows,); computed only if their ``begins`` are equal or unknown."""
     near = pc.fill_null(pc.equal(begins[one], begins[other]), True)
     near = pc.and_(near, pc.and_(columns[one].is_valid(), columns[other].is_valid()))
     same = as_mask(near)
@@ -131,7 +131,7 @@ def _same(columns: Mapping[str, pa.StringArray], begins: Mapping[str, pa.StringA
 
 
 def _too_long(texts: pa.StringArray) -> np.ndarray:
-    """Which texts are over `MAX_CHARACTERS`, shape (rows,); only those with so many bytes are measured."""
+    """Which texts are longer than `MAX_CHARACTERS`, shape (rows,); only those with more bytes than that are measured."""
     long = as_mask(pc.greater(pc.binary_length(texts), MAX_CHARACTERS))
     long[long] = as_mask(pc.greater(pc.utf8_length(texts.filter(pa.array(long))), MAX_CHARACTERS))
     return long

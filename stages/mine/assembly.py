@@ -1,4 +1,4 @@
-"""One formatted set with mined negatives and a teacher's scores, block by block."""
+"""Adds mined negatives and a teacher's scores to one formatted set, block by block."""
 
 from collections.abc import Sequence
 from itertools import chain, islice
@@ -17,7 +17,7 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
 
 BLOCK_ROWS = 65_536
-"""Rows that find their negatives in each other's texts: what bounds memory, and keeps the work linear in the rows."""
+"""Rows whose texts are candidates for each other; bounds memory and keeps the work linear in the number of rows."""
 SPARE = 4
 
 
@@ -31,15 +31,15 @@ def mine(
     teacher: Teacher | None = None,
     cross_encoder: Any = None,
 ) -> dict[str, int]:
-    """Write ``folder``/train.parquet: the rows of ``source`` in their order, with more negatives, or scores, or both.
+    """Write ``folder``/train.parquet: the rows of ``source`` in their order, with more negatives, scores, or both.
 
-    A row keeps its negatives, without gaps; the mined ones follow. None of them says the same as another text of its row,
-    or as a positive that any row of the set gives the same anchor, or is the anchor with a title before it (in sets such as
-    ArguAna and Quora queries are documents too). Scores are one for the positive and one for each negative.
+    A row keeps its negatives, without gaps; mined ones follow. A mined negative equals no other text of its row and no positive of the
+    same anchor in any row, and is not the anchor with a title before it (in sets such as ArguAna and Quora, queries are documents too).
+    There is one score for the positive and one for each negative.
 
     Args:
         model: finds negatives by ``rules`` (see `negatives.candidates`); None: no negatives are mined.
-        teacher: scores the rows; None: there are no scores.
+        teacher: scores the rows; None: no scores are added.
         cross_encoder: judges the margin of a candidate in place of the model.
 
     Returns:
@@ -51,7 +51,7 @@ def mine(
     pairs, own, scored = _survey(source)
     if scored and teacher is None:
         raise UserError(
-            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave the set out"
+            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave {name} out"
         )
     schema = row_schema(own + (rules.negatives if rules else 0), teacher is not None)
     report = {"rows": 0, "negatives": 0, "without": 0}

@@ -1,4 +1,4 @@
-"""Hard negatives for rows of a set, from the texts of those rows, by sentence-transformers' mine_hard_negatives."""
+"""Finds hard negatives for rows of a set among their own texts, with sentence-transformers' mine_hard_negatives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 from datasets import Dataset
 from sentence_transformers.util import mine_hard_negatives
 
-MAX_SCORES = 50_000_000  # of one query × document matrix in memory: 200 MB
+MAX_SCORES = 50_000_000  # in one query × document matrix in memory: 200 MB
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What makes a negative: how many a row, and which of the ranked texts.
+    """How many negatives a row gets, and which of the ranked texts qualify.
 
     Attributes:
-        negatives: found for a row, at most.
-        relative_margin: a text is left out that scores above (1 - margin) of the row's positive: it may well be an answer.
-        range_min, range_max: ranks looked at, the best being 0.
+        negatives: per row, at most.
+        relative_margin: texts that score above (1 - margin) times the row's positive are left out, as they may be answers.
+        range_min, range_max: ranks considered; the best is 0.
     """
 
     negatives: int
@@ -29,12 +29,12 @@ class Rules:
 def candidates(
     anchors: Sequence[str], positives: Sequence[str], corpus: Sequence[str], model: Any, rules: Rules, spare: int, cross_encoder: Any = None
 ) -> list[list[str]]:
-    """The negatives of each row, hardest first: texts of ``corpus`` or ``positives`` that no row gives its anchor as a positive.
+    """The negatives of each row, hardest first: texts of ``corpus`` or ``positives`` that are not positives of the row's anchor.
 
     Args:
         model: a SentenceTransformer, or a `vectors.RowNumbers`.
-        spare: texts a row wanted beyond ``rules.negatives``, for a caller who will refuse some.
-        cross_encoder: judges the margin in place of the model.
+        spare: texts per row beyond ``rules.negatives``, for a caller that rejects some.
+        cross_encoder: its scores decide the margin in place of the model's.
     """
     wanted = min(rules.negatives + spare, rules.range_max - rules.range_min)
     texts = list(dict.fromkeys([*positives, *corpus]))

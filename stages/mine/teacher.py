@@ -1,4 +1,4 @@
-"""A cross-encoder's scores, for a sparse encoder to learn from."""
+"""Scores rows with a cross-encoder, for a sparse encoder to learn from."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -7,11 +7,11 @@ import torch
 from sentence_transformers import CrossEncoder
 
 Teacher: TypeAlias = Callable[[Sequence[str], Sequence[Sequence[str]]], list[list[float]]]
-"""Gives, for queries and for each the texts of its row, the score of each of those texts."""
+"""Queries, and for each the texts of its row → the score of each of these texts."""
 
 
 def scorer(model: CrossEncoder, batch_size: int = 32) -> Teacher:
-    """The raw scores (logits) of a cross-encoder with one output: differences between them mean something, those of a sigmoid's little."""
+    """The raw scores (logits) of a cross-encoder with one output: their differences are distilled, and a sigmoid would shrink them."""
 
     def score(anchors: Sequence[str], texts: Sequence[Sequence[str]]) -> list[list[float]]:
         pairs = [(anchor, text) for anchor, row in zip(anchors, texts, strict=True) for text in row]

@@ -1,6 +1,6 @@
-"""BM25 and sparse encoders in the place of the dense model that mine_hard_negatives expects.
+"""Lets mine_hard_negatives use BM25 and sparse encoders in place of the dense model that it expects.
 
-Their vectors have no value below zero, a query's score of a document is the dot product; ``documents`` is called before ``queries``.
+Vectors hold no negative values, and a document's score is its dot product with the query; ``documents`` is called before ``queries``.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from stages.retrieval.bm25 import tokenize
 
 
 class BM25:
-    """The project's BM25 (`stages.retrieval.bm25`): a document's terms weigh what they add to its score, a query's are counted."""
+    """The project's BM25 (`stages.retrieval.bm25`): document vectors hold each term's part of the score, query vectors term counts."""
 
     def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
         words = tokenize(texts)
         if not any(words):
-            words = [["-"] for _ in texts]  # bm25s indexes nothing where there is no word; no query has this one
+            words = [["-"] for _ in texts]  # bm25s cannot index texts without any word; no query has this one
         index = bm25s.BM25()
         index.index(words, show_progress=False)
         weights = index.scores
@@ -49,11 +49,11 @@ class Encoder:
 
 
 class RowNumbers:
-    """What mine_hard_negatives takes for a SentenceTransformer: its embeddings are row numbers, and the vectors behind them stay sparse.
+    """Stands in for a SentenceTransformer in mine_hard_negatives: its embeddings are row numbers, so that the vectors stay sparse.
 
-    That function slices and indexes embeddings, which neither torch's nor scipy's sparse tensors all allow, and asks the model
-    for similarities, which is where the vectors come in. A document that shares no term with a query is no candidate for it, unless a
-    cross-encoder judges: that scores whatever is among the best.
+    That function slices and indexes embeddings, which neither torch's nor scipy's sparse tensors fully support, and asks the model for
+    similarities, which come from the vectors. A document that shares no term with a query is not a candidate for it, unless a
+    cross-encoder decides: it scores whatever ranks among the best.
     """
 
     device = torch.device("cpu")
@@ -72,12 +72,12 @@ class RowNumbers:
         return np.arange(len(texts))
 
     def similarity(self, queries: Any, documents: Any) -> torch.Tensor:
-        """Scores, float32, shape (queries, documents); −inf where no term is shared."""
+        """Scores, float32, shape (queries, documents); −inf if no term is shared."""
         scores = (self._queries[np.asarray(queries)] @ self._documents[np.asarray(documents)].T).toarray()
         return torch.from_numpy(np.where(scores > 0, scores, -np.inf).astype(np.float32))
 
     def similarity_pairwise(self, queries: Any, documents: Any) -> torch.Tensor:
-        """Scores of a query and a document each, float32, shape (pairs,)."""
+        """Score of each query with the document of the same place, float32, shape (pairs,)."""
         products = self._queries[np.asarray(queries)].multiply(self._documents[np.asarray(documents)])
         return torch.from_numpy(np.asarray(products.sum(axis=1), dtype=np.float32).ravel())
 

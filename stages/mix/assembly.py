@@ -1,4 +1,4 @@
-"""All formatted sets as one file of batches, in training order."""
+"""Mixes all formatted sets into one file of batches, in training order."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 
 WINDOW_ROWS, WINDOW_BYTES = 16_384, 64 * 2**20
-"""Rows assembled and written at once, at most; they are whole batches, and at least one."""
+"""Rows assembled and written at once, at most, but at least one batch; always whole batches."""
 
 
 ACCOUNT = (
@@ -44,7 +44,7 @@ class Source:
 
     Attributes:
         path: its train.parquet.
-        max_rows: how many of its rows an epoch may use at most.
+        max_rows: rows that an epoch may use, at most.
         mined: whether negatives were mined for it.
         dev: its dev.parquet, whose rows no set may train on.
     """
@@ -71,18 +71,16 @@ def mix(
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
 
-    Every batch holds ``batch_size`` rows of one source, equally many negatives in each, and no text twice. Rows that
-    fill no batch are dropped and counted. A source's rows come in an order that depends on ``seed``, its name and its
-    rows, not on the other sources. Memory: a bucket a source (`shuffle.BUCKET_BYTES`) and 8 bytes a row; while it runs,
-    as much disk as the rows take.
+    Every batch holds ``batch_size`` rows of one source, the same number of negatives in each, and no text twice. Rows that fill no batch
+    are dropped and counted. The order of a source's rows depends on ``seed``, its name and its rows, not on the other sources. Memory:
+    one bucket per source (`shuffle.BUCKET_BYTES`) and 8 bytes per row. Temporary disk space: the size of the rows.
 
     Args:
-        sources: in the order of params; of a row that two have, the first keeps it.
-        batch_size: what one contrastive step sees: rows a device times the processes whose rows are gathered.
-        stopping: ``all_exhausted``: a source that has run out leaves the round, so that every row is used once and none
-            twice. ``first_exhausted``: the epoch ends where the first source has no batch for its turn; those without
-            any are not waited for.
-        max_negatives: of a row; the first that it has are used. None: all.
+        sources: in the order of params.yaml; a row in two sources stays in the first.
+        batch_size: rows of one contrastive step: rows per device times the processes whose rows are gathered.
+        stopping: ``all_exhausted``: a source without a further batch drops out, so that every row is used once. ``first_exhausted``: the
+            epoch ends when a source has no further batch; sources that never had one do not count.
+        max_negatives: per row; the first ones are used. None: all.
         scored: use only rows with a negative and a teacher's scores, as distillation needs them.
 
     Returns:
@@ -116,7 +114,7 @@ def mix(
             scratch.unlink()
         if not any(stream.used for stream in streams):
             raise UserError(
-                f"datasets: no set fills a batch of {batch_size} different rows ({sum(rows)} rows in all); "
+                f"datasets: no set fills a batch of {batch_size} rows without a repeated text ({sum(rows)} rows in all); "
                 "lower training.per_device_train_batch_size or add data"
             )
     keys = [*ACCOUNT, *(["removed_without_scores"] if scored else [])]
@@ -172,7 +170,7 @@ def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.Table], window_ro
 
 
 def _window(batches: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The next batches, until they have so many rows; at least one."""
+    """The next batches, with at least ``rows`` rows in all if there are so many."""
     taken = 0
     while taken < max(rows, 1) and (batch := next(batches, None)) is not None:
         taken += len(batch)

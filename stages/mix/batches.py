@@ -1,6 +1,6 @@
-"""Batches of one source: equally many negatives in every row, and no text twice, not even across columns.
+"""Forms batches of one source: the same number of negatives in every row, and no text twice, not even across columns.
 
-A text that stands twice in a batch would be a negative for its own query.
+A text that occurs twice in a batch would be a negative of its own query.
 """
 
 from collections import deque
@@ -12,21 +12,20 @@ import pyarrow as pa
 from stages.mix.selection import carried_hashes
 
 TRIES = 8
-"""Waiting rows tried for each place of a new batch: bounds the time that a very frequent text can cost."""
+"""Waiting rows tried for each place of a new batch; limits the time that a very frequent text can cost."""
 
 
 def form_batches(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Group rows, in the order given, into batches without a repeated text.
 
-    Rows that follow each other are a batch, which they nearly always can be. The rows of batches that repeat a text are
-    then grouped one by one, where a row that repeats a text of the open batch waits for a later one; all rows are, where
-    that leaves more than a tail.
+    Consecutive rows form a batch, which nearly always works. The rows of batches that repeat a text are regrouped one by one: a row that
+    repeats a text of the current batch waits for a later one. If that leaves more rows than a tail, all rows are regrouped.
 
     Args:
         hashes: of the rows' texts, uint64, shape (rows, texts).
 
     Returns:
-        Row numbers, shape (batches, batch_size), and the numbers of the rows that fill no batch.
+        Row numbers, shape (batches, batch_size), and the numbers of the rows left over.
     """
     batches = len(hashes) // batch_size
     rows = np.arange(batches * batch_size).reshape(batches, batch_size)
@@ -70,7 +69,7 @@ class BatchStream:
     """The batches of one source, in a random order, from its `shuffle.scatter` buckets.
 
     Attributes:
-        used: batches given so far.
+        used: batches returned so far.
         exhausted: whether all rows that fill a batch have been used.
     """
 
@@ -82,7 +81,7 @@ class BatchStream:
         self._batches = self._formed(buckets, batch_size, generator, max_batches)
 
     def next(self) -> pa.Table | None:
-        """The next batch, None where there is none."""
+        """The next batch; None at the end."""
         return next(self._batches, None)
 
     def _formed(
@@ -103,7 +102,7 @@ class BatchStream:
 
 
 def _group(hashes: np.ndarray, order: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`form_batches` of the rows in ``order``, apart for each set of negatives that rows have."""
+    """`form_batches` of the rows in ``order``, separately for each combination of negatives present."""
     shape = (hashes[:, 2:] != 0) @ (1 << np.arange(hashes.shape[1] - 2))  # which negatives a row has, as bits
     batched, left_over = [], []
     for one in np.unique(shape):

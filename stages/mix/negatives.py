@@ -1,4 +1,4 @@
-"""Which negatives of a row training sees: the first few that it has, in the first columns and without a gap, its scores beside them."""
+"""Selects each row's negatives for training: the first ones present move to the first columns, their scores with them."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from stages.rows.parquet import SCORES, one_array, text_columns
 def keep_negatives(rows: pa.Table, hashes: np.ndarray, limit: int | None, barred: np.ndarray) -> tuple[pa.Table, np.ndarray]:
     """``rows`` and ``hashes`` with at most ``limit`` negatives a row: its first ones that are neither null nor barred.
 
-    Scores follow their texts and end with them; a row's are null where one that it needs is missing or not a number.
+    Scores move with their texts; a row's scores become null if one of those needed is missing or not a number.
 
     Args:
         hashes: of the rows' texts, uint64, shape (rows, texts), 0 for null.
-        limit: columns of negatives that remain; None: as many as there are.
+        limit: columns of negatives to keep; None: all.
         barred: negatives that must not be used, shape (rows, negatives).
     """
     names = text_columns(rows.column_names)[2:]

@@ -1,4 +1,4 @@
-"""Whose turn it is: in which order the sources give a batch."""
+"""Decides the order in which the sources provide batches."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ Stopping = Literal["first_exhausted", "all_exhausted"]
 
 
 def weights(rows: Sequence[int], strategy: Strategy, temperature: float) -> list[float]:
-    """How often each source has its turn, up to a factor: equally often, by its rows, or by rows ** temperature.
+    """Relative frequency of each source's turns: equal, proportional to its rows, or to rows ** temperature.
 
     A temperature of 0 is round robin, 1 is proportional.
     """
@@ -17,10 +17,9 @@ def weights(rows: Sequence[int], strategy: Strategy, temperature: float) -> list
 
 
 class Turns:
-    """Gives turns evenly: next is the source that is furthest behind its weight (stride scheduling), the earlier one of
-    equals.
+    """Distributes turns evenly by stride scheduling: next is the source furthest behind its weight; of equals, the earlier one.
 
-    With equal weights that is round robin. There is no chance in it: the rows of each source are shuffled already.
+    Equal weights give round robin. Nothing is random: the rows of each source are already shuffled.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -35,5 +34,5 @@ class Turns:
             yield source
 
     def leave(self, source: int) -> None:
-        """The source has nothing more to give."""
+        """Remove a source that has no more batches."""
         self._alive.remove(source)

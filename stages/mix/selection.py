@@ -1,10 +1,10 @@
-"""Which formatted rows may be trained on: none that evaluation asks or seeks, none that an earlier set already has.
+"""Selects the formatted rows to train on: without evaluation's queries and relevant documents, without rows of earlier sets.
 
-Two texts are the same here when their normal forms are (NFC, casefold, white space collapsed; see `stages.rows.normalisation`). A row is
-removed for an evaluation query or a document that is relevant for one. Other documents of an evaluation corpus may be trained on: a BEIR
-folder shares one corpus between train and test, and what is nobody's answer gives nothing away. Rows with such a text are counted.
+Texts are compared by their normal forms (NFC, casefold, white space collapsed; see `stages.rows.normalisation`). A row is removed if it
+holds an evaluation query or a document that is relevant for one. Other documents of an evaluation corpus may be trained on: a BEIR folder
+shares one corpus between train and test, and a document that answers no query leaks nothing. Rows with such a text are counted.
 
-A row is removed too if a dev row of any set has its anchor or its positive: dev is held out from all of the training.
+A row is also removed if a dev row of any set has its anchor or its positive: dev is held out from all training.
 """
 
 from collections import Counter
@@ -23,17 +23,17 @@ from stages.rows.parquet import SCORES, one_array, read_tables, text_columns
 
 TEXTS_AT_ONCE = 10_000
 HASH = "#"
-"""Begins the name of a column with the hashes of another; such columns go along with the rows and are never written."""
+"""Prefix of the columns that hold another column's hashes; they stay with the rows but are never written."""
 
 
 @dataclass(frozen=True)
 class EvaluationTexts:
-    """Texts of the evaluation sets, as they are given to the model; where that may be with or without a title, both.
+    """Texts of the evaluation sets, as the model sees them; with and without the title, if it may see either.
 
     Attributes:
-        queries: their queries.
-        documents: their documents that are relevant for some query.
-        distractors: their other documents.
+        queries: all queries.
+        documents: those relevant for some query.
+        distractors: all other documents.
     """
 
     queries: Iterable[str] = ()
@@ -42,11 +42,11 @@ class EvaluationTexts:
 
 
 class Selection:
-    """Selects the rows of one source after the other; remembers those before in 8 bytes a row.
+    """Selects the rows of one source after the other; remembers earlier rows in 8 bytes each.
 
     Args:
         dev: the dev.parquet of every source.
-        max_negatives: of a row; None takes all.
+        max_negatives: per row; None keeps all.
         scored: only rows with a negative and a teacher's scores are usable.
     """
 
@@ -67,7 +67,7 @@ class Selection:
     def rows(self, path: Path, counts: Counter[str], mined: bool = False) -> Iterator[pa.Table]:
         """Yield the usable rows of a formatted file, each column of texts with one of hashes; add to ``counts``.
 
-        Where the negatives were ``mined``, one that evaluation forbids is left out of its row, not the row with it.
+        If the negatives were ``mined``, one that evaluation forbids is removed from its row, and the row stays.
         """
         own = []
         for table in read_tables(path):
@@ -108,7 +108,7 @@ def text_hashes(rows: pa.Table) -> np.ndarray:
 
 
 def carried_hashes(rows: pa.Table) -> np.ndarray:
-    """The hashes that the rows carry, uint64, shape (rows, texts); null, where sets with fewer negatives are joined, is 0."""
+    """The hashes that the rows carry, uint64, shape (rows, texts); null, from joining sets with fewer negatives, is 0."""
     names = [name for name in rows.column_names if name.startswith(HASH)]
     return np.column_stack([pc.fill_null(rows[name], 0).to_numpy() for name in names])
 

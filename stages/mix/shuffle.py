@@ -1,6 +1,6 @@
-"""Rows thrown into buckets at random, so that a shuffle needs no more memory than one bucket.
+"""Scatters rows into random buckets, so that a shuffle needs no more memory than one bucket.
 
-Read bucket by bucket, each shuffled for itself, every order of all rows is equally likely.
+If the buckets are read in turn and each is shuffled, every order of all rows is equally likely.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,15 +16,15 @@ from stages.rows.parquet import gathered
 
 BUCKET_BYTES = 24 * 2**20
 SCATTER_BYTES = 48 * 2**20
-"""Rows gathered before they are scattered, so that each bucket's share of them is worth a write."""
+"""Size of the rows gathered before they are scattered, so that each bucket's share is worth a write."""
 
 
 def scatter(rows: Iterable[pa.Table], size: int, scratch: Path, generator: np.random.Generator) -> Iterator[pa.Table]:
     """Read all ``rows`` now; return an iterator over the buckets, none of which is empty.
 
     Args:
-        size: about how many bytes the rows take.
-        scratch: file to write, as large as the rows; not needed where they fit one bucket.
+        size: of the rows in bytes, approximately.
+        scratch: file to write, as large as the rows; not written if they fit one bucket.
     """
     buckets = -(-size // BUCKET_BYTES)
     if buckets <= 1:
@@ -33,7 +33,7 @@ def scatter(rows: Iterable[pa.Table], size: int, scratch: Path, generator: np.ra
 
 
 def _write(rows: Iterable[pa.Table], buckets: int, scratch: Path, generator: np.random.Generator) -> list[list[int]]:
-    """Write the rows, grouped by bucket; return, for each bucket, the numbers of the record batches that are its."""
+    """Write the rows, grouped by bucket; return the numbers of each bucket's record batches."""
     places: list[list[int]] = [[] for _ in range(buckets)]
     written = count()
     with ExitStack() as stack:

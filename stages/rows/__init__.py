@@ -1,1 +1,1 @@
-"""Rows of texts, many at a time: read, written, compared and counted. What format, mix and the sources share."""
+"""Tables of texts: reading, writing, comparing and counting rows."""

@@ -1,4 +1,4 @@
-"""Rows that are dropped, each counted once, by reason and language."""
+"""Drops rows and counts each of them once, by reason and language."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Dropped: TypeAlias = Counter[tuple[str, str]]
-"""(reason, language) → rows; the language is `UNKNOWN` where it is null."""
+"""(reason, language) → rows; the language is `UNKNOWN` if it is null."""
 UNKNOWN = "unknown"
 
 
@@ -26,7 +26,7 @@ def as_mask(mask: Any) -> np.ndarray:
 
 
 def marked(languages: pa.Array | pa.ChunkedArray, reasons: Mapping[str, Any]) -> tuple[np.ndarray, Dropped]:
-    """Which rows some mask of ``reasons`` marks, shape (rows,), and their number, each row under its first reason."""
+    """Which rows any mask in ``reasons`` marks, shape (rows,), and their counts, each row under its first reason."""
     dropped, counts = np.zeros(len(languages), dtype=bool), Dropped()
     for reason, mask in reasons.items():
         new = as_mask(mask) & ~dropped
@@ -37,6 +37,6 @@ def marked(languages: pa.Array | pa.ChunkedArray, reasons: Mapping[str, Any]) ->
 
 
 def drop(rows: pa.Table, reasons: Mapping[str, Any]) -> tuple[pa.Table, Dropped]:
-    """``rows``, which have a column ``language``, without those that some mask of ``reasons`` marks, and what was dropped."""
+    """``rows``, which have a column ``language``, without those that any mask in ``reasons`` marks, and the counts of these."""
     dropped, counts = marked(rows["language"], reasons)
     return (rows.filter(pa.array(~dropped)) if dropped.any() else rows), counts

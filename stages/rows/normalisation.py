@@ -1,4 +1,4 @@
-"""Texts as Arrow arrays: NFC, the normal form that decides whether two texts are the same, and 64-bit hashes of texts.
+"""Texts as Arrow arrays: NFC, the normal form that decides whether two texts are equal, and 64-bit hashes of texts.
 
 Python's own Unicode tables define the results. They are too slow for every row, so a scan finds the rows in which they can matter
 (0.2 ns a byte for NFC, 1.4 for the normal form), and Arrow's kernels do the others.
@@ -36,13 +36,13 @@ def fold(text: str) -> str:
 
 
 def hash_texts(texts: pa.StringArray) -> np.ndarray:
-    """XXH3 of each text's UTF-8 bytes, uint64, shape (rows,); 0 for null and for nothing else."""
+    """XXH3 of each text's UTF-8 bytes, uint64, shape (rows,); 0 for null only."""
     values = texts.cast(pa.binary()).to_pylist()
     return np.fromiter((0 if value is None else xxh3_64_intdigest(value) or 1 for value in values), np.uint64, len(values))
 
 
 def combine_hashes(hashes: np.ndarray) -> np.ndarray:
-    """One hash a row, shape (rows,), from the hashes of its texts, shape (rows, texts)."""
+    """One hash per row, shape (rows,), from the hashes of its texts, shape (rows, texts)."""
     return (hashes * _COMBINE[: hashes.shape[1]]).sum(axis=1, dtype=np.uint64)
 
 
@@ -58,7 +58,7 @@ class HashSet:
         return self._has(values)[places].reshape(hashes.shape)
 
     def add(self, hashes: np.ndarray) -> np.ndarray:
-        """Add ``hashes``, shape (rows,); return which of them were new, of equal ones the first only."""
+        """Add ``hashes``, shape (rows,); return which of them were new; of equal ones, the first."""
         values, first = np.unique(hashes, return_index=True)
         unknown = ~self._has(values)
         new = np.zeros(len(hashes), dtype=bool)
@@ -75,7 +75,7 @@ class HashSet:
         return sum(map(len, self._runs))
 
     def _has(self, values: np.ndarray) -> np.ndarray:
-        """The same for sorted ``values``, which makes the search in a long run several times faster."""
+        """`contains` for sorted ``values``: their search in a long run is several times faster."""
         found = np.zeros(len(values), dtype=bool)
         for run in self._runs:
             found |= run[np.minimum(np.searchsorted(run, values), len(run) - 1)] == values
@@ -83,7 +83,7 @@ class HashSet:
 
 
 def _holds_byte_from(texts: pa.StringArray, least: int) -> pa.BooleanArray:
-    """Which texts hold a UTF-8 byte of at least ``least``; a null holds none."""
+    """Which texts hold a UTF-8 byte that is at least ``least``; a null holds none."""
     _, offsets, data = texts.buffers()
     bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     places = np.flatnonzero(np.frombuffer(data or b"", np.uint8)[bounds[0] : bounds[-1]] >= least) + bounds[0]
@@ -95,6 +95,6 @@ def _holds_byte_from(texts: pa.StringArray, least: int) -> pa.BooleanArray:
 def replace_where(
     mask: pa.BooleanArray, function: Callable[[str], str | None], texts: pa.StringArray, others: pa.StringArray
 ) -> pa.StringArray:
-    """``function`` of the texts that ``mask`` marks (null marks none), and the rows of ``others`` where it does not."""
+    """``others`` with ``function`` of the row's text wherever ``mask`` is true; a null in it is false."""
     changed = pa.array(map(function, texts.filter(mask).to_pylist()), pa.string())
     return pc.replace_with_mask(others, mask, changed) if len(changed) else others

@@ -1,4 +1,4 @@
-"""Parquet files of texts, read and written by row group, so that memory does not grow with their size."""
+"""Reads and writes parquet files of texts by row group, so that memory does not grow with their size."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ ROW_GROUP_BYTES = 64 * 2**20
 READ_ROWS = 16_384
 READ_BYTES = 64 * 2**20
 SCORES = "scores"
-"""A teacher's scores of a row: one for the positive, then one for each column of negatives; null where there is none."""
+"""A teacher's scores of a row: one for the positive, then one for each column of negatives; null if there is none."""
 
 
 def text_columns(names: Sequence[str]) -> list[str]:
@@ -31,7 +31,7 @@ def row_schema(negatives: int, scores: bool) -> pa.Schema:
 def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield the rows of an open file, at most `READ_ROWS` and about `READ_BYTES` at a time.
 
-    Open it with ``pre_buffer=False``: the buffer keeps all that it has read.
+    Open it with ``pre_buffer=False``: the buffer would keep everything it has read.
     """
     groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
     widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
@@ -40,12 +40,12 @@ def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> 
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """A table's column as one array, without a copy where it is one already."""
+    """A table's column as one array, without a copy if it is one already."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def text(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    """A column of any string-like type as one string array; of a type that holds no strings, all its values as text."""
+    """A column of any string type as one string array; values of other types become their text."""
     return (one_array(column) if isinstance(column, pa.ChunkedArray) else column).cast(pa.string())
 
 
@@ -63,31 +63,31 @@ def texts(path: Path, columns: Sequence[str] | None = None) -> Iterator[str]:
 
 
 def text_bytes(path: Path) -> int:
-    """About how many bytes the rows of a file take in memory."""
+    """Size of a file's rows in memory, in bytes, approximately."""
     metadata = pq.read_metadata(path)
     return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
 
 
 def gathered(tables: Iterable[pa.Table], rows: float, size: float) -> Iterator[pa.Table]:
-    """Yield the rows of ``tables`` as larger tables, each as soon as it has so many rows or bytes."""
+    """Yield the rows of ``tables`` in larger tables, each as soon as it has ``rows`` rows or ``size`` bytes."""
     parts: list[pa.Table] = []
     for part in tables:
         parts.append(part)
         if sum(map(len, parts)) >= rows or sum(each.nbytes for each in parts) >= size:
-            table, parts = pa.concat_tables(parts), []  # let go of the parts before the next are read
+            table, parts = pa.concat_tables(parts), []  # free the parts before the next are read
             yield table
     if parts:
         yield pa.concat_tables(parts)
 
 
 class RowGroupWriter:
-    """Writes tables of one schema as row groups of a bounded size, encoding one while the next is made.
+    """Writes tables of one schema as row groups of a bounded size, encoding one while the next is prepared.
 
-    The bytes depend on the rows alone where ``gather`` is on; with it off, each table becomes one row group.
+    With ``gather``, the bytes depend on the rows alone; without it, each table becomes one row group.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, gather: bool = True) -> None:
-        # Texts hardly repeat: a dictionary of them costs time and saves nothing. Source and language are few words.
+        # Texts rarely repeat: a dictionary of them costs time and saves nothing. Source and language have few values.
         words = [name for name in ("source", "language") if name in schema.names]
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=words, write_statistics=False)
         self._schema = schema
@@ -97,7 +97,7 @@ class RowGroupWriter:
         self._written: Future[None] | None = None
 
     def write(self, table: pa.Table) -> None:
-        """Take some rows; they are written when a row group is full."""
+        """Add rows; they are written when a row group is full."""
         self._tables.append(table.select(self._schema.names))
         rows = sum(map(len, self._tables))
         if not self._gather or rows >= ROW_GROUP_ROWS or sum(each.nbytes for each in self._tables) >= ROW_GROUP_BYTES:

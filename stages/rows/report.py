@@ -1,4 +1,4 @@
-"""Where each row of a data set went: counts by reason and language, and how long the kept texts are."""
+"""Reports what happened to each row of a data set: counts by reason and language, and the lengths of the kept texts."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -55,8 +55,8 @@ class SplitReport:
     """Counts of one split, as a whole and by language.
 
     Attributes:
-        added: rows beyond the first that one row of the files gave.
-        notes: kept rows that the reader should know of, by what is noted.
+        added: rows beyond the first made from one raw row.
+        notes: numbers of kept rows to mention, by what is mentioned.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class SplitReport:
                 tally.dropped[reason] += rows
 
     def lose_negatives(self, languages: pa.Array) -> None:
-        """Count negatives that were set to null because they say the same as their anchor or positive."""
+        """Count negatives that were set to null because they equal their anchor or positive."""
         for language, rows in count_languages(languages):
             for tally in self._tallies(language):
                 tally.negatives_removed += rows
@@ -98,9 +98,9 @@ class SplitReport:
     def as_dict(self) -> dict[str, Any]:
         """The counts as a whole, and in ``languages`` the same by language.
 
-        Keys: ``read``, ``kept``, ``dropped`` (by reason), ``with_negative``, ``without_negative``, ``negatives_removed`` (they said the
-        same as their anchor or positive), ``characters`` (median and p95 of each column of texts); as a whole also ``added`` and
-        ``notes``, where there are any.
+        Keys: ``read``, ``kept``, ``dropped`` (by reason), ``with_negative``, ``without_negative``, ``negatives_removed`` (equal to
+        their anchor or positive), ``characters`` (median and p95 of each column of texts); as a whole also ``added`` and ``notes``, if
+        there are any.
         """
         extra: dict[str, Any] = {"added": self.added} if self.added else {}
         extra |= {"notes": dict(sorted(self.notes.items()))} if self.notes else {}
@@ -115,11 +115,11 @@ def check_sums(split: str, report: SplitReport, rows: int, written: int) -> None
     """Check a split's report before it is published.
 
     Args:
-        rows: of the split in the raw files, as they were read.
+        rows: of the split, as read from the raw files.
         written: rows in the formatted file.
 
     Raises:
-        RuntimeError: a row is missing or counted twice: a fault of ours.
+        RuntimeError: a row is missing or counted twice, which is a bug.
     """
     if report.kept != written or report.read != rows + report.added:
         raise RuntimeError(
@@ -129,5 +129,5 @@ def check_sums(split: str, report: SplitReport, rows: int, written: int) -> None
 
 
 def _quantile(counts: np.ndarray, share: float) -> int:
-    """The smallest length that at least ``share`` of the texts do not exceed."""
+    """The smallest length that at least a ``share`` of the texts do not exceed."""
     return int(np.searchsorted(np.cumsum(counts), share * counts.sum()))

@@ -1,6 +1,6 @@
-"""A retrieval set from the rows that a training set holds back (dev.parquet), to choose among checkpoints.
+"""Makes a retrieval set from a training set's held-out rows (dev.parquet), to select a checkpoint.
 
-Choosing on what is reported in the end would flatter the report; these rows are neither trained on nor reported.
+Selection on the reported sets would bias the reported scores; these rows are neither trained on nor reported.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from stages.retrieval.sets import RetrievalSet
 from stages.rows.parquet import read_tables, text_columns
 
-QUERIES, DOCUMENTS = 100, 2_000  # of a set at most: as many as NanoBEIR's within a factor of two, scored in seconds
+QUERIES, DOCUMENTS = 100, 2_000  # per set, at most: within a factor of two of NanoBEIR's sets; scored in seconds
 
 
 def dev_set(name: str, path: Path) -> RetrievalSet | None:
-    """Up to `QUERIES` anchors of ``path`` (a dev.parquet), drawn by hash, over up to `DOCUMENTS` of its texts; None where it has no row.
+    """Up to `QUERIES` anchors of ``path`` (a dev.parquet), drawn by hash, over up to `DOCUMENTS` of its texts; None if it has no row.
 
     An anchor's positives, of all its rows, are relevant with grade 1; its negatives and other rows' positives are the rest of the corpus.
     An anchor that is a text of the corpus is left out of its own results.
@@ -52,7 +52,7 @@ def _rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, st
 
 
 def _drawn(texts: Iterable[str], number: int) -> list[str]:
-    """``number`` different texts, those of the lowest hashes: the same ones whatever their order."""
+    """``number`` distinct texts, those with the lowest hashes, whatever the order of ``texts``."""
     drawn: dict[bytes, str] = {}
     for text in texts:
         drawn[blake2b(text.encode(), digest_size=16).digest()] = text

@@ -1,4 +1,4 @@
-"""Answers to a question in the forms that people write them: a text, a list, SQuAD's struct of texts and starts, or a list of those."""
+"""Reads answers in the forms that data sets use: a text, a list, SQuAD's struct of texts and starts, or a list of those."""
 
 import ast
 import json
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def answer_texts(value: Any) -> list[str]:
-    """The answers in ``value`` that say something, in their order.
+    """The answers in ``value`` that are not empty, in order.
 
     >>> answer_texts({"text": ["Oslo", ""], "answer_start": [3, -1]}), answer_texts(["a", {"text": "b"}]), answer_texts(1814)
     (['Oslo'], ['a', 'b'], ['1814'])
     """
-    value = _unwritten(value)
+    value = _parsed(value)
     if isinstance(value, dict):
         return answer_texts(value.get("text"))
     if isinstance(value, list | tuple):
@@ -22,18 +22,18 @@ def answer_texts(value: Any) -> list[str]:
 
 
 def is_answered(value: Any, start: Any = None) -> bool:
-    """Whether ``value`` holds an answer; one whose every ``answer_start`` is negative stands nowhere in the passage.
+    """Whether ``value`` holds an answer; if every ``answer_start`` is negative, the answer is not in the passage.
 
-    ``start``: the field ``answer_start`` beside the answer, if it is not in it.
+    ``start``: the field ``answer_start``, if it is a field of its own.
     """
-    texts, value = answer_texts(value), _unwritten(value)
+    texts, value = answer_texts(value), _parsed(value)
     within = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
-    starts = [*_numbers(within), *_numbers(_unwritten(start))]
+    starts = [*_numbers(within), *_numbers(_parsed(start))]
     return bool(texts) and not (starts and all(start < 0 for start in starts))
 
 
-def _unwritten(value: Any) -> Any:
-    """A list or struct that a CSV made a text of, as JSON or as Python writes it; anything else as it is."""
+def _parsed(value: Any) -> Any:
+    """Parse a list or struct that was saved as text (JSON or a Python literal, as in a CSV); return anything else unchanged."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         for read in (json.loads, ast.literal_eval):
             try:
@@ -44,7 +44,7 @@ def _unwritten(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> list[float]:
-    """Every number in a value, a struct's ``answer_start`` or a list of those, whether it is written as a number or as a text."""
+    """All numbers in a value, a struct's ``answer_start`` or a list of those; a number may be written as text."""
     if isinstance(value, dict):
         return _numbers(value.get("answer_start"))
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A BEIR folder: the queries of qrels/<split>.tsv with each document that is relevant for them, as a whole or as one passage."""
+"""Reads a BEIR folder as pairs: each query of qrels/<split>.tsv with each of its relevant documents, whole or cut to one passage."""
 
 import re
 from collections import Counter
@@ -24,12 +24,12 @@ FIRST_PASSAGE = "first passage, as no query has an answer"
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """(query, document) pairs; the documents (title before text) are held in memory.
+    """Yield (query, document) pairs; the documents (title before text) are held in memory.
 
-    ``options.split`` names the qrels of the training rows; those of dev are qrels/dev.tsv where it exists. Rows of the qrels that name
-    unknown ids are dropped and counted; more than ``options.unknown_ids`` of them is a `UserError`. With ``passage_words`` a longer
-    document becomes the passage that holds an answer of the query (its field ``answer`` or ``answers``); a row is dropped if its query
-    has no answer or its document holds none. Where no query has an answer, a document becomes its first passage, and a warning says so.
+    ``options.split`` names the qrels of the training rows; dev rows come from qrels/dev.tsv if it exists. Rows of the qrels that name
+    unknown ids are dropped and counted; a share above ``options.unknown_ids`` raises `UserError`. If ``passage_words`` is set, a longer
+    document is cut to the passage with an answer to the query (its field ``answer`` or ``answers``); a row is dropped if its query has
+    no answer or its document holds none. If no query has an answer, documents are cut to their first passage, with a warning.
     """
     training = options.split or "train"
     if split == "dev" and (training == "dev" or not (raw.path / "qrels" / "dev.tsv").exists()):
@@ -71,10 +71,10 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def passage(text: str, words: int, answers: list[str]) -> str | None:
-    """``words`` words of the text: of its consecutive passages the one where the first answer that it holds first stands.
+    """Cut a text to the passage of ``words`` words that holds an answer; None if the text holds none of the answers.
 
-    Where the answer runs over the end of its passage, the window is moved so that it stands in the middle. Without
-    answers it is the first passage; None if the text holds none of them.
+    The text is divided into consecutive passages; the first answer that occurs in the text decides, by its first occurrence. If it
+    crosses the end of its passage, the passage is moved to have it in the middle. Without answers, the first passage is returned.
 
     >>> passage("one two three four five", 2, ["four"])
     'three four'
@@ -99,13 +99,13 @@ def passage(text: str, words: int, answers: list[str]) -> str | None:
 
 
 def _find(text: str, patterns: list[str]) -> re.Match[str] | None:
-    """Where the first pattern that ``text`` holds first stands: as whole words if any of them does, else within a word."""
+    """The first match of the first pattern that occurs in ``text``; matches of whole words are preferred to those within a word."""
     tries = [rf"(?<!\w){pattern}(?!\w)" for pattern in patterns] + patterns
     return next((found for each in tries if (found := re.search(each, text))), None)
 
 
 def _answers(path: Path) -> dict[str, list[str]]:
-    """Query id → its answers, for the queries that have some."""
+    """Query id → answers, for the queries that have any."""
     answers = {}
     for where, row in jsonl_rows(path):
         if texts := [*answer_texts(row.get("answer")), *answer_texts(row.get("answers"))]:

@@ -1,6 +1,6 @@
-"""What every source hands on: chunks of rows with the columns anchor, positive, negative… and language, and nothing else.
+"""What every source yields: chunks of rows with the columns anchor, positive, negative … and language, and no others.
 
-A column that is left over would be taken for one more negative by the loss, so `chunk` takes its columns by name.
+The loss would take any further column as one more negative, so `chunk` takes its columns by name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,23 +30,23 @@ NAMES = {
     "en": ("en", "eng", "us", "english"),
 }
 LANGUAGES = {name: code for code, names in NAMES.items() for name in names}
-"""The code of each name of a language or locale, in lower case. Norwegian that does not say which is bokmål."""
+"""Name of a language or locale, in lower case → its code. Norwegian without a written form is bokmål."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to read a set; each kind uses what concerns it.
+    """How to read a set; an option that begins with a kind is for that kind only.
 
     Attributes:
-        language: language of the rows where the set itself does not say.
-        languages: languages to keep; None keeps all.
-        dataset_languages: supervised_da: language of each ``dataset_name`` whose words do not tell it; "*" for all others.
+        language: of the rows, if the set itself does not say.
+        languages: to keep; None keeps all.
+        dataset_languages: supervised_da: language of each ``dataset_name`` that does not name one itself; "*" for all others.
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
-        unknown_ids: beir: share of the qrels' rows that may name unknown ids and is dropped.
-        passage_words: beir: cut documents into passages of so many words; None trains on whole documents.
-        unanswerable: squad: whether questions without an answer in their passage are positives of it: drop or keep.
-        max_tokens: esci: longest product text, in tokens as `stages.format.sources.product` counts them; None is its own limit.
+        unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped.
+        passage_words: beir: number of words that documents are cut to; None keeps them whole.
+        unanswerable: squad: drop or keep questions without an answer in their passage.
+        max_tokens: esci: longest product text, in tokens as `stages.format.sources.product` counts them; None is its default.
     """
 
     language: str | None = None
@@ -68,14 +68,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a split, and how many rows of the raw files gave none, by reason and language.
+    """Some rows of a split, and the number of raw rows that were dropped, by reason and language.
 
-    ``rows`` has string columns anchor, positive, negative (null where there is none), further negatives as negative_2
-    …, language, and scores (lists of float64, see `stages.rows.parquet.SCORES`) where the set brings a teacher's.
+    ``rows`` has string columns anchor, positive, negative (null if there is none), further negatives as negative_2
+    …, language, and, if the set has a teacher's scores, scores (lists of float64, see `stages.rows.parquet.SCORES`).
 
     Attributes:
-        added: rows beyond the first that one row of the raw files gave: so many more are in ``rows`` and ``dropped``.
-        notes: rows, or documents, that the reader of the report should know of, by what is noted.
+        added: rows beyond the first made from one raw row; ``rows`` and ``dropped`` hold so many more than were read.
+        notes: numbers of rows or documents to mention in the report, by what is mentioned.
     """
 
     rows: pa.Table
@@ -97,12 +97,12 @@ def chunk(
     notes: Mapping[str, np.ndarray] | None = None,
     scores: Any = None,
 ) -> Chunk:
-    """A `Chunk` of equally long columns, without the rows that a mask of ``reasons`` marks.
+    """A `Chunk` of columns of equal length, without the rows that a mask in ``reasons`` marks.
 
     Args:
         positive: texts, or lists of texts, each of which makes a row; a row whose list is null or empty is dropped.
         language: a code for each row or for all of them; null is unknown.
-        notes: masks of rows to count among those that are kept.
+        notes: masks of rows; counted are those that are kept.
         scores: lists of numbers, or of their texts.
     """
     if language is None or isinstance(language, str):
@@ -129,18 +129,18 @@ def chunk(
 
 
 def repeated(word: str | None, rows: int) -> Texts:
-    """A column that holds one word, or null, in each of ``rows`` rows."""
+    """A column that repeats a word, or null, in ``rows`` rows."""
     return pa.repeat(pa.scalar(word, pa.string()), rows)
 
 
 def language_codes(words: Texts) -> Texts:
-    """Codes (nb, nn, da, sv, en) of languages given as words or codes; null where the word is unknown."""
+    """Codes (nb, nn, da, sv, en) of languages given as words or codes; null for an unknown word."""
     encoded = pc.utf8_trim_whitespace(pc.utf8_lower(words)).dictionary_encode()
     codes = pa.array([LANGUAGES.get(word) for word in encoded.dictionary.to_pylist()], pa.string())
     return codes.take(encoded.indices)
 
 
 def language_of(path: Path, raw: Path) -> str | None:
-    """The language that a folder between ``raw`` and the file names, such as ``nn`` in nn/train.parquet; else None."""
+    """The language of the first folder below ``raw`` that names one, such as ``nn`` in nn/train.parquet; None if none does."""
     folders = path.relative_to(raw).parts[:-1]
     return next((LANGUAGES[folder.lower()] for folder in folders if folder.lower() in LANGUAGES), None)

@@ -1,7 +1,7 @@
-"""The columns of one file of rows, a bounded number of rows at a time, as strings or lists.
+"""Reads the columns of one file as strings or lists, a bounded number of rows at a time.
 
-Parquet, Arrow (of `datasets.save_to_disk`), JSON lines and one JSON array a file are read, JSON also compressed by gzip. What is wrong
-with a file is a `UserError` that names it.
+Formats: parquet, Arrow (from `datasets.save_to_disk`), JSON lines and JSON arrays; JSON may be gzipped. A faulty file raises a
+`UserError` that names it.
 """
 
 import gzip
@@ -30,15 +30,14 @@ def read_columns(
 ) -> Iterator[pa.Table]:
     """Yield the named columns of a file, at most `READ_ROWS` rows at a time, in the order of the arguments.
 
-    A column of any type that has texts becomes one of strings; numbers are taken as their texts, NaN as null. An optional column that
-    is missing is all null.
+    Columns of any string type become strings, numbers become their text, NaN becomes null. A missing optional column is all null.
 
     Args:
-        lists: columns whose values may be lists, of any of Arrow's types; they become ``list``.
-        as_is: columns that keep their type, in JSON as texts; one that is missing has the type null.
+        lists: columns whose values may be lists, of any of Arrow's list types; they become ``list``.
+        as_is: columns that keep their type (in JSON: text); a missing one has the type null.
 
     Raises:
-        UserError: an empty, truncated or broken file, a missing column, one that holds no texts, invalid UTF-8.
+        UserError: the file is empty, truncated or broken, a column is missing or does not hold texts, or a text is not valid UTF-8.
     """
     if path.stat().st_size == 0:
         raise UserError(f"{path}: is empty; fetch or write it again")
@@ -54,7 +53,7 @@ def read_columns(
 
 
 def column_names(path: Path) -> list[str]:
-    """The columns of a file; of JSON the keys of all rows. A broken parquet or Arrow file has none."""
+    """The columns of a file; for JSON the keys of all rows. Empty for a broken parquet or Arrow file."""
     if is_json(path):
         with _open_json(path) as file:
             return list(dict.fromkeys(name for _, row in json_rows(file, str(path)) for name in row))
@@ -68,7 +67,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file's name says JSON, JSON lines, or either in gzip."""
+    """Whether a file is JSON or JSON lines, gzipped or not, by its name."""
     return path.name.lower().removesuffix(".gz").endswith(JSON)
 
 
@@ -109,7 +108,7 @@ def _arrow(path: Path, required: Sequence[str], optional: Sequence[str], as_is: 
 
 
 def _batches(source: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Schema and record batches of a stream, as `datasets` writes it, or of a file in Arrow's own format."""
+    """Schema and record batches of a stream, which `datasets` writes, or of a file in Arrow's file format."""
     begins = source.read(6)
     source.seek(0)
     if begins != b"ARROW1":
@@ -139,21 +138,21 @@ def _valid(path: Path, table: pa.Table) -> pa.Table:
 
 
 def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -> pa.Array:
-    """A column as strings; if it ``may_be_list``, also as lists of strings or numbers."""
+    """A column as strings, or, if it ``may_be_list``, as lists of strings or numbers."""
     kind = column.type
     try:
         if may_be_list and hasattr(kind, "value_field") and not pa.types.is_nested(kind.value_type):
             lists = one_array(column) if pa.types.is_list(kind) else _as_list(one_array(column))
             return lists if pa.types.is_primitive(kind.value_type) else lists.cast(pa.list_(pa.string()))
         if pa.types.is_nested(kind):
-            raise UserError(f'{path}: its column "{name}" holds {kind}, not texts; write texts, or choose another kind for the set')
+            raise UserError(f'{path}: column "{name}" must hold texts, got {kind}; write texts, or choose another kind for the set')
         return text(pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column) if pa.types.is_floating(kind) else column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(f'{path}: its column "{name}" holds {kind} that is not text in UTF-8; write it as texts') from error
+        raise UserError(f'{path}: column "{name}" must hold texts in UTF-8, got {kind} that is not; write it as texts') from error
 
 
 def _as_list(column: pa.Array) -> pa.ListArray:
-    """An array of any of Arrow's list types as ``list``; Arrow 25's own cast of a list view is wrong where it holds a null."""
+    """An array of any of Arrow's list types as ``list``; Arrow 25's own cast of a list view is wrong if it holds a null."""
     ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
     return pa.ListArray.from_arrays(offsets, pc.list_flatten(column), mask=pc.is_null(column))

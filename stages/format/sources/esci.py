@@ -24,12 +24,10 @@ OPTIONAL = ["product_brand", "product_description", "product_bullet_point"]
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """One row for each positive product of a query, with one of the query's irrelevant products by turns, or null where
-    it has none.
+    """Yield one row per positive product of a query; its negative is one of the query's irrelevant products, in turn, or null.
 
-    One query in `DEV_SHARE` of the training file is dev, by its id, so that no query is in both; the set's own test
-    file is left alone. A query's rows are paired where they stand together, as they do in the set: no more than a chunk
-    is held.
+    One in `DEV_SHARE` queries of the training file is dev, chosen by the hash of its id, so that no query is in both splits; the set's
+    test file is not read. Only adjacent rows of a query are paired, and in this set all are adjacent: memory holds one chunk.
     """
     carry: pa.Table | None = None
     for _, table in raw.read_split(split, COLUMNS, OPTIONAL, divide=_of_dev):

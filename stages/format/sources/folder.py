@@ -1,4 +1,4 @@
-"""The raw folder of a data set: which files belong to a split, their rows, and an account of every file."""
+"""Reads the raw folder of a data set: finds the files of a split, yields their rows, and accounts for every file."""
 
 import re
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ from stages.runtime.errors import UserError
 
 METADATA = {"manifest.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 DATA = re.compile(r".*\.(csv|tsv|jsonlines|sqlite|db|gz|tgz|tar|zip|bz2|xz|zst|7z|feather|orc|avro|xlsx|pkl|pickle)", re.IGNORECASE)
-"""Names of files that likely hold rows and are not read: a warning names them."""
+"""Names of files that likely hold rows but are not read; a warning names them."""
 LOOKS_USED = re.compile(
     r"(?!.*[ _.-]ids?$)(.*[ _.-])?"
     r"(neg(ative)?s?|scores?|labels?|margin|similarity|relevance|irrelevant|split)(\d+|[ _.-].*)?",
@@ -31,7 +31,7 @@ LOOKS_USED = re.compile(
 
 
 class RawFolder:
-    """Reads the rows of a folder and remembers what became of each file.
+    """Reads the rows of a folder and records how each file was used.
 
     Attributes:
         path: the folder.
@@ -54,18 +54,17 @@ class RawFolder:
         as_is: Collection[str] = (),
         divide: Callable[[pa.Table], np.ndarray] | None = None,
     ) -> Iterator[tuple[Path, pa.Table]]:
-        """Yield (file, some rows) of every file of a split, with the named columns as `columns.read_columns` gives them.
+        """Yield (file, some rows) for every file of a split, with the columns that `columns.read_columns` returns.
 
-        A file belongs to the split that is a word of its name (``train-00000-of-00002.parquet``) or of the nearest
-        folder above it. If neither tells one, each row's field ``split`` does; if no file's name tells a split, rows
-        without the field are training rows. In the other files a row whose field tells another split than the file's
-        name is left out.
+        A file belongs to the split in its name (``train-00000-of-00002.parquet``) or in the name of the nearest folder that has
+        one. If there is none, each row's field ``split`` decides; if no file has a split in its name, rows without the field are
+        training rows. In a file with a split in its name, rows whose field says another split are left out.
 
         Args:
-            divide: which rows of the training files are those of dev, as a mask; files of dev are not read then.
+            divide: returns which rows of a training file are dev rows, as a mask; dev files are then not read.
 
         Raises:
-            UserError: no file to train on, a file or a row whose split is not known, and as `columns.read_columns`.
+            UserError: there is no training file, the split of a file or row is not known; or as `columns.read_columns`.
         """
         told = {path: split_of(path.relative_to(self.path)) for path in self._files}
         of_split = "train" if divide else split
@@ -80,7 +79,7 @@ class RawFolder:
             try:
                 for table in read_columns(path, required, [*optional, "split"], lists, as_is):
                     splits = self._splits(path, table["split"], told[path], named)
-                    if split == (told[path] or "train"):  # each file's rows of other splits are counted in one pass only
+                    if split == (told[path] or "train"):  # count each file's other rows in one pass only
                         self._count_others(path, splits, told[path])
                     chosen = as_mask(pc.equal(splits, of_split))
                     rows = table.drop_columns("split")
@@ -107,23 +106,23 @@ class RawFolder:
         return path.relative_to(self.path).as_posix()
 
     def count(self, name: str, split: Split, rows: int) -> None:
-        """Note that ``rows`` rows of a file were handed on."""
+        """Count rows of a file that were yielded."""
         self._counts[name][split] += rows
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Note why a file is not read."""
+        """Record why a file is not read."""
         self._reasons[name] = reason
 
     def warn(self, line: str) -> None:
-        """Note something that a reader may have expected to be used."""
+        """Record a warning about something that was probably meant to be used."""
         self._warnings[line] = None
 
     def reads(self, columns: Sequence[str]) -> None:
-        """Note columns that a kind reads by itself, without `read_split`."""
+        """Record columns that a kind reads by itself, without `read_split`."""
         self._read_columns.update(columns)
 
     def rows(self, split: Split) -> int:
-        """The rows of all files that were handed on as those of ``split``."""
+        """The number of rows of all files that were yielded for ``split``."""
         return sum(counts[split] for counts in self._counts.values())
 
     def account(self) -> dict[str, Any]:
@@ -136,7 +135,7 @@ class RawFolder:
         return files
 
     def warnings(self) -> list[str]:
-        """What a reader may have expected to be used: files that likely hold rows, columns that look like negatives, scores or labels."""
+        """What was probably meant to be used: files that likely hold rows, columns that look like negatives, scores or labels."""
         lines = [*self._warnings]
         for name, account in self.account().items():
             expected = _is_aside(name) or name in self._reasons or split_of(Path(name)) == "test"
@@ -160,22 +159,22 @@ class RawFolder:
         return {column: self.name(path) for path in reversed(files) for column in column_names(path)}
 
     def _splits(self, path: Path, field: pa.ChunkedArray, told: str | None, named: Path | None) -> pa.Array:
-        """The split of each row: as its field tells, else as the file's name does."""
+        """The split of each row: that of its field, else that of the file's name."""
         encoded = one_array(field).dictionary_encode()
         values = encoded.dictionary.to_pylist()
         said = [split_named(value) for value in values]
         if unknown := [value for value, known in zip(values, said, strict=True) if value.strip() and not known and not told]:
-            raise UserError(f'{path}: its field "split" holds {unknown[0]!r}, which tells no split; write train, dev or test')
+            raise UserError(f'{path}: field "split" must be train, dev or test, got {unknown[0]!r}; correct it')
         splits = pa.array(said, pa.string()).take(encoded.indices)
         if not told and named and splits.null_count:
             raise UserError(
-                f"{path}: its name tells no split while that of {self.name(named)} does, and it has rows without a field split; "
+                f"{path}: its name has no split while that of {self.name(named)} has one, and some rows have no field split; "
                 "put train, dev or test into its name, or move it away"
             )
         return pc.fill_null(splits, told or "train")
 
     def _count_others(self, path: Path, splits: pa.Array, told: str | None) -> None:
-        """Count the rows that are in no split that is read."""
+        """Count the rows whose split is not read."""
         for pair in pc.value_counts(splits).to_pylist():
             if pair["values"] != told and (told or pair["values"] == "test"):
                 self._left_out[self.name(path)][f"field split says {pair['values']}"] += pair["counts"]

@@ -1,4 +1,4 @@
-"""Rows of JSON: lines, one array, or one object over several lines; as tables of strings and lists of strings."""
+"""Reads JSON lines, one array, or one object over several lines as tables of strings and lists of strings."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from stages.rows.parquet import READ_ROWS
 from stages.runtime.errors import UserError
 
 NO_TEXT = (pa.ArrowException, UnicodeEncodeError, TypeError, RecursionError)
-"""What Arrow and Python raise for a value that is neither a text nor a list of texts."""
+"""Raised by Arrow and Python for a value that is neither a text nor a list of texts."""
 
 
 class MissingColumnError(UserError):
@@ -24,7 +24,7 @@ class MissingColumnError(UserError):
 
 
 def json_rows(file: IO[bytes], where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line or row number from 1, object) of a file of JSON lines, or of one JSON array or object, which is read whole.
+    """Yield (line or row number from 1, object) of JSON lines, or of one JSON array or object, which is read into memory.
 
     Raises:
         UserError: broken JSON or invalid UTF-8, with the line.
@@ -53,12 +53,13 @@ def json_rows(file: IO[bytes], where: str) -> Iterator[tuple[int, dict[str, Any]
 def json_tables(
     file: IO[bytes], where: str, required: Sequence[str], optional: Sequence[str] = (), as_is: Collection[str] = ()
 ) -> Iterator[pa.Table]:
-    """Tables of at most `READ_ROWS` rows; an optional column that none of their rows has is left out.
+    """Yield tables of at most `READ_ROWS` rows; an optional column that none of their rows has is left out.
 
-    A value becomes its text, NaN null. If some row has a list in a column, all have; those of columns in ``as_is`` become JSON instead.
+    Values become their text, NaN becomes null. If one value of a column is a list, all become lists; in the columns ``as_is``, lists and
+    objects become JSON instead.
 
     Raises:
-        UserError: as `json_rows`; there is no row, the first `READ_ROWS` lack a required key, or a value is no text.
+        UserError: as `json_rows`; or there is no row, the first `READ_ROWS` rows lack a required key, or a value is not a text.
     """
     rows = json_rows(file, where)
     some = list(islice(rows, READ_ROWS))
@@ -86,13 +87,13 @@ def _column(name: str, rows: list[tuple[int, dict[str, Any]]], where: str, as_is
         return pa.array(map(_text, values), kind)
     except NO_TEXT:
         number = next(number for (number, _), value in zip(rows, values, strict=True) if not _is_text(value, kind))
-        raise UserError(f'{where}: line {number} has a field "{name}" that is not a valid text; correct it') from None
+        raise UserError(f'{where}: line {number}: field "{name}" must hold a valid text; correct it') from None
 
 
 def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(each) for each in value]
-    if isinstance(value, float) and math.isnan(value):  # which Python writes where pandas has no value
+    if isinstance(value, float) and math.isnan(value):  # pandas' missing value
         return None
     return str(value) if isinstance(value, int | float) else value
 

@@ -1,4 +1,4 @@
-"""A column ``label`` beside a pair of texts: 1 says that they belong together, 0 that they do not."""
+"""Reads the column ``label`` of pairs of texts: 1 for a positive, 0 for a pair that is not one."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ _WORDS = {"": "nan", "none": "nan", "true": "1", "false": "0"}
 
 
 def label_values(column: pa.ChunkedArray, where: Path | str) -> np.ndarray:
-    """Labels, given as texts, as numbers from 0 to 1, shape (rows,); NaN for a row that has none.
+    """Labels, given as texts, as numbers from 0 to 1, shape (rows,); NaN for a row without one.
 
     Raises:
-        UserError: a label is not a number from 0 to 1: what it says of the pair is not known.
+        UserError: a label is not a number from 0 to 1.
     """
     encoded = one_array(column).dictionary_encode()
     values = np.array([_value(label, where) for label in encoded.dictionary.to_pylist()] + [np.nan])
@@ -24,7 +24,7 @@ def label_values(column: pa.ChunkedArray, where: Path | str) -> np.ndarray:
 
 
 def judged(column: pa.ChunkedArray, where: Path | str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The ``reasons`` and ``notes`` of `chunk`: rows that are no positives, and rows without a label where others have one."""
+    """``reasons`` and ``notes`` for `chunk`: rows that are not positives, and rows without a label if other rows have one."""
     labels = label_values(column, where)
     reasons = {"label 0": labels == 0, "label between 0 and 1": (labels > 0) & (labels < 1)}
     return reasons, {"no label, taken as positive": np.isnan(labels) & (column.null_count < len(column))}
@@ -37,5 +37,5 @@ def _value(label: str, where: Path | str) -> float:
     except ValueError:
         value = -1.0
     if value < 0 or value > 1:
-        raise UserError(f'{where}: its column "{LABEL}" holds {label!r}; write 1 for a positive and 0 for none, or rename the column')
+        raise UserError(f'{where}: column "{LABEL}" must be 1 for a positive, 0 for others, got {label!r}; correct it or rename the column')
     return value

@@ -1,6 +1,6 @@
 """Norwegian PAWS-X (NbAiLab/norwegian-paws-x): paraphrases in bokmål and nynorsk, in one tar archive.
 
-Its members are read where they lie in the archive; nothing is extracted, so no member can write anywhere.
+Members are read inside the archive; nothing is extracted, so no member can write to disk.
 """
 
 import re
@@ -24,7 +24,7 @@ COLUMNS = ["sentence1", "sentence2", LABEL]
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """(sentence1, sentence2) of the rows with label 1: the others share words, not meaning."""
+    """Yield (sentence1, sentence2) of the rows with label 1; the others share words, not meaning."""
     raw.reads(COLUMNS)
     found = False
     for name, language, table in _tables(raw, split):
@@ -41,7 +41,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def _tables(raw: RawFolder, split: Split) -> Iterator[tuple[str, str, pa.Table]]:
-    """(file, language, some rows) of the split's files in every archive, and of loose ones, in order."""
+    """Yield (file, language, some rows) of the split's files, in archives and outside, in order."""
     for archive in sorted(raw.path.rglob("*.tar.gz")):
         raw.leave_out(raw.name(archive), "its members are listed")
         try:

@@ -1,4 +1,4 @@
-"""The kinds of sets whose rows stand in columns: each is the names of its columns and the rows that it leaves out."""
+"""Readers of sets with texts in columns: each names its columns and the rows that it drops."""
 
 import re
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ ANSWERS, START, IMPOSSIBLE = ("answers", "answer"), "answer_start", "is_impossib
 def triplets(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """anchor, positive[, negative, negative_2 …, scores, label]: all-nli-norwegian, ETI, and one's own triplets.jsonl.
 
-    A null negative leaves a pair. ``scores`` is a teacher's list of numbers: one for the positive, then one for each column of
-    negatives. ``label`` 0 says that the pair is no positive.
+    A row with a null negative is a pair. ``scores`` is a teacher's list of numbers: one for the positive, then one for each column of
+    negatives. ``label`` 0 marks a pair that is not a positive.
     """
     names = raw.column_names()
     negatives = sorted(filter(NEGATIVE.fullmatch, names), key=lambda name: (len(name), name)) or ["negative"]
@@ -40,14 +40,14 @@ def triplets(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         try:
             yield chunk(*columns, options.language, reasons=reasons, notes=notes, scores=scores)
         except pa.ArrowInvalid as error:
-            raise UserError(f'{path}: its column "{SCORES}" holds something else than numbers ({error}); correct it') from error
+            raise UserError(f'{path}: column "{SCORES}" must hold lists of numbers ({error}); correct it') from error
 
 
 eti = triplets  # its other columns are not texts to train on
 
 
 def pairs(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """query, pos[, label]: pos is a text or a list of texts, each of which makes a row; ``label`` tells positives (1) from others (0)."""
+    """query, pos[, label]: pos is a text or a list of texts, each of which makes a row; ``label`` is 1 for a positive, else 0."""
     for path, table in raw.read_split(split, ["query", "pos"], [LABEL], lists=["pos"]):
         reasons, notes = judged(table[LABEL], path)
         yield chunk(table["query"], table["pos"], language=options.language, reasons=reasons, notes=notes)
@@ -56,8 +56,8 @@ def pairs(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 def ddsc(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """DDSC's nordic embedding data (DDSC/nordic-embedding-training-data): query, positive and, in about 40% of the rows, a negative.
 
-    Its instruction, task, prompt and response are not for training. All its tasks are used; ``languages`` chooses among Norwegian,
-    Danish and Swedish. A row without a negative stays, as a pair.
+    Instruction, task, prompt and response are not trained on. All tasks are used; ``languages`` chooses among Norwegian, Danish and
+    Swedish. A row without a negative is kept as a pair.
     """
     for _, table in raw.read_split(split, ["query", "positive", "language"], ["negative"]):
         languages = language_codes(one_array(table["language"]))
@@ -66,9 +66,9 @@ def ddsc(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def openbookqa(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """NorOpenBookQA (ltg/noropenbookqa): a question and the fact that it rests on; a folder per language, nb and nn.
+    """NorOpenBookQA (ltg/noropenbookqa): a question and the fact behind its answer; a folder per language, nb and nn.
 
-    A question without a fact has no positive: as its own positive it would teach nothing.
+    A question without a fact has no positive and is dropped.
     """
     for path, table in raw.read_split(split, ["question_stem", "fact"]):
         languages = repeated(language_of(path, raw.path) or options.language, len(table))
@@ -80,8 +80,8 @@ def openbookqa(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk
 def squad(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """Questions and the passages that answer them, as in SQuAD: NorQuAD, and ScandiQA with its folder per language.
 
-    A passage that does not answer its question is no positive: such rows are dropped, or kept and noted, as ``options.unanswerable``
-    says. Rows share passages: what keeps two of them out of one batch is the mix stage.
+    A passage without an answer to its question is not a positive: ``options.unanswerable`` decides whether such rows are dropped or
+    kept and noted. Several rows share a passage; the mix stage keeps them out of one batch.
     """
     for path, table in raw.read_split(split, ["question", "context"], [*ANSWERS, START, IMPOSSIBLE], as_is=[*ANSWERS, START, IMPOSSIBLE]):
         languages = repeated(language_of(path, raw.path) or options.language, len(table))
@@ -91,7 +91,7 @@ def squad(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def unanswerable(table: pa.Table) -> np.ndarray:
-    """Which questions have no answer, shape (rows,); none where the set has no column of answers."""
+    """Which questions have no answer, shape (rows,); none if the set has no column of answers."""
     known = [name for name in ANSWERS if not pa.types.is_null(table[name].type)]
     answered = np.full(len(table), not known)
     for name in known:

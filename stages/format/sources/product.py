@@ -13,14 +13,14 @@ from stages.rows.normalisation import replace_where
 
 DESCRIPTION_CHARACTERS, BULLETS, SEPARATOR = 200, 3, " | "
 PRODUCT_TOKENS = 400
-"""Leaves room for the pieces that a tokenizer makes of rare words, below the 512 that a BERT reads before it cuts inside a word."""
+"""Leaves room for rare words, which a tokenizer splits into pieces, below the 512 pieces that a BERT reads."""
 _LETTERS = "0-9A-Za-z\x80-\U0010ffff"
 _TOKEN = re.compile(f"[{_LETTERS}]+|[^{_LETTERS} \t-\r]")
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
 def product_text(title: Texts, brand: Texts, description: Texts, bullets: Texts, tokens: int = PRODUCT_TOKENS) -> Texts:
-    """One text of at most ``tokens`` tokens a product; what is null or empty is left out. ``bullets`` holds one bullet a line."""
+    """One text of at most ``tokens`` tokens per product; null or empty fields are left out. ``bullets`` has one bullet per line."""
     title = plain(title)
     brand = plain(brand)
     first = pc.if_else(pc.is_valid(brand), pc.binary_join_element_wise("[", brand, "] ", pc.fill_null(title, ""), ""), title)
@@ -50,8 +50,8 @@ def cut(texts: Texts, characters: int) -> Texts:
 def cut_tokens(texts: Texts, tokens: int) -> Texts:
     """The first ``tokens`` tokens of each text; a word that would be cut is left out, unless it is the only one.
 
-    A token is a run of letters and digits or a single sign, as BERT splits a text before it looks for word pieces; so the limit needs no
-    model and stays the same with another. Signs beyond ASCII count as letters.
+    A token is a run of letters and digits or a single sign, as BERT splits a text before word pieces, so the limit depends on no model.
+    Signs beyond ASCII count as letters.
     """
 
     def head(text: str) -> str:
@@ -62,14 +62,14 @@ def cut_tokens(texts: Texts, tokens: int) -> Texts:
         whole_words = text[:end] if text[end - 1].isspace() else text[:end].rsplit(maxsplit=1)[0]
         return whole_words.rstrip(f"{string.whitespace}|")
 
-    # Each sign and blank ends at most one word: an upper bound that takes a third of the time of counting tokens.
+    # An upper bound, as each sign and blank ends at most one word; it takes a third of the time of counting tokens.
     signs, blanks = pc.count_substring_regex(texts, f"[^{_LETTERS} ]"), pc.count_substring(texts, " ")
     most = pc.add(pc.add(pc.multiply(signs, 2), blanks), 1)
     return replace_where(pc.greater(most, tokens), head, texts, texts)
 
 
 def _without_html(text: str) -> str:
-    """Tags out, entities to characters; twice, since shops escape their HTML once more than needed."""
+    """Remove tags and decode entities, twice: shops often escape their HTML twice."""
     for _ in range(2):
         text = html.unescape(_TAG.sub(" ", text))
     return " ".join(_TAG.sub(" ", text).split())

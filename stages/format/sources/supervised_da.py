@@ -1,8 +1,8 @@
 """Supervised-DA (jealk/supervised-da): query, pos and, in its newer revisions, ``dataset_name`` and a float ``label``;
 Danish, with some Swedish and Norwegian sets.
 
-A set's language is what a word of its name tells (``swe``, ``no``, ``danish`` …). Where none or more than one does, the entry's
-``dataset_languages`` must say it: a guess would put rows under the wrong language unnoticed.
+A set's language is the one that a word of its name stands for (``swe``, ``no``, ``danish`` …). If there is none, or more than one, the
+entry's ``dataset_languages`` must give it: a wrong guess would go unnoticed.
 """
 
 import json
@@ -23,20 +23,20 @@ from stages.runtime.errors import UserError
 NAME = "dataset_name"
 WORDS = LANGUAGES | {"dk": "da", "dansk": "da", "se": "sv", "svensk": "sv", "svenska": "sv", "nor": "nb", "norsk": "nb"}
 WORDS |= {"danfever": "da", "nordjylland": "da", "swefaq": "sv", "swenli": "sv", "norquad": "nb"}
-"""Words of a set's name that tell its language: languages, countries, and sets known to be in one language."""
+"""Words in a set's name → its language: languages, countries, and sets known to be in one language."""
 PARTS = {"danews", "news", "gemma", "europarl", "opensubtitles", "opensub", "wikiqa", "folketinget", "ft", "hestenet", "hest"}
-"""Words that name the Danish parts the set was first made of: news, Wikipedia with queries by Gemma, Europarl, OpenSubtitles, …"""
+"""Words in the names of the original, Danish parts: news, Wikipedia with queries by Gemma, Europarl, OpenSubtitles, …"""
 OTHERS = "*"
 SHOWN = 20
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """(query, positive) pairs of the rows with label 1, each in the language of its ``dataset_name``.
+    """Yield (query, positive) pairs of the rows with label 1, each in the language of its ``dataset_name``.
 
-    Rows of older revisions, which have no such column, are in ``options.language``.
+    Rows of older revisions, which lack that column, are in ``options.language``.
 
     Raises:
-        UserError: some names tell no language; all are listed, with their rows.
+        UserError: the language of some names is not known; it lists them all, with their numbers of rows.
     """
     unknown: Counter[str] = Counter()
     mapping = dict(options.dataset_languages or {})
@@ -70,7 +70,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def language_of_name(name: str, mapping: Mapping[str, str]) -> str | None:
-    """The language of a set: as mapped, else the only one that words of its name tell, else as mapped for all others.
+    """The language of a set: as mapped, else the only one in its name, else as mapped for all others.
 
     >>> language_of_name("europarl_swe", {}), language_of_name("europarl", {}), language_of_name("lyrics", {})
     ('sv', 'da', None)

@@ -124,7 +124,7 @@ def test_nothing_left_stops_with_the_reasons_and_leaves_no_folder(tmp_path):
 
 
 def test_no_rows_at_all_stops_too(tmp_path):
-    with refused("no training row", "files"):
+    with refused("datasets.set", "no training row", "files hold none"):
         run(tmp_path, [])
 
 

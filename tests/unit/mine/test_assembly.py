@@ -96,7 +96,7 @@ def test_the_scores_are_those_of_the_bm25_baseline() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_positive_of_the_same_anchor_is_never_its_negative_whatever_its_case(
+def test_a_positive_of_the_same_anchor_is_never_its_negative_in_any_case(
     formatted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "BLOCK_ROWS", 1)

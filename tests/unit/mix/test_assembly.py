@@ -134,7 +134,7 @@ def test_other_columns_come_along(tmp_path, source):
     assert [row["scores"] for row in rows] == [None if row["source"] == "x" else [0.5, 0.1] for row in rows]
 
 
-def test_no_text_stands_twice_in_a_batch_whatever_its_case(tmp_path, source):
+def test_no_text_stands_twice_in_a_batch_in_any_case(tmp_path, source):
     texts = [(f"spørsmål {i}", "Felles PASSASJE" if i % 2 else "felles  passasje", None) for i in range(20)]
     report, rows = run(tmp_path, [source("x", texts + pairs("y", 100))])
     assert_sound(rows, 4)
@@ -235,12 +235,12 @@ def test_row_groups_hold_whole_batches(tmp_path, source, monkeypatch):
 
 
 def test_no_source_stops_with_one_line(tmp_path):
-    with refused("this profile has none"):
+    with refused("datasets", "this profile has none"):
         run(tmp_path, [])
 
 
 def test_no_full_batch_stops_with_one_line_and_leaves_nothing(tmp_path, source):
     small = source("x", pairs("x", 3))
-    with refused("batch of 4"):
+    with refused("datasets", "batch of 4", "3 rows", "per_device_train_batch_size"):
         run(tmp_path, [small])
     assert not (tmp_path / "mixed").exists()

@@ -97,7 +97,7 @@ def test_a_split_that_does_not_exist_is_answered_with_those_that_do(folder):
 def test_a_duplicate_document_id_stops_with_its_line(folder):
     with (folder / "corpus.jsonl").open("a") as file:
         file.write('\n{"_id": "d1", "text": "again"}\n')
-    with refused("corpus.jsonl", "line 4", "d1"):
+    with refused("corpus.jsonl", "line 4", "d1", "second time"):
         read_all("beir", folder)
 
 

@@ -52,7 +52,7 @@ def test_shards_may_hold_a_column_as_a_dictionary_and_as_strings(tmp_path, kind)
     assert sum(len(read_all(kind, tmp_path, split)[0]) for split in ("train", "dev")) == 6
 
 
-def test_bytes_that_are_no_text_are_named_by_their_column(tmp_path):
+def test_bytes_that_are_not_text_are_named_by_their_column(tmp_path):
     pq.write_table(pa.table({"anchor": pa.array([b"bl\xe5"]), "positive": ["p"]}), tmp_path / "train.parquet")
     with refused("train.parquet", '"anchor"', "binary"):
         read_all("triplets", tmp_path)
@@ -67,7 +67,7 @@ def test_bytes_in_a_list_are_read_as_texts_or_named_by_their_column(tmp_path):
         read_all("pairs", tmp_path)
 
 
-def test_nan_is_no_text(tmp_path):
+def test_nan_is_not_a_text(tmp_path):
     (tmp_path / "train-0.jsonl").write_text('{"anchor": "a", "positive": NaN}\n{"anchor": "a", "positive": "p", "negative": NaN}\n')
     pq.write_table(pa.table({"anchor": ["b"], "positive": ["p"], "negative": [float("nan")]}), tmp_path / "train-1.parquet")
     rows = read_all("triplets", tmp_path)[0]

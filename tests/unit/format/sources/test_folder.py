@@ -62,7 +62,7 @@ def test_a_file_that_names_no_split_beside_one_that_does_is_refused(tmp_path, li
         read(tmp_path)
 
 
-def test_it_is_read_if_its_rows_tell_their_split(tmp_path, lines):
+def test_it_is_read_if_its_rows_say_their_split(tmp_path, lines):
     lines("train-extra.jsonl", "a")
     lines("part-a.jsonl", "b", split="train")
     lines("part-b.jsonl", "c", split="validation")
@@ -177,7 +177,7 @@ def test_a_column_that_looks_like_negatives_or_scores_is_warned_of_by_name(tmp_p
     assert [f'"{name}" (train-2.jsonl)' in warning for warning in raw.warnings()] == [True]
 
 
-def test_scores_that_are_no_lists_are_warned_of(tmp_path, lines):
+def test_scores_that_are_not_lists_are_warned_of(tmp_path, lines):
     lines("train.jsonl", "a", scores=0.5)
     _, raw = read(tmp_path)
     assert ["scores" in warning for warning in raw.warnings()] == [True]

@@ -50,12 +50,12 @@ def test_a_truncated_archive_stops_with_one_line(tmp_path):
     path = tmp_path / "x.tar.gz"
     archive(path, {"x-final/nb/translated_train.json": lines(*[1] * 2000)})
     path.write_bytes(path.read_bytes()[:200])
-    with refused("x.tar.gz"):
+    with refused("x.tar.gz", "complete tar.gz"):
         read_all("paws_x", tmp_path)
 
 
 def test_a_folder_without_the_files_says_what_to_put_there(tmp_path):
-    with refused("norwegian-x-final.tar.gz"):
+    with refused(str(tmp_path), "translated_train.json", "norwegian-x-final.tar.gz"):
         read_all("paws_x", tmp_path)
 
 

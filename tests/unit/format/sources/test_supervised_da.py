@@ -15,7 +15,7 @@ def row(query, name, label=1.0):
 ROWS = [row("a", "nli_danish"), row("b", "nli_danish", 0.0), row("c", "qa-swe"), row("d", "qa-no"), row("e", "qa-no", 0.0), row("f", "da")]
 
 
-def test_label_0_is_no_positive_and_the_name_tells_the_language(tmp_path, write):
+def test_label_0_is_not_a_positive_and_the_name_gives_the_language(tmp_path, write):
     write("data/train-00000-of-00001.parquet", ROWS)
     write("data/test-00000-of-00001.parquet", [row("x", "da")])
     rows, dropped = read_all("supervised_da", tmp_path, language="da", languages=("da", "nb", "sv"))
@@ -23,7 +23,7 @@ def test_label_0_is_no_positive_and_the_name_tells_the_language(tmp_path, write)
     assert dropped == {"label 0": 2}
 
 
-def test_names_that_tell_no_language_are_counted_and_refused_at_once(tmp_path, write):
+def test_names_without_a_language_are_counted_and_refused_at_once(tmp_path, write):
     write("train-0.parquet", [*ROWS, row("g", "lyrics"), row("h", "lyrics")])
     write("train-1.parquet", [row("i", "en-da")])
     with refused("dataset_languages", "'lyrics' (2 rows), 'en-da' (1 rows)"):
@@ -61,7 +61,7 @@ def test_languages_that_are_not_chosen_are_dropped(tmp_path, write):
         ("europarl_sv", "sv"),
     ],
 )
-def test_only_whole_words_tell_a_language(name, language):
+def test_only_whole_words_give_a_language(name, language):
     assert language_of_name(name, {}) == language
 
 
