@@ -30,7 +30,7 @@ def patterns(kind: str, code: bool = False) -> tuple[str, ...]:
 
 def wanted(paths: Iterable[str], kind: str, code: bool = False) -> set[str]:
     """Those of a repository's ``paths`` that a set of this kind needs. A test split is left out: nobody trains on it."""
-    from huggingface_hub.utils import filter_repo_objects  # slow to import, and everything imports this module
+    from huggingface_hub.utils import filter_repo_objects  # slow to import
 
     paths, rows = set(paths), kind not in FILES
     ignored = [*HIDDEN, *(ABOUT_ROWS if rows else COPIES if kind == "model" else ())]

@@ -171,9 +171,9 @@ ENCODERS = {"miner": {"trust_remote_code": False}, "cross_encoder": {"trust_remo
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
-        ({"chosen": False}, ["unused.txt"]),
-        ({"chosen": True, "method": "bm25", **LIMITS}, ["report.json", "train.parquet"]),
-        ({"chosen": True, "method": "model", **LIMITS, **ENCODERS}, ["report.json", "train.parquet"]),
+        ({"datasets": []}, ["unused.txt"]),
+        ({"datasets": ["x"], "method": "bm25", **LIMITS}, ["x", "x/report.json", "x/train.parquet"]),
+        ({"datasets": ["x"], "method": "model", **LIMITS, **ENCODERS}, ["x", "x/report.json", "x/train.parquet"]),
     ],
 )
 def test_the_stage_does_what_its_settings_say(
@@ -185,13 +185,14 @@ def test_the_stage_does_what_its_settings_say(
     tmp_path: Path,
 ) -> None:
     formatted(ROWS)
-    for name, folder in {"FORMATTED": tmp_path / "formatted", "MINED": tmp_path / "mined"}.items():
+    mined = tmp_path / "mined"
+    for name, folder in {"FORMATTED": tmp_path / "formatted", "MINED": mined, "KEPT": tmp_path / "kept"}.items():
         monkeypatch.setattr(stage, name, folder)
     monkeypatch.setattr(stage, "MINER", models / "sparse")
     monkeypatch.setattr(stage, "CROSS_ENCODER", models / "cross-encoder")
-    monkeypatch.setattr(stage, "read_resolved", lambda stage: settings)
-    stage.main([".", "x"])
-    assert sorted(path.name for path in (tmp_path / "mined" / "x").iterdir()) == found
+    monkeypatch.setattr(stage, "read_resolved", lambda stage: dict(settings))
+    stage.main()
+    assert sorted(path.relative_to(mined).as_posix() for path in mined.rglob("*")) == found
 
 
 def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,10 +200,11 @@ def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_pa
 
     monkeypatch.setattr(mix, "FORMATTED", tmp_path / "formatted")
     monkeypatch.setattr(mix, "MINED", tmp_path / "mined")
-    mark_unused(tmp_path / "mined" / "x")
-    assert mix.source(".", "x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
+    mark_unused(tmp_path / "mined")
+    assert mix.source("x", 5).path == tmp_path / "formatted" / "x" / "train.parquet"
+    (tmp_path / "mined" / "x").mkdir()
     (tmp_path / "mined" / "x" / "train.parquet").touch()
-    taken = mix.source(".", "x", 5)
+    taken = mix.source("x", 5)
     assert (taken.path, taken.mined, taken.max_rows) == (tmp_path / "mined" / "x" / "train.parquet", True, 5)
 
 
