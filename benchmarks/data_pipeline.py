@@ -1,4 +1,4 @@
-"""format + mix at the size of the mission, beside the same work with `datasets` and beside what Arrow needs for the bytes alone.
+"""format and mix at full size, next to the same work with `datasets` and to the time Arrow needs for the bytes alone.
 
     python benchmarks/data_pipeline.py --scale 0.1
 
@@ -271,7 +271,7 @@ def report(work: Path, scale: float, ways: list[str]) -> str:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells."""
+    """The processor's name, if the system gives it."""
     info = Path("/proc/cpuinfo")
     names: Iterator[str] = (line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name"))
     return next(names, platform.processor()) if info.exists() else platform.processor()

@@ -1,4 +1,4 @@
-"""DVC's own time: a `dvc repro` that has nothing to do beside a project of two stages, and the CPU inside dvc in the sample's first run.
+"""DVC's own time: a `dvc repro` with nothing to do, next to a project of two stages, and the CPU time inside DVC in the sample's first run.
 
 `python benchmarks/dvc_time.py [COMMIT …]`, by default HEAD. Each commit is cloned and run once, which trains the sample.
 """

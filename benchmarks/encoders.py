@@ -1,10 +1,10 @@
-"""The encoders side by side on BEIR folders: nDCG@10, active dimensions, seconds to train, milliseconds a query, over some seeds.
+"""The encoders side by side on BEIR folders: nDCG@10, active dimensions, seconds to train, milliseconds per query, over several seeds.
 
     python benchmarks/encoders.py FOLDER … --seeds 3 --epochs 3      # nDCG@10: mean ± standard deviation (first seed)
 
 Every encoder gets the same rows in the same batches and a base made from them, lexical (csr: dense, or the folder `--dense-base`). The
 set's train qrels train, its test qrels score, over the whole corpus. csr is trained with k = 128; its nDCG@10 at 64 and at 256 active
-dimensions is told as a share of its dense base's. That base is frozen: here it embeds each training text once, for all runs of csr, so
+dimensions is reported as a share of its dense base's. That base is frozen: here it embeds each training text once, for all runs of csr, so
 that only the first one's seconds to train hold it. Beside ours:
 
 - untrained: SPLADE on the base as it is made.

@@ -1,4 +1,4 @@
-"""Milliseconds a query: inference-free SPLADE beside SPLADE, on a base-sized encoder.
+"""Milliseconds per query: inference-free SPLADE next to SPLADE, on a base-sized encoder.
 
     python benchmarks/query_encoding.py
 

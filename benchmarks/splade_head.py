@@ -1,4 +1,4 @@
-"""SPLADE's head, stock beside ours: seconds forward and backward, and the memory that comes on top of the inputs.
+"""SPLADE's head, stock next to ours: seconds forward and backward, and the memory beyond that of the inputs.
 
     python benchmarks/splade_head.py --size 32x256x768x50000 --bias 0 --repeats 3
 
@@ -157,7 +157,7 @@ def ways(options: argparse.Namespace) -> list[str]:
 
 
 def hardware(device: str) -> str:
-    """Versions, processor and cores, in one line."""
+    """Versions, processor and cores, as one line."""
     import sentence_transformers
     import transformers
 

@@ -1,4 +1,4 @@
-"""How a test looks at a picture: the figure that would have been saved, laid out."""
+"""For tests of pictures: the figure that would have been saved, laid out."""
 
 from collections.abc import Callable
 from pathlib import Path

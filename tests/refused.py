@@ -1,4 +1,4 @@
-"""How a test pins an error: by the key that the message names and by the fault, whatever sentence they stand in."""
+"""For tests of errors: the message must name the key and the fault, in whatever words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

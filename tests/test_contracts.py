@@ -1,4 +1,4 @@
-"""What a user types, sets or reads: `contracts.txt` is the list of it, one line each. Whoever changes one of them changes that line too.
+"""Commands, settings and metric names are contracts with the user: `contracts.txt` lists them, and changes with them.
 
 After a run of the sample, `python -m tests.test_contracts` prints the list as it is now.
 """

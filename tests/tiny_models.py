@@ -1,4 +1,4 @@
-"""Tiny models for tests: base models of each family of transformers, and trained sparse encoders; they know letters and nothing else."""
+"""Tiny models for tests: base models of each family of transformers, and trained sparse encoders. Their vocabulary is letters."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What goes through a model's transformer."""
+"""Record the shapes that go through a model's transformer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

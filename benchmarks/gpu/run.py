@@ -112,7 +112,7 @@ def conduct(names: list[str], options: argparse.Namespace) -> bool:
 
 
 def listen(process: subprocess.Popen[str]) -> "queue.Queue[dict[str, Any] | None]":
-    """What the process tells, as it comes; None at its end."""
+    """What the process reports, as it arrives; None at its end."""
     messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
     def read() -> None:

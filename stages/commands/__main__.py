@@ -1,4 +1,4 @@
-"""`nordic-sparse <command>`: what a person runs beside dvc.
+"""`nordic-sparse <command>`: the commands for people, next to `dvc`.
 
 A command is a module of this folder with a function ``main`` and one line in `COMMANDS`. Only the command that is run gets imported,
 so that `nordic-sparse --help` stays fast.

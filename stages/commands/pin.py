@@ -53,7 +53,7 @@ def pin(path: Path, names: Sequence[str], look_up: LookUp) -> Iterator[str]:
     yaml.default_flow_style = False
     try:
         text = path.read_text(encoding="utf-8")
-        YAML(typ="safe", pure=True).load(text)  # as `read_params` reads it: custom tags are an error
+        YAML(typ="safe", pure=True).load(text)  # as `read_yaml` reads it: custom tags are an error
         values = yaml.load(text)
         tables = {"models": values.get("models"), "datasets": values.get("datasets"), "evaluation.sets": values["evaluation"]["sets"]}
         entries = [(table, name, entry, entry.get("repo")) for table, some in tables.items() for name, entry in (some or {}).items()]

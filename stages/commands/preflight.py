@@ -9,10 +9,10 @@ from stages.config.params import NOT_YAML, PARAMS
 from stages.config.plain import in_a_line
 from stages.runtime.errors import UserError
 
-HELD = {  # by file: the keys that dvc needs, each a mapping, and how to get them back
-    PARAMS: ((), "correct it, or restore it with `git checkout params.yaml`"),
-    Path("dvc.yaml"): (("stages",), "restore it with `git checkout dvc.yaml`"),
-    Path("dvc.lock"): (("stages",), "restore it with `git checkout dvc.lock`, or delete it: `dvc repro` writes it again"),
+HELD = {  # by file: the key that dvc needs, a mapping, and how to restore the file
+    PARAMS: (None, "correct it, or restore it with `git checkout params.yaml`"),
+    Path("dvc.yaml"): ("stages", "restore it with `git checkout dvc.yaml`"),
+    Path("dvc.lock"): ("stages", "restore it with `git checkout dvc.lock`, or delete it: `dvc repro` writes it again"),
 }
 
 
@@ -27,19 +27,15 @@ def main() -> None:
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with one of dvc's files, in one line; None if it can start with it. A missing dvc.lock is no fault."""
-    keys, remedy = HELD[path]
+    """What is wrong with one of DVC's files, as one line; None if DVC can start with it. dvc.lock may be missing."""
+    key, remedy = HELD[path]
     try:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         return None if path.suffix == ".lock" else f"{path}: is missing ({error.strerror}); {remedy}"
     except (OSError, *NOT_YAML) as error:
         return f"{path}: cannot be read ({in_a_line(error)}); {remedy}"
-    for key in keys:
-        found = values
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        if not isinstance(found, Mapping) or not found:
-            empty = "is empty" if not values else f"has no mapping {key}"
-            return f"{path}: {empty}, and dvc reads {', '.join(keys)} from it before any stage runs; {remedy}"
-    return None
+    found = values.get(key) if isinstance(values, Mapping) else None
+    if key is None or (found and isinstance(found, Mapping)):
+        return None
+    return f"{path}: {f'has no mapping {key}' if values else 'is empty'}, and DVC reads {key} from it before any stage runs; {remedy}"

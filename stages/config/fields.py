@@ -1,6 +1,6 @@
 """Types of single values in params.yaml: sizes that a machine can handle, names on the Hub, paths.
 
-An error message of a type reads on from the key; `params.describe` adds the value: "must be …, got …".
+Their error messages say what a value must be; `params.describe` adds the key and the value: "key: must be …, got …".
 """
 
 import re
@@ -22,7 +22,7 @@ def _hub_id(value: str) -> str:
 
 
 def local_path(value: str) -> str:
-    """A path, existing or not; one that the file system cannot look up is an error here, so that it is no traceback later."""
+    """A path, existing or not. One that the file system cannot look up is refused here: later it would be a traceback."""
     try:
         mode = Path(value).expanduser().stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

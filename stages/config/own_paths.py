@@ -5,12 +5,13 @@ import json
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.hub.manifest import MANIFEST, sha256
 from stages.runtime.errors import UserError
-from stages.runtime.files import write_json
+from stages.runtime.files import read_json, write_json
 from stages.runtime.root import place, root
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ SETTLED = 2.0  # seconds; a younger file could change again within the resolutio
 def entries_used(params: "Params") -> dict[str, "Location"]:
     """The data sets and evaluation sets that the profile uses, by their key in params.yaml."""
     tables: dict[str, Mapping[str, Location]] = {"datasets": params.datasets, "evaluation.sets": params.evaluation.sets}
-    entries = {f"{table}.{name}": entry for table, named in tables.items() for name, entry in named.items()}
-    return {key: entry for key, entry in entries.items() if entry.profile == params.profile}
+    return {f"{table}.{name}": entry for table, entries in tables.items() for name, entry in params.used(entries).items()}
 
 
 def own_paths(params: "Params") -> dict[str, Path]:
@@ -59,7 +59,9 @@ def digests(paths: Mapping[str, Path]) -> dict[str, str]:
         UserError: a file cannot be read.
     """
     memo_file = root() / MEMO
-    known = _read(memo_file)
+    known: dict[str, list[Any]] = {}
+    with suppress(OSError, ValueError):  # a memo that cannot be read costs only time
+        known = read_json(memo_file)
     memo = dict(known)
     found = {}
     for key, path in paths.items():
@@ -99,12 +101,3 @@ def _sha256(file: Path, memo: dict[str, list[Any]]) -> str:
     if time.time() - max(about.st_mtime, about.st_ctime) > SETTLED:
         memo[name] = [*state, digest]
     return digest
-
-
-def _read(memo_file: Path) -> dict[str, list[Any]]:
-    """The memo; empty if it is missing or cannot be read, which costs only time."""
-    try:
-        memo = json.loads(memo_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return memo if isinstance(memo, dict) else {}

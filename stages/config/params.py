@@ -1,6 +1,6 @@
 """Reads params.yaml strictly, fills its nulls from the presets, and reports each mistake as a one-line error.
 
-`stages.resolve` reads params.yaml by `read_params` and writes resolved/<stage>.yaml; the other stages read theirs back by `load_resolved`.
+`stages.resolve` reads params.yaml (`read_yaml`, `validated`) and writes resolved/<stage>.yaml, which other stages read (`load_resolved`).
 The keys and their types are in `stages.config.schema`.
 """
 
@@ -55,19 +55,18 @@ NOT_YAML = (YAMLError, ValueError, TypeError, AttributeError, LookupError, Recur
 """What ruamel.yaml raises; other than `YAMLError` for a tag that does not fit its value, too long a number, too deep a nesting."""
 
 OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
-
-
-def read_params(path: Path = PARAMS) -> Params:
-    """Read params.yaml, fill its nulls from the presets of its profile and architecture, and validate the whole.
-
-    Raises:
-        UserError: one line for each mistake, with the key, the fault and, where that is not obvious, what to do.
-    """
-    return validated(read_yaml(path), path)
+NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
+SELECTORS = ("profile", "architecture")  # they choose the preset
+SECTIONS = tuple(name for name in Params.model_fields if name not in SELECTORS)
+PRESETS: Any = TypeAdapter(dict[Profile, dict[Literal["all", Architecture], dict[Literal[SECTIONS], Any]]])  # type: ignore[valid-type]
 
 
 def read_yaml(path: Path = PARAMS) -> dict[str, Any]:
-    """params.yaml, not validated. Errors as `read_params`."""
+    """The content of params.yaml, not validated.
+
+    Raises:
+        UserError: it is not YAML, or holds no mapping.
+    """
     return _mapping(path, f"correct it, or restore it with `git checkout {path}`")
 
 
@@ -81,12 +80,16 @@ def _mapping(path: Path, remedy: str) -> dict[str, Any]:
     return values
 
 
-def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
-    """Fill the nulls of params.yaml's content from the presets and validate it; errors as `read_params`, with ``path`` in them."""
+def validated(values: Mapping[str, Any]) -> Params:
+    """Fill the nulls of params.yaml's content from the presets of its profile and architecture, and validate the whole.
+
+    Raises:
+        UserError: one line for each mistake: the key, the fault and, unless it is obvious, what to do.
+    """
     raw = dict(values)
     presets = raw.pop("presets", None) or {}
     if wrong := [*mistakes(raw), *preset_mistakes(presets)]:
-        raise UserError("\n".join(f"{path}: {line}" for line in wrong))
+        raise UserError("\n".join(f"{PARAMS}: {line}" for line in wrong))
     of_profile = presets.get(str(raw.get("profile")), {})  # an unknown profile has no presets; validation names it
     preset = overlay(of_profile.get("all", {}), of_profile.get(str(raw.get("architecture")), {}))
     merged = fill_nulls(raw, preset)
@@ -94,22 +97,14 @@ def validated(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
         params = Params.model_validate(merged)
     except ValidationError as error:
         details = error.errors()
-        selectors = [
-            detail for detail in details if detail["loc"][0] in ("profile", "architecture")
-        ]  # a wrong one leaves the nulls of all other sections unfilled
-        raise UserError("\n".join(f"{path}: {describe(detail)}" for detail in selectors or details)) from error
+        # a wrong selector leaves the nulls of all other sections unfilled
+        selectors = [detail for detail in details if detail["loc"][0] in SELECTORS]
+        raise UserError("\n".join(f"{PARAMS}: {describe(detail)}" for detail in selectors or details)) from error
     for section, keys in ARCHITECTURE_KEYS[params.architecture].items():
         for key in keys:
             if merged[section].get(key) is None and key not in OPTIONAL_KEYS:
-                raise UserError(f"{path}: {section}.{key}: {NO_VALUE}")
+                raise UserError(f"{PARAMS}: {section}.{key}: {NO_VALUE}")
     return params
-
-
-NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
-
-
-SECTIONS = tuple(name for name in Params.model_fields if name not in ("profile", "architecture"))  # which choose the preset
-PRESETS: Any = TypeAdapter(dict[Profile, dict[Literal["all", Architecture], dict[Literal[SECTIONS], Any]]])  # type: ignore[valid-type]
 
 
 def preset_mistakes(presets: Any) -> Iterator[str]:
@@ -180,7 +175,7 @@ PHRASES = {
     "match pattern": "match the pattern",
     " after validation, not .*": "",
 }
-"""What pydantic says (a regular expression), and what its user reads instead."""
+"""pydantic's phrases, as regular expressions, and ours."""
 
 
 def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:

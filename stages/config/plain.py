@@ -1,4 +1,4 @@
-"""Checks that apply to every key and value of params.yaml, whatever it is for."""
+"""Checks that apply to every key and value of params.yaml, whatever it means."""
 
 import math
 import re
@@ -10,7 +10,7 @@ DEEPEST = 12  # levels of nested mappings and lists
 WIDEST = 2**63 - 1  # the largest integer that all libraries hold
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 LINE_BREAKS = re.compile(r"[\n\t]")
-PROMPTS = "model.prompts."  # the only place where a line break is meant
+PROMPTS = "model.prompts."  # the only place where line breaks make sense
 
 
 def mistakes(values: Any, key: str = "", depth: int = 0, seen: dict[int, Any] | None = None) -> Iterator[str]:

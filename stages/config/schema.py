@@ -2,8 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -12,7 +13,7 @@ from stages.config.kinds import EVALUATION, TRAINING
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
-UsedBy = Literal["sample", "own", "nordic", "ecommerce", "none"]
+UsedBy = Literal[Profile, "none"]
 DatasetKind: TypeAlias = Literal[*TRAINING]  # type: ignore[valid-type]
 EvaluationKind: TypeAlias = Literal[*EVALUATION]  # type: ignore[valid-type]
 
@@ -246,6 +247,9 @@ def sample_version(folder: Path = Path(__file__).parents[1] / "sample") -> str:
     return digest.hexdigest()[:12]
 
 
+AnyLocation = TypeVar("AnyLocation", bound=Location)
+
+
 class Dataset(Location):
     """One training set."""
 
@@ -334,6 +338,10 @@ class Params(Section):
     hub: Hub
     models: dict[Name, ModelEntry] = {}
     datasets: dict[Name, Dataset]
+
+    def used(self, entries: Mapping[str, AnyLocation]) -> dict[str, AnyLocation]:
+        """Those of a table's entries that this profile uses."""
+        return {name: entry for name, entry in entries.items() if entry.profile == self.profile}
 
     def entry(self, model: str) -> ModelEntry:
         """The entry of ``models`` with this name; a name without an entry is a local folder."""

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
 
-Untrained = Callable[[str], "SparseEncoder"]
-"""Device → model."""
-
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
@@ -66,25 +63,17 @@ def untrained_model(device: str) -> "SparseEncoder":
         return build(settings, base, partial(texts, MIXED), device)
 
 
-def evaluate(settings: EvaluateSettings, untrained: "Untrained | None" = None) -> tuple[list["SetResult"], list["Explanation"]]:
+def evaluate(
+    settings: EvaluateSettings, untrained: Callable[[str], "SparseEncoder"] | None = None
+) -> tuple[list["SetResult"], list["Explanation"]]:
     """Score every evaluation set, and explain a few of their queries.
 
     Args:
-        untrained: builds the model as it was before training; the smallest set is scored with it too.
+        untrained: builds the model as it was before training, on a device; the smallest set is scored with it too.
 
     Raises:
         UserError: an evaluation set cannot be read, or the memory is too small.
     """
-    from stages.runtime.oom import in_one_line
-
-    attempt = _Attempt()
-    with in_one_line(attempt):
-        return _evaluate(settings, attempt, untrained)
-
-
-def _evaluate(
-    settings: EvaluateSettings, attempt: "_Attempt", untrained: "Untrained | None"
-) -> tuple[list["SetResult"], list["Explanation"]]:
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
@@ -100,38 +89,42 @@ def _evaluate(
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, distinct, load_sets
     from stages.runtime.device import choose_device
+    from stages.runtime.oom import memory_errors
 
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
-    # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
-    model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
-    make_fast(model)
-    results = []
-    loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
-    retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
-    smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
-    for each in retrieval_sets:
-        if remarks := each.remarks():
-            print(remarks, flush=True)
-        attempt.at(f"scoring {each.name}")
-        size = len(each.queries), len(each.corpus)
-        with progress(model, each.name, sum(size)):
-            result = evaluate_set(model, each, batch_size=settings.batch_size)
-            cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
-        bm25 = score(retrieve(each), each.qrels)[NDCG]
-        if each is smallest and untrained:
-            attempt.at(f"scoring {each.name} with the untrained model")
-            before = evaluate_set(untrained(device), each, batch_size=settings.batch_size)
-            cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
-        results.append(SetResult(each.name, each.nano, result.metrics | cost, bm25, *size, candidates(each, result.run), each.unknown_ids))
-    if settings.mteb:
-        from stages.evaluate.mteb_tasks import evaluate_mteb
+    with memory_errors(attempt := _Attempt()):
+        # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
+        model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
+        make_fast(model)
+        results = []
+        loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
+        retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
+        smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
+        for each in retrieval_sets:
+            if remarks := each.remarks():
+                print(remarks, flush=True)
+            attempt.at(f"scoring {each.name}")
+            size = len(each.queries), len(each.corpus)
+            with progress(model, each.name, sum(size)):
+                result = evaluate_set(model, each, batch_size=settings.batch_size)
+                cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
+            bm25 = score(retrieve(each), each.qrels)[NDCG]
+            if each is smallest and untrained:
+                attempt.at(f"scoring {each.name} with the untrained model")
+                before = evaluate_set(untrained(device), each, batch_size=settings.batch_size)
+                cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
+            results.append(
+                SetResult(each.name, each.nano, result.metrics | cost, bm25, *size, candidates(each, result.run), each.unknown_ids)
+            )
+        if settings.mteb:
+            from stages.evaluate.mteb_tasks import evaluate_mteb
 
-        for task in settings.mteb:
-            attempt.at(f"scoring {task}")
-            results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, active_dims=settings.active_dims)
-    attempt.at("explaining queries")
-    return results, [explain(model, example) for example in choose([result.examples for result in results])]
+            for task in settings.mteb:
+                attempt.at(f"scoring {task}")
+                results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, active_dims=settings.active_dims)
+        attempt.at("explaining queries")
+        return results, [explain(model, example) for example in choose([result.examples for result in results])]
 
 
 @dataclass

@@ -18,10 +18,7 @@ from stages.evaluate.sparsifying import autoencoder_of
 
 Route = Literal["query", "document"]
 
-PROMPTS: Mapping[Route, Sequence[str]] = {
-    "query": ["query"],
-    "document": ["document", "passage", "corpus"],
-}  # as `SparseEncoder` looks for them
+PROMPTS: Mapping[Route, Sequence[str]] = {"query": ["query"], "document": ["document", "passage", "corpus"]}  # as `SparseEncoder` has them
 WORDS_TRIED = 64  # each costs one more encoding of the text
 WORDS_NAMED = 2
 ENDS = ".,;:!?\"'()[]«»“”…"

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -49,7 +48,7 @@ def write(resolved: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
                 temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[str, Any]]:
     """The effective values of each stage, by the file in resolved/ that holds them.
 
     Args:
@@ -58,8 +57,8 @@ def resolve(params: Params, digests: Mapping[str, str] = MappingProxyType({})) -
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
-    datasets = {name: entry for name, entry in params.datasets.items() if entry.profile == params.profile}
-    sets = {name: entry for name, entry in params.evaluation.sets.items() if entry.profile == params.profile}
+    datasets = params.used(params.datasets)
+    sets = params.used(params.evaluation.sets)
     languages = sorted({language for entry in datasets.values() for language in entry.spoken()})
     validation = _validation(params, languages)
     for key in VALIDATION:

@@ -22,7 +22,7 @@ OUTPUTS = (
 
 
 def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield every mistake; ``environment`` tells whether this is a `dvc exp run`."""
+    """Yield every mistake; ``environment`` says whether this is a `dvc exp run`."""
     yield from _check_names(params)
     yield from _check_sets(params)
     yield from _check_own_paths(params)
@@ -166,7 +166,7 @@ def _check_eval_sets(params: Params) -> Iterator[str]:
         if (patience := training.early_stopping_patience) is not None:
             yield f"training.early_stopping_patience: must be null if training.eval_steps is null, got {patience}"
         return
-    known = ["dev", *(name for name, entry in params.evaluation.sets.items() if entry.profile == params.profile)]
+    known = ["dev", *params.used(params.evaluation.sets)]
     if not training.eval_sets:
         yield f"training.eval_sets: must not be empty if training.eval_steps is set; choose from {', '.join(known)}"
     for name in training.eval_sets:

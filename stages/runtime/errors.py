@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from stages.runtime.credentials import hide_in_logs, is_address, without_credentials
 
+MISTAKE = 2  # exit status after a `UserError`, whose message has been printed
 WRITE_ADDRESS = "write it as http://host:port, with special characters of a user name and password percent-encoded"
 
 
@@ -42,7 +43,7 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(MISTAKE)
     except KeyboardInterrupt as interrupt:
         said = [f"interrupted {interrupt}".rstrip(), *getattr(interrupt, "__notes__", [])]
         print("; ".join(said), file=sys.stderr)

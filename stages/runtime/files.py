@@ -45,6 +45,14 @@ def mark_unused(folder: Path) -> None:
         (temporary / "unused.txt").write_text("params.yaml does not use this\n", encoding="utf-8")
 
 
+def link(source: str | Path, target: str | Path) -> None:
+    """Link ``target`` to the file ``source``, or copy it where that is not possible."""
+    try:
+        os.link(source, target)
+    except OSError:  # no hard links on this file system, or across two
+        shutil.copy2(source, target)
+
+
 def remove(path: Path) -> None:
     """Remove a file, link or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():

@@ -7,21 +7,20 @@ the store keeps sets that another profile uses. Deleting it loses nothing but ti
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stages.runtime.files import atomic_write, mark_unused, read_json, remove, write_json
+from stages.runtime.files import atomic_write, link, mark_unused, read_json, remove, write_json
 
 
 def make_sets(folder: Path, made_from: Mapping[str, str], make: Callable[[str, Path], object], store: Path) -> str:
     """Make ``folder/<name>`` for each set and nothing else; return in words how many were made.
 
     Args:
-        made_from: by name, the digest of all that decides what is made: see `digest`.
+        made_from: by name, the digest of everything that the set is made from: see `digest`.
         make: called with a name and the folder to write, which does not exist yet.
         store: where the folders are kept.
     """
@@ -61,21 +60,14 @@ def keep_only(folder: Path, names: Set[str]) -> None:
 
 
 def _files(folder: Path) -> dict[str, list[int]]:
-    """Size and time of each file: a program that opened the linked file in a stage's output and wrote to it shows there."""
+    """Size and modification time of each file, which show whether a program has written to it through its link."""
     found = {path.relative_to(folder).as_posix(): path.stat() for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """Make the folder ``target`` of links to the files in ``source``; False if that fails: another process at work there, a full disk."""
+    """Make the folder ``target`` of links to the files in ``source``; False if that fails: in use, or no space left."""
     with suppress(OSError), atomic_write(target) as temporary:
-        shutil.copytree(source, temporary, copy_function=_link)
+        shutil.copytree(source, temporary, copy_function=link)
         return True
     return False
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # no hard links on this file system, or across two
-        shutil.copy2(source, target)

@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def in_one_line(attempt: object) -> Iterator[None]:
+def memory_errors(attempt: object) -> Iterator[None]:
     """Turn an out-of-memory error into a `UserError` with the message ``str(attempt)``: what was being done, what to change first."""
     try:
         yield

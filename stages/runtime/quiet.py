@@ -1,4 +1,4 @@
-"""Keep the libraries' own lines off the terminal: what a user must know, a stage says itself."""
+"""Keep the libraries' messages off the terminal: stages print what a user must know."""
 
 import logging
 
@@ -6,7 +6,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 
 def quiet_libraries() -> None:
-    """Silence the warnings of transformers and sentence-transformers in this process, and the bar that shows weights being loaded."""
+    """Silence the warnings of transformers and sentence-transformers in this process, and the progress bar for loading weights."""
     set_verbosity_error()
     disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)

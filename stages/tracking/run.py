@@ -74,7 +74,7 @@ class Tracker(TrainerCallback):
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         failed = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        self.close(failed if error and getattr(error, "code", 1) else "FINISHED")  # sys.exit(0) is no failure
+        self.close(failed if error and getattr(error, "code", 1) else "FINISHED")  # sys.exit(0) is not a failure
 
     def _write(self, message: dict[str, Any]) -> None:
         if self._lines is not None:

@@ -1,6 +1,6 @@
 """The process that talks to MLflow or TensorBoard, started by `run.Tracker`: it reads JSON lines from stdin, a growing file.
 
-A failed delivery is tried again, so a server that comes back gets the whole curve. If the training process dies, the run's status
+A failed delivery is retried, so a server that comes back gets the whole curve. If the training process dies, the run's status
 becomes KILLED.
 """
 
@@ -80,7 +80,7 @@ def open_tensorboard(folder: str) -> Log:
 
 
 def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
-    """Deliver what process ``parent`` writes until it closes the run or dies; the first failure is printed on the terminal, in one line."""
+    """Deliver what process ``parent`` writes until it closes the run or dies; print only the first failure, as one line on ``terminal``."""
     waiting: Messages = []
     log, rest, status, said = None, b"", "", False
     while not status:
@@ -103,7 +103,7 @@ def serve(parent: int, spec: dict[str, Any], terminal: IO[str]) -> None:
 
 
 def say(uri: str, error: BaseException, file: IO[str] | None = None) -> None:
-    """Print the innermost cause, without credentials, in one line; MLflow wraps a refused connection in four errors."""
+    """Print the innermost cause, without credentials, as one line; MLflow wraps a refused connection in four errors."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     reason = without_credentials(f"{type(error).__name__}: {error}")[:300]

@@ -45,8 +45,8 @@ def main() -> str | None:
             print(line, flush=True)
             if processes.first:
                 return lead(settings, training, processes)
-            told: tuple[Path, Path, Path | None, str] = processes.from_first()
-            run(settings, training, *told, processes)
+            from_lead: tuple[Path, Path, Path | None, str] = processes.from_first()
+            run(settings, training, *from_lead, processes)
             return None
 
 
@@ -58,7 +58,7 @@ def lead(settings: TrainSettings, training: Training, processes: "Processes") ->
     chosen = {"device": training.device, "triton": training.triton}
     key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
-    with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_in_one_line(folder):
+    with checkpoints.sole_training(CHECKPOINTS / "lock"), checkpoints.full_disk_errors(folder):
         if settings.training.resume is False or ((folder / checkpoints.WRITTEN).exists() and recorded(key)):
             remove(folder)
         for finished in checkpoints.written(CHECKPOINTS) - {key}:

@@ -1,4 +1,4 @@
-"""What a training step is doing, and which settings to change first if memory runs out (`oom.in_one_line`)."""
+"""What a training step is doing, and which settings to change first if memory runs out (`oom.memory_errors`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

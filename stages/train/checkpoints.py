@@ -56,7 +56,7 @@ def sole_training(lock_file: Path) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             raise UserError(
-                f"{lock_file.parent}: another training is still running here as process {lock.read().strip() or 'unknown'}; "
+                f"{lock_file.parent}: another training run is alive here as process {lock.read().strip() or 'unknown'}; "
                 "wait for it to end or kill it, then run `dvc repro` again"
             ) from error
         os.register_at_fork(after_in_child=lock.close)  # data loader workers can outlive a killed trainer
@@ -126,7 +126,7 @@ def unfinished(root: Path, key: str) -> dict[Path, int]:
 
 
 @contextmanager
-def full_disk_in_one_line(folder: Path) -> Iterator[None]:
+def full_disk_errors(folder: Path) -> Iterator[None]:
     """Turn the libraries' errors about a full disk into a `UserError`.
 
     The incomplete checkpoint is removed. The one before it still exists: the trainer removes old checkpoints after it has saved.

@@ -67,20 +67,14 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
             raise UserError(f"{mixed}: has rows without scores, which loss.distillation needs; run `dvc repro mix`")
         columns = [*columns, SCORES]
     if write:
-        with (
-            pa.OSFile(str(arrow_file), "wb") as sink,
-            pa.ipc.new_stream(sink, pa.schema([schema.field(c) for c in columns])) as writer,
-        ):
+        written = pa.schema([schema.field(column) for column in columns])
+        with pa.OSFile(str(arrow_file), "wb") as sink, pa.ipc.new_stream(sink, written) as writer:
             for rows in read_tables(mixed, columns):
                 writer.write_table(rows.select(columns))
-    batch_of_row = pq.read_table(mixed, columns=["batch"])["batch"].to_numpy()
-    starts = np.flatnonzero(np.diff(batch_of_row, prepend=-1))
-    source = pq.read_table(mixed, columns=["source"])["source"].combine_chunks().dictionary_encode()
-    return TrainingRows(
-        texts=Dataset.from_file(str(arrow_file)),
-        starts=np.append(starts, len(batch_of_row)),
-        sources=source.indices.to_numpy()[starts],
-    )
+    table = pq.read_table(mixed, columns=["batch", "source"])
+    starts = np.flatnonzero(np.diff(table["batch"].to_numpy(), prepend=-1))
+    sources = table["source"].combine_chunks().dictionary_encode().indices.to_numpy()[starts]
+    return TrainingRows(Dataset.from_file(str(arrow_file)), np.append(starts, len(table)), sources)
 
 
 class MixedBatchSampler(DefaultBatchSampler):

@@ -10,11 +10,7 @@ from stages.config.schema import Training
 from stages.runtime.device import cores
 
 WORKERS = 4  # data loader workers for a GPU, at most
-SPLIT_PADDING = {
-    "cpu": 64,
-    "cuda": 8192,
-    "mps": 0,
-}  # padding tokens as costly as one more pass; not measured on MPS
+SPLIT_PADDING = {"cpu": 64, "cuda": 8192, "mps": 0}  # padding tokens as costly as one more pass; not measured on MPS
 
 
 def choose_engine(

@@ -12,12 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from stages.runtime.errors import UserError
+from stages.runtime.errors import MISTAKE, UserError
 
-MISTAKE = 2  # exit status of a process that ended with a UserError
 NAME = f"{UserError.__name__}: "  # how torchrun's record of one begins
 PROCESSES_PER_CORE = 4  # at most, on CPU; each has its own model
-SINGLE_MACHINE = ["--standalone"]
 
 
 def is_worker(environment: Mapping[str, str] = os.environ) -> bool:
@@ -40,7 +38,7 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    nodes = _variable("NNODES", "1")
+    nodes = os.environ.get("PET_NNODES") or os.environ.get("NNODES") or "1"
     if not nodes.isdecimal() or not (machines := int(nodes)):
         raise UserError(f"NNODES: must be the number of machines, got {nodes!r}; unset it for one machine")
     here, rest = divmod(processes, machines)
@@ -68,14 +66,10 @@ def launch(module: str, processes: int, gpus: int, cores: int) -> None:
 def _rendezvous(machines: int) -> list[str]:
     """torchrun's arguments for where the processes meet; PET_ variables take precedence over those without."""
     if machines == 1:
-        return SINGLE_MACHINE
+        return ["--standalone"]
     names = {"NODE_RANK": "node-rank", "MASTER_ADDR": "master-addr", "MASTER_PORT": "master-port"}
     given = {argument: os.environ[name] for name, argument in names.items() if name in os.environ}
     return [f"--nnodes={machines}", *(f"--{argument}={value}" for argument, value in given.items())]
-
-
-def _variable(name: str, default: str) -> str:
-    return os.environ.get(f"PET_{name}") or os.environ.get(name) or default
 
 
 @contextmanager

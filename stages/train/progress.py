@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: one bar with the time left or, if stderr is no terminal, a line at each tenth of the run."""
+"""The progress of a training run: one bar with the time left or, if stderr is not a terminal, a line at each tenth of the run."""
 
 import io
 import math

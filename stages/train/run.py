@@ -18,7 +18,7 @@ from stages.retrieval.sets import read_sets
 from stages.rows.parquet import texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
-from stages.runtime.oom import in_one_line
+from stages.runtime.oom import memory_errors
 from stages.runtime.quiet import quiet_libraries
 from stages.tracking.run import Tracker, open_tracker
 from stages.train.attempt import Attempt
@@ -55,7 +55,7 @@ def run(
     validation = _read_validation(settings)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
     encoder = ENCODERS[settings.architecture]
-    with in_one_line(Attempt(training.device, training.gradient_checkpointing)):
+    with memory_errors(Attempt(training.device, training.gradient_checkpointing)):
         model = build(
             settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
         )

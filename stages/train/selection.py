@@ -84,7 +84,7 @@ class Validation:
         return max(scored, key=lambda step: (scored[step], -step), default=None)
 
     def exhausted(self, history: History) -> bool:
-        """Whether none of the last ``patience`` evaluations brought a new best."""
+        """Whether none of the last ``patience`` evaluations gave a new best."""
         steps = sorted(self._scored(history))
         best = self.best_step(history)
         return self.patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= self.patience

@@ -23,7 +23,7 @@ from stages.encoders.attention import FLASH, attention_of, model_attention
 from stages.encoders.encoder import Encoder
 from stages.pretrained.norbert import lift_code
 from stages.runtime.checkpoint import STATE
-from stages.runtime.oom import in_one_line
+from stages.runtime.oom import memory_errors
 from stages.train.arguments import prompts, routes, training_arguments
 from stages.train.attempt import Attempt
 from stages.train.checkpoints import OWNER, find_step
@@ -199,7 +199,7 @@ def train(
         trainer.state = reached
     else:
         flash = attention_of(model, FLASH if flash_attention else None)
-        with in_one_line(trainer.attempt), flash:
+        with memory_errors(trainer.attempt), flash:
             if torch.distributed.is_initialized():
                 two = trainer._prepare_inputs(trainer.data_collator([rows.texts[row] for row in range(2)]))
                 with trainer.accelerator.autocast():

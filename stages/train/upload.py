@@ -14,9 +14,9 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from stages.runtime.files import remove
+from stages.runtime.errors import MISTAKE
+from stages.runtime.files import link, remove
 
-USER_ERROR = 2  # exit status of `run_stage` after a `UserError`, whose message it has printed
 LAST_WAIT = 60.0  # seconds that the end of training waits for an unfinished upload
 
 
@@ -40,7 +40,7 @@ class UploadCallback(TrainerCallback):
             shutil.copytree(
                 Path(str(args.output_dir)) / f"checkpoint-{state.global_step}",
                 self._folder,
-                copy_function=_link,
+                copy_function=link,
                 ignore=shutil.ignore_patterns("*.pt", "*.pth"),
             )
             self._process = subprocess.Popen(
@@ -70,7 +70,7 @@ class UploadCallback(TrainerCallback):
         if self._process:
             _, said = self._process.communicate()
             if self._process.returncode > 0:
-                line = said.strip().splitlines()[-1] if self._process.returncode == USER_ERROR and said.strip() else "the process crashed"
+                line = said.strip().splitlines()[-1] if self._process.returncode == MISTAKE and said.strip() else "the process crashed"
                 self._warn(line.removeprefix("error: ").partition("; ")[0])
             self._process = None
 
@@ -80,10 +80,3 @@ class UploadCallback(TrainerCallback):
             line = f"hub.strategy: a checkpoint was not uploaded ({reason}); training continues and tries later ones"
             with suppress(OSError, ValueError):
                 tqdm.write(" ".join(line.split()), file=sys.stderr)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -194,10 +194,7 @@ def test_any_mask_is_pooled_as_in_stock(activation: str) -> None:
     ours = fused_pooling(pooling, decoder)({"token_embeddings": hidden, "attention_mask": mask})["sentence_embedding"]
     torch.testing.assert_close(ours, stock, rtol=1e-5, atol=1e-5)
     assert (ours[3:] == 0).all() and (ours[:3] > 0).any(1).all()
-    weights = torch.randn_like(stock)
-    inputs = (hidden, decoder.weight, decoder.bias)
-    for mine, theirs in zip(*(torch.autograd.grad((e * weights).sum(), inputs) for e in (ours, stock)), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    assert_same_gradients(ours, stock, (hidden, decoder.weight, decoder.bias))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -214,7 +211,11 @@ def test_values_and_gradients_equal_stock_for_random_shapes_masks_biases_and_dty
     stock = pooling({"token_embeddings": decoder(states), "attention_mask": mask})["sentence_embedding"]
     ours = fused_pooling(pooling, decoder)({"token_embeddings": states, "attention_mask": mask})["sentence_embedding"]
     torch.testing.assert_close(ours, stock, rtol=1e-5, atol=1e-5)
-    inputs, weights = (states, *decoder.parameters()), torch.randn_like(stock)
+    assert_same_gradients(ours, stock, (states, *decoder.parameters()))
+
+
+def assert_same_gradients(ours: Tensor, stock: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    weights = torch.randn_like(stock)
     for mine, theirs in zip(*(torch.autograd.grad((e * weights).sum(), inputs) for e in (ours, stock)), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 

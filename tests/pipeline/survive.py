@@ -1,9 +1,9 @@
-"""Kill the pipeline at random moments, start it again each time, and compare what comes out with an undisturbed run, byte for byte.
+"""Kill the pipeline at random moments, restart it each time, and compare its output with that of an undisturbed run, byte for byte.
 
     python -m tests.pipeline.survive --kills 10 --seed 0      # or `make survive`: some minutes
 
 The ways take turns: SIGKILL to the process group, to dvc alone, to the trainer alone, SIGINT to the group (Ctrl-C). All the
-while it watches that no second trainer works beside a living one. A run that comes to its end is compared, and begun anew.
+while it checks that there is never a second trainer. A run that finishes is compared, and another one is started.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def survive(kills: int, seed: int) -> bool:
                 print(f"kill {done}: {way} after {time.monotonic() - begun:.0f} s, checkpoint {step}", flush=True)
                 continue
             said = log.read_text(encoding="utf-8")
-            if process.returncode and "another training is still running here" in said:
+            if process.returncode and "another training run is alive here" in said:
                 print("  a second trainer was refused beside the living one", flush=True)
                 for living in trainers(folder):
                     living.wait(LIMIT)

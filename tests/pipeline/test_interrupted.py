@@ -1,4 +1,4 @@
-"""A training that is killed goes on from its last checkpoint, and ends as if it had not been."""
+"""A killed training run resumes from its last checkpoint and gives the same model as an uninterrupted one."""
 
 import hashlib
 import os
@@ -81,4 +81,4 @@ def test_a_trainer_that_outlives_dvc_keeps_a_second_one_out(workspace: Workspace
     finally:
         holder.kill()
         holder.wait()
-    assert "another training is still running here" in output
+    assert "another training run is alive here" in output

@@ -1,4 +1,4 @@
-"""Mining in the pipeline: it runs for the sets it is asked for, the mix takes what it found, and without it nothing has to run again."""
+"""Mining in the pipeline: it runs for the chosen sets, mix uses its results, and without it nothing re-runs."""
 
 from pathlib import Path
 

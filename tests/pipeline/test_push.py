@@ -1,4 +1,4 @@
-"""Pushing as people do it: on by one knob, through the real client, to a Hub on loopback."""
+"""Pushing as people do it: by one setting, with the real client, to a Hub on loopback."""
 
 import json
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_a_push_in_an_experiment_stops_before_training(workspace: Workspace, hub
     assert hub.requests == []
 
 
-def test_without_a_token_the_push_is_one_line_and_the_model_stays(workspace: Workspace, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_without_a_token_the_push_is_a_one_line_error_and_the_model_stays(workspace: Workspace, hub: LoopbackHub, tmp_path: Path) -> None:
     workspace.edit_params({"hub": {"push": True, "model_id": MODEL}})
     environment = {**hub.environment(tmp_path, token=None), "HF_HUB_OFFLINE": "0"}
     output = workspace.run("dvc", "repro", status=255, **environment)

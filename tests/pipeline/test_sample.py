@@ -1,4 +1,4 @@
-"""The default pipeline on the built-in sample, whole: what a newcomer gets, and that it is the same every time."""
+"""The whole default pipeline on the built-in sample: the result is good, and the same every time."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Choosing the best checkpoint as a user asks for it; dvc knows what it depends on."""
+"""The best checkpoint is chosen if the user sets eval_steps, and DVC knows what the choice depends on."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Configuration like NorBERT 3's: it says nothing of tied embeddings."""
+"""Configuration like NorBERT 3's: it does not mention tied embeddings."""
 
 from transformers import PretrainedConfig
 

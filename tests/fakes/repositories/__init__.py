@@ -1,4 +1,4 @@
-"""Every Hub repository that the profiles nordic and ecommerce ask for, in small, in the layouts of the real ones.
+"""A small version of every Hub repository that the profiles nordic and ecommerce use, in the layout of the real one.
 
 The texts are those of the built-in sample, and invented English ones. Each function documents what is known of the real repository:
 columns, splits, shards, cards, revisions that others pin, files that must not be downloaded, and rows that must not be trained on.

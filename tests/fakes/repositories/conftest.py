@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.commands.pin import pin
-from stages.config.params import PARAMS, RESOLVED, read_params
+from stages.config.params import PARAMS, RESOLVED, read_yaml, validated
 from stages.hub.snapshot import snapshot
 from stages.resolve.__main__ import resolve
 from stages.resolve.__main__ import write as write_resolved
@@ -44,6 +44,6 @@ def prepare(hub: LoopbackHub, pinned: str, tmp_path: Path, monkeypatch: pytest.M
 
     def write(profile: str) -> None:
         PARAMS.write_text(pinned.replace("\nprofile: sample ", f"\nprofile: {profile} "), encoding="utf-8")
-        write_resolved(resolve(read_params()), RESOLVED)
+        write_resolved(resolve(validated(read_yaml())), RESOLVED)
 
     return write

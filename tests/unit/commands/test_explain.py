@@ -1,4 +1,4 @@
-"""`nordic-sparse explain`: what a person reads, and a one-line error for every mistake."""
+"""`nordic-sparse explain`: what it prints, and a one-line error for every mistake."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_latents_are_said_to_have_no_words(tmp_path: Path, capsys: pytest.Captur
         (("hva", "--model", "models/nowhere"), "models/nowhere … no model … folder"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_a_one_line_error(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with refused(message):
         run(["explain", *arguments])
@@ -76,7 +76,7 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, tmp_pat
 
 @pytest.mark.usefixtures("modules_cache")
 @pytest.mark.parametrize("family", ["norbert3", "norbert4"])
-def test_a_model_with_code_of_its_own_is_one_line_without_permission(
+def test_a_model_with_code_of_its_own_needs_permission(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_folder(tmp_path / "base", family)

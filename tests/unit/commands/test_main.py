@@ -1,4 +1,4 @@
-"""`nordic-sparse`: its list of commands, their help, and what happens to an argument that none of them takes."""
+"""`nordic-sparse`: its list of commands, their help, and the error for an unknown argument."""
 
 import subprocess
 import sys

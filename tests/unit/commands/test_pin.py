@@ -14,7 +14,7 @@ from dvc.utils.serialize import load_yaml
 from ruamel.yaml import YAML
 
 from stages.commands.pin import look_up, pin
-from stages.config.params import PARAMS, read_params
+from stages.config.params import PARAMS, read_yaml, validated
 from stages.runtime.errors import UserError
 from tests import ROOT
 from tests.fakes.hub_server import LoopbackHub
@@ -64,9 +64,9 @@ def test_one_pin_serves_every_profile_and_architecture(params: Path, profile: st
     apply_overrides(str(params), [f"profile={profile}", f"architecture={architecture}"])
     if (profile, architecture) == ("ecommerce", "csr"):
         with refused("model.base_model", "no value"):
-            read_params(params)
+            validated(read_yaml(params))
         return
-    assert not list(check(read_params(params), {}))
+    assert not list(check(validated(read_yaml(params)), {}))
 
 
 def test_a_second_pin_changes_nothing(params: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_file_that_dvc_rewrote_is_pinned_and_one_that_was_pinned_is_rewritten(
     list(pin(params, [], newest))
     apply_overrides(str(params), ["profile=sample", "architecture=splade"])
     assert len(changed_lines(before, params.read_text(encoding="utf-8"))) == PINNED
-    assert read_params(params).datasets["nli"].revision == newest("Fremtind/all-nli-norwegian", "dataset", None)
+    assert validated(read_yaml(params)).datasets["nli"].revision == newest("Fremtind/all-nli-norwegian", "dataset", None)
 
 
 def test_only_the_named_entries_are_pinned(params: Path) -> None:
@@ -173,7 +173,7 @@ def test_only_the_named_entries_are_pinned(params: Path) -> None:
     assert lines == ["norbert3-base", "ddsc", "nanobeir-en"]
 
 
-def test_an_unknown_name_is_one_line(params: Path) -> None:
+def test_an_unknown_name_is_a_one_line_error(params: Path) -> None:
     with refused("nonsense", "norbert3-base"):
         list(pin(params, ["nonsense"], newest))
 
@@ -193,7 +193,7 @@ def test_an_unknown_name_is_one_line(params: Path) -> None:
         f"seed: {'[' * 3000}{']' * 3000}",
     ],
 )
-def test_a_file_that_is_no_params_yaml_is_one_line_and_stays(tmp_path: Path, text: str) -> None:
+def test_an_invalid_params_yaml_is_a_one_line_error_and_stays(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with refused("params.yaml", "cannot be read", "git checkout"):
@@ -230,7 +230,7 @@ def test_what_cannot_be_looked_up_is_named_and_the_rest_is_pinned(params: Path) 
         ("{repo: a/d, branch: [main]}", "datasets.d.branch … ['main']"),
     ],
 )
-def test_an_entry_that_cannot_be_asked_for_is_one_line_and_the_rest_is_pinned(tmp_path: Path, entry: str, message: str) -> None:
+def test_an_entry_that_cannot_be_looked_up_is_a_one_line_error_and_the_rest_is_pinned(tmp_path: Path, entry: str, message: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(f"models: {{m: {{repo: a/m}}}}\ndatasets: {{d: {entry}}}\nevaluation: {{sets: {{}}}}\n")
     lines = []
@@ -247,7 +247,7 @@ def hub() -> Iterator[LoopbackHub]:
         yield server
 
 
-def test_the_revision_is_the_hubs_and_a_silent_hub_is_one_line(params: Path, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_the_revision_is_the_hubs_and_a_silent_hub_is_a_one_line_error(params: Path, hub: LoopbackHub, tmp_path: Path) -> None:
     revision = hub.add_repo("dataset", "ltg/norquad", {"train.parquet": b"rows"})
 
     def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -267,7 +267,7 @@ def test_the_revision_is_the_hubs_and_a_silent_hub_is_one_line(params: Path, hub
     assert len(run("norquad", HF_ENDPOINT="http://127.0.0.1:9").stderr.splitlines()) == 1
 
 
-def test_a_token_that_can_be_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_impossible_token_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_blåbær")
     with refused("HF_TOKEN", "characters"):
         look_up("a/b", "dataset", None)

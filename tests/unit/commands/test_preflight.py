@@ -1,4 +1,4 @@
-"""What dvc cannot say by itself: which file is empty or broken, and what it should hold. And how to undo a refused value."""
+"""What DVC does not say: which file is empty or broken, what it should hold, and how to undo a refused value."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def test_files_as_shipped_and_a_missing_lock_pass(checkout: Path) -> None:
         *((name, text) for name in ("dvc.yaml", "dvc.lock") for text in ("", "null\n", "[]\n", "x: [1", "# no\n", "a: 1\n")),
     ],
 )
-def test_a_file_of_dvcs_that_is_empty_or_broken_is_named_with_what_it_holds(checkout: Path, name: str, content: str) -> None:
+def test_an_empty_or_broken_file_of_dvc_is_named(checkout: Path, name: str, content: str) -> None:
     (checkout / name).write_text(content)
     with refused(name, f"git checkout {name}"):
         preflight.main()
@@ -96,24 +96,24 @@ def test_git_notices_a_value_of_the_same_length_written_within_the_second_of_its
 
 
 @pytest.mark.parametrize("mine", [("seed: 42", "seed: 43"), ("# for initial", "# my remark"), ("# All settings", "# mine\n# All settings")])
-def test_the_advice_is_safe_where_other_edits_stand(checkout: Path, mine: tuple[str, str]) -> None:
+def test_the_advice_keeps_other_edits(checkout: Path, mine: tuple[str, str]) -> None:
     _, undo = mistakes(checkout, WRONG, mine)
     assert "git checkout" not in undo and "`-S training.learning_rate=null`" in undo and "seed" not in undo
 
 
-def test_a_mistake_that_names_another_key_than_the_changed_one_tells_the_changed_one(checkout: Path) -> None:
+def test_the_changed_key_is_named_even_if_the_mistake_names_another(checkout: Path) -> None:
     *_, undo = mistakes(checkout, ("profile: sample", "profile: nordic"))
     assert names(undo, "profile is nordic … sample … last commit")
 
 
 @pytest.mark.parametrize("change", [("presets:", "presets: [1]\nx:"), ("hub:", "hub: 5\nx:")])
-def test_no_value_is_advised_where_a_mapping_stood(checkout: Path, change: tuple[str, str]) -> None:
+def test_no_value_is_suggested_in_place_of_a_mapping(checkout: Path, change: tuple[str, str]) -> None:
     *_, undo = mistakes(checkout, change)
     assert "-S" not in undo.partition("; `git diff")[2] and "null" not in undo and "`git checkout params.yaml`" in undo
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "text"])
-def test_a_file_that_holds_no_mapping_is_restored_whole(checkout: Path, content: str) -> None:
+def test_a_file_without_a_mapping_is_restored_as_a_whole(checkout: Path, content: str) -> None:
     (checkout / "params.yaml").write_text(content)
     with refused("params.yaml"):
         resolve.main()

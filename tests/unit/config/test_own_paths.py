@@ -1,4 +1,4 @@
-"""Paths of one's own: one root for the relative ones, and a digest that follows contents."""
+"""The user's local paths: relative ones start at one root, and a digest follows their contents."""
 
 import os
 import time
@@ -92,7 +92,7 @@ def test_a_file_that_changed_just_now_is_read_again(tmp_path: Path, checkout: Pa
     assert not (checkout / MEMO).exists()
 
 
-def test_what_cannot_be_read_is_one_line_with_its_key(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_a_one_line_error_with_its_key(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     write(folder / "a.jsonl", "a")
     (folder / "b.jsonl").symlink_to(tmp_path / "gone")
@@ -118,7 +118,7 @@ def test_links_count_as_what_they_point_to(tmp_path: Path) -> None:
     assert digest(tmp_path / "mine") != first
 
 
-def test_a_file_name_that_is_no_utf8_is_one_line(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_a_one_line_error(tmp_path: Path) -> None:
     write(tmp_path / "mine" / os.fsdecode(b"train-\xff.jsonl"), "a")
     with refused("datasets.x.path", "UTF-8"):
         digests({"datasets.x.path": tmp_path / "mine"})

@@ -8,7 +8,7 @@ from typing import Any, get_origin
 import pytest
 from ruamel.yaml import YAML
 
-from stages.config.params import PARAMS, read_params, validated
+from stages.config.params import PARAMS, read_yaml, validated
 from stages.config.schema import Params, Section
 from stages.resolve.__main__ import overrides, resolve
 from stages.resolve.checks import check
@@ -69,7 +69,7 @@ def test_params_yaml_shows_every_default() -> None:
 
 
 def refusal(values: dict[str, Any]) -> str | None:
-    """What is said against ``values``; None where they are accepted, and then every stage's part can be written."""
+    """The error that ``values`` cause; None if they are accepted, and then every stage's part can be written."""
     try:
         params = validated(values)
     except UserError as error:
@@ -81,7 +81,7 @@ def refusal(values: dict[str, Any]) -> str | None:
 
 
 @pytest.mark.parametrize("kind", [*NEVER, *SOMETIMES])
-def test_a_wrong_value_is_one_line_that_names_its_key(kind: str) -> None:
+def test_a_wrong_value_is_a_one_line_error_that_names_its_key(kind: str) -> None:
     value = (NEVER | SOMETIMES)[kind]
     for path in keys(SHIPPED):
         shipped = {**SHIPPED, "architecture": "csr" if path[0] in ("model", "loss") else "splade"}
@@ -148,8 +148,8 @@ def test_a_prompt_may_hold_a_line_break_and_a_path_may_be_long() -> None:
     ],
     ids=lambda text: repr(text[:20]),
 )  # fmt: skip
-def test_a_file_that_is_something_else_is_said_in_lines_of_bounded_length(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_gives_error_lines_of_bounded_length(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        read_params(tmp_path / "params.yaml")
-    assert all(line.startswith(f"{tmp_path}/params.yaml: ") and len(line) < 800 for line in str(error.value).splitlines())
+        validated(read_yaml(tmp_path / "params.yaml"))
+    assert all("params.yaml: " in line and len(line) < 800 for line in str(error.value).splitlines())

@@ -1,5 +1,6 @@
 """Each encoder trains a step, and saves a stock sentence-transformers model with the same embeddings."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,6 @@ def test_no_transformer_layer_runs_for_an_inference_free_query(base: Path) -> No
 
 
 def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_learning_rate_pattern(base: Path) -> None:
-    import re
-
     encoder = ENCODERS["inference-free-splade"]
     model = encoder.build(base, MODEL, SENTENCES)
     tokenizer = model.tokenizer
@@ -85,10 +84,7 @@ def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_lea
     weight = dict(model.named_parameters())[matched[0]]
     expected = idf(tokenizer, SENTENCES, weight.shape[0])
     assert torch.equal(weight.detach(), expected)
-    common, rare = (
-        tokenizer.convert_tokens_to_ids(["."])[0],
-        tokenizer("museet", add_special_tokens=False)["input_ids"][0],
-    )
+    common, rare = (tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (".", "museet"))
     assert expected[common] < expected[rare]
     assert expected[tokenizer.all_special_ids].abs().sum() == 0
 
@@ -129,10 +125,14 @@ def test_csr_does_not_change_its_dense_base(base: Path) -> None:
     assert not model[0].training  # no dropout in the vectors that the autoencoder learns from
 
 
-def test_the_latents_of_csr_start_as_dimensions_of_the_base_and_document_directions(base: Path) -> None:
-    model = ENCODERS["csr"].build(base, model_section(hidden_dim=256), SENTENCES)
+@pytest.mark.parametrize("prompt", ["", "museet ferja: "])
+def test_the_latents_of_csr_start_as_dimensions_of_the_base_and_document_directions(prompt: str, base: Path) -> None:
+    model = ENCODERS["csr"].build(base, model_section(hidden_dim=256, prompts=Prompts(document=prompt)), SENTENCES)
+    assert model.prompts["document"] == prompt
     autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
-    vectors = dense_base(base, MODEL).encode(SENTENCES, convert_to_tensor=True, normalize_embeddings=True).cpu()
+    prompted = [prompt + text for text in SENTENCES]
+    vectors = dense_base(base, MODEL).encode(prompted, convert_to_tensor=True, normalize_embeddings=True).cpu()
+    assert torch.allclose(autoencoder.pre_bias.cpu(), vectors.mean(dim=0), atol=1e-5)
     axes, directions = torch.eye(64), torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
     expected = torch.cat([axes, -axes, directions])
     assert torch.allclose(autoencoder.encoder.weight[: len(expected)].cpu(), expected, atol=1e-5)
@@ -176,20 +176,10 @@ def test_csr_builds_on_a_static_model(base: Path, tmp_path: Path) -> None:
     assert (model.encode_query(SENTENCES, convert_to_sparse_tensor=False).count_nonzero(dim=1) <= MODEL.k).all()
 
 
-@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade", "csr"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_base_in_half_precision_trains_in_float32(architecture: str, base: Path, tmp_path: Path) -> None:
     AutoModelForMaskedLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path)
     assert "bfloat16" in (tmp_path / "config.json").read_text()
     model = ENCODERS[architecture].build(tmp_path, MODEL, SENTENCES)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-
-
-def test_csr_initialises_its_latents_from_texts_with_prompts(base: Path) -> None:
-    section = model_section(hidden_dim=256, prompts=Prompts(document="museet ferja: "))
-    model = ENCODERS["csr"].build(base, section, SENTENCES)
-    assert model.prompts["document"] == "museet ferja: "
-    autoencoder = next(module for module in model if isinstance(module, SparseAutoEncoder))
-    prompted = ["museet ferja: " + text for text in SENTENCES]
-    vectors = dense_base(base, MODEL).encode(prompted, convert_to_tensor=True, normalize_embeddings=True).cpu()
-    assert torch.allclose(autoencoder.pre_bias.cpu(), vectors.mean(dim=0), atol=1e-5)

@@ -1,4 +1,4 @@
-"""What a stage made for one set is made again only if its settings, inputs or code changed."""
+"""A set is made again only if its settings, inputs or code have changed."""
 
 import errno
 import os

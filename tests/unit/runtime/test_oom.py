@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stages.encoders.building import ENCODERS
-from stages.runtime.oom import in_one_line
+from stages.runtime.oom import memory_errors
 from stages.train.attempt import Attempt
 from stages.train.data import open_rows
 from stages.train.trainer import train
@@ -26,16 +26,18 @@ def attempt(checkpointing: bool = False) -> Attempt:
 
 def test_a_failed_allocation_names_the_step() -> None:
     named = refused("training … out of memory … 16 rows of 20 + 256 tokens … 50000 … cpu … training.gradient_checkpointing=true")
-    with named, in_one_line(attempt()):
+    with named, memory_errors(attempt()):
         torch.empty(2**60)
 
 
-def test_with_checkpointing_on_the_batch_size_comes_first() -> None:
-    with (
-        refused("out of memory", "halve training.per_device_train_batch_size", "then model.max_seq_length"),
-        in_one_line(attempt(True)),
-    ):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+@pytest.mark.parametrize(("made", "line"), [
+    (attempt(checkpointing=True), "halve training.per_device_train_batch_size, then model.max_seq_length"),
+    (Attempt("cuda", False), "first step … cuda; halve training.per_device_train_batch_size"),
+    (Attempt("cpu", False, mini_batches=True), "halve training.mini_batch_size, then training.per_device_train_batch_size"),
+    (replace(attempt(), evaluating=True), "training.eval_sets … cpu; halve evaluation.per_device_eval_batch_size"),
+])  # fmt: skip
+def test_the_remedy_fits_what_was_being_done(made: Attempt, line: str) -> None:
+    assert names(str(made), f"out of memory … {line}") and "checkpointing" not in str(made)
 
 
 def test_texts_without_padding_are_counted() -> None:
@@ -44,43 +46,22 @@ def test_texts_without_padding_are_counted() -> None:
     assert names(str(made), "training … out of memory … 2 rows of 20 tokens … cuda")
 
 
-def test_before_the_first_step_checkpointing_is_no_remedy() -> None:
-    message = str(Attempt("cuda", False))
-    assert names(message, "training … out of memory … first step … cuda … halve training.per_device_train_batch_size")
-    assert "checkpointing" not in message
-
-
-def test_an_evaluation_during_training_has_its_own_remedy() -> None:
-    with (
-        refused("out of memory … training.eval_sets … cpu … evaluation.per_device_eval_batch_size"),
-        in_one_line(replace(attempt(), evaluating=True)),
-    ):
-        raise MemoryError
-
-
-def test_with_gradcache_its_mini_batches_come_first() -> None:
-    cached = Attempt("cpu", False, mini_batches=True)
-    with refused("out of memory", "halve training.mini_batch_size", "then training.per_device_train_batch_size"), in_one_line(cached):
-        raise MemoryError
-
-
 @pytest.mark.parametrize(
     "error",
     [
         RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB, other allocations: 1 GB, max allowed: 9.07 GB)"),
-        RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
-        ),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
         MemoryError(),
     ],
 )
 def test_every_devices_error_is_recognised(error: Exception) -> None:
-    with refused("out of memory", "first step", "mps"), in_one_line(Attempt("mps", False)):
+    with refused("out of memory", "first step", "mps"), memory_errors(Attempt("mps", False)):
         raise error
 
 
 def test_another_error_stays_a_traceback() -> None:
-    with pytest.raises(RuntimeError, match="mat1 and mat2"), in_one_line(attempt()):
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), memory_errors(attempt()):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 

@@ -1,4 +1,4 @@
-"""What test_launch starts in several processes: it succeeds, fails by a user's mistake or by a bug, or waits."""
+"""What test_launch starts in several processes: it succeeds, fails by a user error or a bug, or waits."""
 
 import os
 import sys

@@ -92,7 +92,7 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
         model, loss, encoder, rows, training, seed=3, checkpoints=folder, resume_from=None,
         share=Share(processes.index, processes.count, of_each_batch=gather),
     )  # fmt: skip
-    assert bool(saved) == processes.first, "the first process alone writes checkpoints"
+    assert bool(saved) == processes.first, "only rank 0 writes checkpoints"
     if processes.first:
         weights = {name: value.tolist() for name, value in model.state_dict().items()}
         (data / f"{run}-{kind}.json").write_text(json.dumps({"log": trained.log, "weights": weights}))

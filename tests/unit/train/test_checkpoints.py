@@ -19,7 +19,7 @@ from stages.train.checkpoints import (
     WRITTEN,
     find_step,
     fingerprint,
-    full_disk_in_one_line,
+    full_disk_errors,
     last_complete,
     remove_incomplete,
     sole_training,
@@ -145,7 +145,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path) -> None
     first.start()
     try:
         assert held.wait(120)
-        with refused("another training is still running", f"process {first.pid}"), sole_training(tmp_path / "lock"):
+        with refused("another training run is alive", f"process {first.pid}"), sole_training(tmp_path / "lock"):
             pass
     finally:
         first.kill()
@@ -195,7 +195,7 @@ def test_a_full_disk_is_a_one_line_error_and_costs_at_most_the_last_checkpoint(
     for path in (folder := tmp_path / "checkpoints").iterdir():
         path.rename(tmp_path / f"old-{path.name}")
     room = LittleRoom(7, folder / "checkpoint-6", name, file_limit)
-    with refused(str(folder), "cannot be written", "checkpoint-6"), full_disk_in_one_line(folder):
+    with refused(str(folder), "cannot be written", "checkpoint-6"), full_disk_errors(folder):
         run(callbacks=[room])
     file_limit(resource.RLIM_INFINITY)
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-6"]
@@ -211,10 +211,10 @@ def test_a_full_disk_is_a_one_line_error_and_costs_at_most_the_last_checkpoint(
     RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
 ])  # fmt: skip
 def test_every_librarys_error_for_a_full_disk_is_recognised(tmp_path: Path, error: Exception) -> None:
-    with refused(str(tmp_path), "cannot be written", "afresh"), full_disk_in_one_line(tmp_path):
+    with refused(str(tmp_path), "cannot be written", "afresh"), full_disk_errors(tmp_path):
         raise error
 
 
 def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), full_disk_in_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError), full_disk_errors(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "No such file")

@@ -86,7 +86,7 @@ def test_ten_kills_at_random_moments_do_not_change_a_byte(run: Run, tmp_path: Pa
         if process.is_alive():
             os.kill(process.pid or 0, signal.SIGSTOP)
             if kills % 3 == 0 and reached(tmp_path) >= at and not (tmp_path / "final").exists():  # the run holds the lock
-                with refused("another training is still running"), sole_training(tmp_path / "lock"):
+                with refused("another training run is alive"), sole_training(tmp_path / "lock"):
                     pass
                 locked_out += 1
             os.kill(process.pid or 0, signal.SIGINT if kills % 4 == 3 else signal.SIGKILL)

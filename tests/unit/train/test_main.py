@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseDistillKLDivLoss, SparseMarginMSELoss
 
-from stages.config.params import PARAMS, read_params
+from stages.config.params import PARAMS, read_yaml, validated
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
 from stages.resolve.__main__ import resolve, write
 from stages.train import __main__ as stage
@@ -40,7 +40,7 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
             section[last] = value
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(values, file)
-        write(resolve(read_params(tmp_path / "params.yaml")), tmp_path / "resolved")
+        write(resolve(validated(read_yaml(tmp_path / "params.yaml"))), tmp_path / "resolved")
         columns = {"anchor": SENTENCES, "positive": SENTENCES, "negative": SENTENCES[::-1], "source": ["a"] * len(SENTENCES)}
         columns |= {"scores": [[1.0, 0.0]] * len(SENTENCES), "batch": pa.array([0] * len(SENTENCES), pa.int32())}
         for folder in ("data/mixed", "models", "data/validation"):

@@ -33,7 +33,7 @@ class Patient(TrainerCallback):
         self.upload = upload
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        assert self.upload._process, "the upload did not start; what stderr says tells why"
+        assert self.upload._process, "the upload did not start; see stderr"
         self.upload._process.wait(300)
 
 
