@@ -68,3 +68,14 @@ def save(folder: Path, architecture: str) -> Path:
         modules = [Router.for_query_document(query_modules=query, document_modules=modules)]
     SparseEncoder(modules=modules).save_pretrained(str(folder))
     return folder
+
+
+def without_dropout(model: SparseEncoder) -> SparseEncoder:
+    """``model`` in training mode with all dropout off: masks depend on how a batch is encoded."""
+    for module in model.train().modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attention_probs_dropout_prob", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model

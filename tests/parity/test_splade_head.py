@@ -21,6 +21,7 @@ from stages.encoders.fast.pooling import FastPooling
 from stages.encoders.fast.transformer import FastTransformer
 from tests import tiny_models
 from tests.conftest import SENTENCES
+from tests.tiny_models import without_dropout
 from tests.watching import watched
 
 QUERIES, POSITIVES = ["Når åpner det?", "Ferja går", "Pris i Aarhus", "Uge 29"], SENTENCES[:4]
@@ -42,16 +43,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def splade(folder: Path, activation: str = "relu", strategy: str = "max") -> SparseEncoder:
     pooling = SpladePooling(strategy, activation_function=activation)
     return SparseEncoder(modules=[Transformer(str(folder), transformer_task="fill-mask"), pooling], device="cpu")
-
-
-def without_dropout(model: SparseEncoder) -> SparseEncoder:
-    for module in model.train().modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "attention_probs_dropout_prob", "dropout_prob"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
-    return model
 
 
 def fused(model: SparseEncoder) -> SparseEncoder:

@@ -13,6 +13,7 @@ from stages.encoders.csr import SCALE
 from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
 from tests.sections import loss_section, model_section
+from tests.tiny_models import without_dropout
 
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 COLUMNS = ("anchor", "positive", "negative", "negative_2")
@@ -24,11 +25,8 @@ def step(
     """A model after one backward pass over five rows without dropout, and its loss terms."""
     torch.manual_seed(3)
     encoder = ENCODERS[architecture]
-    model = encoder.build(base, model_section(), SENTENCES).train()
+    model = without_dropout(encoder.build(base, model_section(), SENTENCES))
     make_fast(model)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # dropout masks depend on how a batch is encoded
     features = []
     for place, name in enumerate(COLUMNS[:columns]):
         task = "query" if name == "anchor" else "document"

@@ -30,6 +30,7 @@ from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import HEAD, write_folder
 from tests.refused import refused
 from tests.sections import loss_section, model_section
+from tests.tiny_models import without_dropout
 from tests.watching import watched
 
 FAMILIES = ("norbert4", "norbert3")
@@ -80,11 +81,7 @@ def expected(reference: nn.Module, family: str, model: SparseEncoder) -> Tensor:
 
 def one_step(model: SparseEncoder) -> dict[str, Tensor]:
     """Gradients of one SPLADE step without dropout."""
-    model.train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    loss = ENCODERS["splade"].make_loss(model, LOSS)
+    loss = ENCODERS["splade"].make_loss(without_dropout(model), LOSS)
     terms = loss([model.preprocess(SENTENCES[:4]), model.preprocess(SENTENCES[4:])], None)
     assert all(torch.isfinite(term) for term in terms.values())
     model.zero_grad()

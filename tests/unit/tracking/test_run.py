@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,14 @@ def curve(uri: str, key: str, metric: str) -> list[tuple[int, float]]:
     return sorted((point.step, point.value) for point in history)
 
 
-def wait_for_status(uri: str, key: str, status: str) -> None:
+def wait_until(reached: Callable[[Run], bool], uri: str, key: str) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with suppress(AssertionError, MlflowException):  # the store may not exist yet
-            if only_run(uri, key).info.status == status:
+            if reached(only_run(uri, key)):
                 return
         time.sleep(0.1)
-    raise AssertionError(f"{key} was not {status} within 30 s")
+    raise AssertionError(f"{key} is not as expected after 120 s")
 
 
 # The record
@@ -137,7 +137,7 @@ def test_ctrl_c_and_an_exception_mark_the_run_and_ctrl_c_gives_the_terminal_back
     assert time.monotonic() - began < 1
     with pytest.raises(ValueError), failed:
         raise ValueError("boom")
-    wait_for_status(store_uri(store), "d2", "KILLED")
+    wait_until(lambda run: run.info.status == "KILLED", store_uri(store), "d2")
     assert curve(store_uri(store), "d2", "loss") == [(1, 1.0)]
     assert only_run(store_uri(store), "d1").info.status == "FAILED"
     assert capfd.readouterr().err == ""
@@ -165,7 +165,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run([sys.executable, "-c", script, str(store)], cwd=ROOT, capture_output=True, timeout=120)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    wait_for_status(store_uri(store), "e1", "KILLED")
+    wait_until(lambda run: run.info.status == "KILLED", store_uri(store), "e1")
     assert curve(store_uri(store), "e1", "loss") == [(9, 0.5)]
 
 
@@ -259,7 +259,7 @@ def test_a_server_killed_during_a_run_is_reported_once_and_stops_nothing(
     one = tracker(tmp_path / "unused", "s1", tags={"profile": "sample"})
     one.params({"seed": 1})
     one.metrics({"loss": 1.0}, 1)
-    wait_for_curve(server.uri, "s1")
+    wait_until(lambda run: bool(run.data.metrics), server.uri, "s1")
     found = only_run(server.uri, "s1")
     assert found.data.tags["profile"] == "sample" and found.data.metrics == {"loss": 1.0}
     assert capfd.readouterr().err == ""
@@ -319,16 +319,6 @@ def test_a_server_that_never_answers_delays_the_run_by_seconds_only(
         assert time.monotonic() - began < 15
     (line,) = lines(capfd.readouterr().err)
     assert reason in line
-
-
-def wait_for_curve(uri: str, key: str) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with suppress(AssertionError):
-            if only_run(uri, key).data.metrics:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing of {key} arrived")
 
 
 def test_an_unreachable_server_is_reported_once_without_its_password(
@@ -449,11 +439,16 @@ def test_names_are_those_that_mlflow_accepts() -> None:
     assert flatten({"bm25_ndcg@10": 1}) == {"bm25_ndcg_at_10": 1}
 
 
-def test_git_state_has_the_commit_and_changes_except_to_generated_files(tmp_path: Path) -> None:
-    def git(*arguments: str) -> str:
+@pytest.fixture
+def git(tmp_path: Path) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
         command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
+    return run
+
+
+def test_git_state_has_the_commit_and_changes_except_to_generated_files(tmp_path: Path, git: Callable[..., str]) -> None:
     assert git_state(tmp_path) == {}
     git("init", "-q")
     assert git_state(tmp_path) == {}
@@ -472,13 +467,8 @@ def test_git_state_has_the_commit_and_changes_except_to_generated_files(tmp_path
     assert git_state(tmp_path / "nowhere") == {}
 
 
-def test_git_state_compares_contents_whatever_times_the_index_has(tmp_path: Path) -> None:
+def test_git_state_compares_contents_whatever_times_the_index_has(tmp_path: Path, git: Callable[..., str]) -> None:
     """As in dvc's temporary workspaces."""
-
-    def git(*arguments: str) -> None:
-        command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-
     git("init", "-q")
     git("config", "core.trustctime", "false")
     params = tmp_path / "params.yaml"

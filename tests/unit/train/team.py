@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
-from torch import nn
 from transformers import set_seed
 
 from stages.encoders.building import ENCODERS
@@ -24,6 +23,7 @@ from stages.train.data import Share, open_rows
 from stages.train.distributed import Processes, gather_negatives, joined
 from stages.train.trainer import train
 from tests.sections import loss_section, training_section
+from tests.tiny_models import without_dropout
 
 RUNS = {  # name: processes, whether they gather, gradient accumulation steps
     "alone": (1, False, 1),
@@ -70,10 +70,8 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
     architecture, options = KINDS[kind]
     encoder = ENCODERS[architecture]
     set_seed(3)
-    model = SparseEncoder(str(data / architecture), device="cpu")
+    model = without_dropout(SparseEncoder(str(data / architecture), device="cpu"))
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
         if isinstance(module, SparseAutoEncoder):
             module.k_aux, module.dead_threshold = 16, 6  # of the 64 latents of the tiny model
     make_fast(model, split_padding=4)

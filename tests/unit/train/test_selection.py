@@ -1,7 +1,5 @@
 """The checkpoint with the highest score becomes the model, also after an interruption and with a base that has its own code."""
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,17 +59,6 @@ class Dies(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             raise KeyboardInterrupt
-
-
-@pytest.fixture
-def modules_cache(tmp_path: Path) -> Iterator[None]:
-    """transformers copies code from model folders into a folder of this test, and its modules are unloaded afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-        patch.setattr(sys, "path", list(sys.path))
-        yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
-        del sys.modules[name]
 
 
 def weights(folder: Path) -> bytes:
@@ -145,8 +132,9 @@ def test_a_finished_run_without_evaluation_is_not_trained_further(run: Run, tmp_
     assert saved(model, tmp_path / "a") == saved(first, tmp_path / "b")
 
 
+@pytest.mark.usefixtures("modules_cache")
 @pytest.mark.parametrize("family", ["norbert4", "norbert3"])
-def test_the_best_weights_are_loaded_into_a_model_with_its_own_code(run: Run, tmp_path: Path, family: str, modules_cache: None) -> None:
+def test_the_best_weights_are_loaded_into_a_model_with_its_own_code(run: Run, tmp_path: Path, family: str) -> None:
     write_folder(tmp_path / "base", family)
     section = model_section(max_seq_length=16, trust_remote_code=True)
     base = prepare_base(tmp_path / "base", tmp_path / "work")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router, Transformer
-from torch import nn
 
 from stages.encoders.building import ENCODERS
 from stages.encoders.fast.model import make_fast
 from tests.conftest import SENTENCES
 from tests.sections import loss_section, model_section
+from tests.tiny_models import without_dropout
 from tests.watching import watched
 
 MODEL, LOSS = model_section(max_seq_length=60), loss_section(query_regularizer_weight=0.02, document_regularizer_weight=0.03)
@@ -30,11 +30,7 @@ def architecture(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def model(architecture: str, base: Path) -> SparseEncoder:
     torch.manual_seed(1)
-    made = ENCODERS[architecture].build(base, MODEL, SENTENCES).to("cpu", torch.float64)
-    for module in made.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    return made.train()
+    return without_dropout(ENCODERS[architecture].build(base, MODEL, SENTENCES).to("cpu", torch.float64))
 
 
 def step(architecture: str, model: SparseEncoder, **options: Any) -> dict[str, torch.Tensor]:
