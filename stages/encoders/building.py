@@ -10,7 +10,6 @@ from stages.config.settings import TrainSettings
 from stages.encoders import csr, inference_free, splade
 from stages.encoders.attention import FLASH, attention_errors, attention_of
 from stages.encoders.encoder import Encoder
-from stages.encoders.fast.max_pooled_linear import Maxima
 from stages.encoders.fast.model import make_fast
 from stages.pretrained.base_check import require_sound
 from stages.pretrained.check import require_weights
@@ -56,12 +55,8 @@ def build(
     model.prompts.update(model_settings.prompts.given())
     require_sound(model, base)
     model.to(device)
-    for note in make_fast(model, _kernel() if triton else None, split_padding):
+    if triton:
+        from stages.encoders.fast.triton_maxima import triton_maxima  # only Linux has Triton
+    for note in make_fast(model, triton_maxima if triton else None, split_padding):
         print(note, flush=True)
     return model
-
-
-def _kernel() -> Maxima:
-    from stages.encoders.fast.triton_maxima import triton_maxima  # only Linux has Triton
-
-    return triton_maxima

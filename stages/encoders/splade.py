@@ -32,9 +32,7 @@ def masked_language_model(base: Path, settings: ResolvedModel) -> Transformer:
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
     """Build SPLADE on the masked language model in the folder ``base``; no texts are read."""
     return SparseEncoder(
-        modules=[masked_language_model(base, settings), SpladePooling("max")],
-        trust_remote_code=settings.trust_remote_code,
-        device=device,
+        modules=[masked_language_model(base, settings), SpladePooling("max")], trust_remote_code=settings.trust_remote_code, device=device
     )
 
 

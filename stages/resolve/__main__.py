@@ -57,8 +57,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
-    datasets = params.used(params.datasets)
-    sets = params.used(params.evaluation.sets)
+    datasets, sets = params.used(params.datasets), params.used(params.evaluation.sets)
     languages = sorted({language for entry in datasets.values() for language in entry.spoken()})
     validation = _validation(params, languages)
     for key in VALIDATION:

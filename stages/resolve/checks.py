@@ -144,10 +144,7 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
     resume = training.resume
     if isinstance(resume, str):
         wrong = incomplete(place(resume))
-        yield (
-            wrong,
-            f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start again)",
-        )
+        yield (wrong, f"training.resume: {resume} {wrong}; name a complete checkpoint-N, or use true (the last one) or false (start again)")
     yield hub.push and not hub.model_id, "hub.model_id: must be set if hub.push is true, such as you/your-model"
     yield (
         hub.push and hub.strategy == "checkpoint" and not hub.private,

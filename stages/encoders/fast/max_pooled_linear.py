@@ -191,10 +191,7 @@ def by_pairs(
         if for_tokens is not None:
             token, order = torch.sort(token, stable=True)
             for_tokens += _sum_rows(weight[terms].to(exact), term[order], share[order], token, len(rows))
-    return (
-        None if for_tokens is None else for_tokens.to(tokens.dtype),
-        None if for_weight is None else for_weight.to(weight.dtype),
-    )
+    return (None if for_tokens is None else for_tokens.to(tokens.dtype), None if for_weight is None else for_weight.to(weight.dtype))
 
 
 def _sum_rows(source: Tensor, row: Tensor, factor: Tensor, target: Tensor, targets: int) -> Tensor:
