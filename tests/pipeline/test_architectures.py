@@ -1,13 +1,12 @@
-"""One switch each: every architecture runs through all stages and leaves a model for stock sentence-transformers."""
+"""Every architecture, chosen by one setting, runs through all stages and gives a model for stock sentence-transformers."""
 
 import json
 
 import pytest
 from sentence_transformers import SparseEncoder
 
-from stages.runtime.files import remove
 from tests.pipeline.conftest import Workspace
-from tests.pipeline.test_interrupted import digests, kill_at_checkpoint
+from tests.pipeline.test_interrupted import digests, train_again_with_a_kill
 from tests.refused import names
 
 QUESTION = ["Når åpner biblioteket?"]
@@ -36,14 +35,10 @@ def test_a_profile_that_needs_the_hub_says_so_before_anything_runs(workspace: Wo
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model_and_an_interrupted_training_goes_on(workspace: Workspace) -> None:
+def test_two_processes_train_one_model_and_an_interrupted_run_resumes(workspace: Workspace) -> None:
     workspace.edit_params({"training": {"launcher": "torchrun", "num_processes": 2, "gather_negatives": True, "device": "cpu"}})
     workspace.run("dvc", "repro")
     undisturbed = digests(workspace)
-    workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc has to train once more
-    remove(workspace.folder / ".dvc" / "cache" / "runs")
-    remove(workspace.folder / "checkpoints")
-    kill_at_checkpoint(workspace, 4)
-    output = workspace.run("dvc", "repro")
+    output = train_again_with_a_kill(workspace)
     assert output.count("resuming from") == 1
     assert digests(workspace) == undisturbed

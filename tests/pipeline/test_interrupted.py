@@ -39,22 +39,27 @@ def kill_at_checkpoint(workspace: Workspace, step: int) -> None:
     process.wait()
 
 
-@pytest.mark.slow
-def test_a_killed_training_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
-    workspace.edit_params({"training": {"weight_decay": 0.02}})
-    workspace.run("dvc", "repro")
-    undisturbed = digests(workspace)
-    workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc has to train once more
+def train_again_with_a_kill(workspace: Workspace) -> str:
+    """Train once more, killed at checkpoint 4 and resumed; return what the resumed `dvc repro` prints."""
+    workspace.run("git", "checkout", "--quiet", "HEAD", "dvc.lock")  # so that dvc trains again
     remove(workspace.folder / ".dvc" / "cache" / "runs")
     remove(workspace.folder / "checkpoints")
     kill_at_checkpoint(workspace, 4)
-    output = workspace.run("dvc", "repro")
+    return workspace.run("dvc", "repro")
+
+
+@pytest.mark.slow
+def test_a_killed_run_gives_the_model_of_an_uninterrupted_one(workspace: Workspace) -> None:
+    workspace.edit_params({"training": {"weight_decay": 0.02}})
+    workspace.run("dvc", "repro")
+    undisturbed = digests(workspace)
+    output = train_again_with_a_kill(workspace)
     assert "resuming from" in output
     assert digests(workspace) == undisturbed
 
 
 @pytest.mark.slow
-def test_a_model_that_dvc_did_not_come_to_record_is_not_trained_again(workspace: Workspace) -> None:
+def test_a_model_that_dvc_has_not_recorded_is_not_trained_again(workspace: Workspace) -> None:
     workspace.edit_params({"training": {"weight_decay": 0.03}})
     workspace.run("dvc", "repro", "resolve")
     workspace.run(sys.executable, "-m", "stages.train")  # as one that outlives dvc
@@ -66,7 +71,7 @@ def test_a_model_that_dvc_did_not_come_to_record_is_not_trained_again(workspace:
     }
     workspace.edit_params({"training": {"weight_decay": 0.04}})
     workspace.run("dvc", "repro", "train")
-    assert len(list((workspace.folder / "checkpoints").glob("*/written"))) == 1  # those of the run before are gone
+    assert len(list((workspace.folder / "checkpoints").glob("*/written"))) == 1  # those of the run before have been removed
 
 
 def test_a_trainer_that_outlives_dvc_keeps_a_second_one_out(workspace: Workspace) -> None:

@@ -51,7 +51,7 @@ def test_a_query_and_a_document_have_their_shared_terms_with_shares(splade: Path
     assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares))
 
 
-def test_latents_are_said_to_have_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_says_that_latents_have_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "--document", DOCUMENT, "--model", str(tiny_models.save(tmp_path / "csr", "csr")))
     assert lines[1] == f"document · {DOCUMENT}"
     assert sum(line.strip().startswith("latent ") for line in lines) >= 8 - 1

@@ -27,14 +27,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSetting
     rows = "".join(f"q{i}\td\t1\n" for i in range(11))
     (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
     monkeypatch.chdir(tmp_path)
-    return EvaluateSettings(
-        batch_size=2,
-        trust_remote_code=False,
-        device="cpu",
-        mteb=[],
-        active_dims=[],
-        sets={"mine": ScoredSet(kind="beir", split=None, language=None)},
-    )
+    sets = {"mine": ScoredSet(kind="beir", split=None, language=None)}
+    return EvaluateSettings(batch_size=2, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets=sets)
 
 
 def run_out(*_: object, **__: object) -> NoReturn:
@@ -60,7 +54,7 @@ def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_cou
         ("stages.evaluate.terms.explain", "explaining queries"),
     ],
 )
-def test_out_of_memory_names_the_set_and_what_to_turn(
+def test_out_of_memory_names_the_set_and_what_to_change(
     settings: EvaluateSettings, monkeypatch: pytest.MonkeyPatch, place: str, line: str
 ) -> None:
     monkeypatch.setattr(place, run_out)

@@ -19,17 +19,10 @@ def rows(*values: object) -> str:
     return "".join(json.dumps(value) + "\n" for value in values)
 
 
-def test_title_stands_before_the_text_with_one_space(tmp_path: Path) -> None:
-    path = written(
-        tmp_path,
-        rows(
-            {"_id": "a", "title": "Tittel ", "text": " tekst"},
-            {"_id": "b", "title": "", "text": "bare tekst "},
-            {"_id": 3, "title": None, "text": "tall som id"},
-            {"_id": "d", "text": ""},
-        ),
-    )
-    assert read_corpus(path) == {"a": "Tittel tekst", "b": "bare tekst", "3": "tall som id", "d": ""}
+def test_the_title_precedes_the_text_with_one_space(tmp_path: Path) -> None:
+    titled, empty = {"_id": "a", "title": "Tittel ", "text": " tekst"}, {"_id": "b", "title": "", "text": "bare tekst "}
+    content = rows(titled, empty, {"_id": 3, "title": None, "text": "tall som id"}, {"_id": "d", "text": ""})
+    assert read_corpus(written(tmp_path, content)) == {"a": "Tittel tekst", "b": "bare tekst", "3": "tall som id", "d": ""}
 
 
 def test_blank_lines_windows_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:

@@ -68,9 +68,8 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("addresses", "act"), [(addresses, number % 3) for number, addresses in enumerate(ADDRESSES)]
-)  # download, pin, push
+# The actions are download, pin and push.
+@pytest.mark.parametrize(("addresses", "act"), [(addresses, number % 3) for number, addresses in enumerate(ADDRESSES)])
 def test_failures_at_the_hub_show_no_credentials(addresses: dict[str, str], act: int, tmp_path: Path) -> None:
     (tmp_path / "resolved").mkdir()
     origin = {"chosen": True, "kind": "pairs", "repo": "a/b", "revision": "0" * 40, "path": None, "sample": None}

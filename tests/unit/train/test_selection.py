@@ -85,7 +85,7 @@ def test_the_best_checkpoint_is_the_model_whatever_the_rotation(run: Run, tmp_pa
     assert len(trained.log) == 12 and all("loss" in entry for entry in trained.log)
 
 
-def test_evaluating_does_not_change_the_training(run: Run, tmp_path: Path) -> None:
+def test_evaluating_does_not_change_training(run: Run, tmp_path: Path) -> None:
     plain, without = run()
     watched, with_scores = run(validation=scripted(0.1, 0.2, 0.3, 0.4))
     assert saved(plain, tmp_path / "plain") == saved(watched, tmp_path / "watched")
@@ -93,7 +93,7 @@ def test_evaluating_does_not_change_the_training(run: Run, tmp_path: Path) -> No
     assert without.best_step is None
 
 
-def test_an_interrupted_training_keeps_the_best_so_far(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_the_best_so_far(run: Run, tmp_path: Path) -> None:
     undisturbed, whole = run(validation=scripted(0.1, 0.9, 0.3, 0.4))
     with pytest.raises(KeyboardInterrupt):
         run(validation=scripted(0.1, 0.9, 0.3), callbacks=[Dies(10)])
