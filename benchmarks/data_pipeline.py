@@ -3,7 +3,7 @@
     python benchmarks/data_pipeline.py --scale 0.1
 
 Made-up sets of realistic sizes and lengths: 556,000 NLI triplets, 121,000 question–passage pairs and 968,000 DDSC rows of which 60% have no
-negative, times ``--scale``. Each way runs in a process of its own, which reports its seconds and its peak memory:
+negative, times ``--scale``. Each variant runs in its own process, which reports its seconds and its peak memory:
 
 - ours: `stages.format.cleaning` for each set, then `stages.mix`.
 - datasets, row by row: the users' scripts' way: map, filter, interleave_datasets with functions of one row.
@@ -220,7 +220,7 @@ WAYS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 
 
 def measure(way: str, raw: Path, work: Path) -> dict[str, Any]:
-    """Run one way in a process of its own; its result with ``seconds``, ``cpu`` (seconds) and ``peak`` (MB)."""
+    """Run one variant in its own process; return its result with ``seconds``, ``cpu`` (seconds) and ``peak`` (MB)."""
     with tempfile.TemporaryDirectory(dir=work) as out:
         command = [sys.executable, __file__, "--way", way, "--work", str(raw), "--out", str(Path(out) / "out")]
         result: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])

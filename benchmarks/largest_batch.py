@@ -1,4 +1,4 @@
-"""The largest batch whose training step fits: stock beside ours, without and with gradient checkpointing.
+"""The largest batch whose training step fits: stock next to ours, without and with gradient checkpointing.
 
     python benchmarks/largest_batch.py --device cuda --autocast
     python benchmarks/largest_batch.py --size 2x128x30000x64 --gigabytes 4      # on CPU, in so much memory
@@ -57,7 +57,7 @@ def largest_for(kind: str, model: Any, size: str, options: argparse.Namespace) -
                 torch.cuda.empty_cache()
         return True
 
-    if not (fits(1) and fits(1)):  # the second has AdamW's state beside it, as all that follow
+    if not (fits(1) and fits(1)):  # from the second step on, AdamW's state takes memory too
         return 0
     good, bad = 1, 2
     while fits(bad):

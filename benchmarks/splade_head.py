@@ -2,7 +2,7 @@
 
     python benchmarks/splade_head.py --size 32x256x768x50000 --bias 0 --repeats 3
 
-Each measurement is a process of its own, stock and ours in turns; the table has the fastest of each, on CUDA of the medians of
+Each measurement runs in its own process, stock and ours in turns; the table has the fastest of each, on CUDA of the medians of
 20 steps. Lengths are uniform from a quarter to full; stock pads. Bias 0 makes every term active, the worst case for ours; −3.5
 about 4%. Memory is the peak of the resident set (on CUDA, of torch's allocated memory) beyond inputs and weights; gradients count.
 """

@@ -1,9 +1,9 @@
-"""A whole training step of SPLADE, stock beside ours: encoder, head, loss, backward, AdamW; and the loss curves of both.
+"""A whole training step of SPLADE, stock next to ours: encoder, head, loss, backward, AdamW; and the loss curves of both.
 
     python benchmarks/training_step.py --size 12x768x50000x16x256 --steps 3
 
 Random BERT models in float32 with dropout, SpladeLoss over two columns whose lengths are uniform from a quarter to full;
-the same batches for both. Ours takes the texts in length buckets. Each is a process of its own; the
+the same batches for both. Ours encodes in length buckets. Each runs in its own process; the
 time is that of the fastest step after the first (on CUDA, the median). Random weights make every term active, the worst case
 for ours. Memory is the peak resident set of the process (on CUDA: of torch's allocated memory), model and optimiser included.
 The loss curves are those of the smallest size in float32, without dropout, whose masks would differ, and with few terms active:

@@ -1,4 +1,4 @@
-"""What several test modules build on: a real, small base model made from a few sentences."""
+"""Shared by several test modules: a real, small base model made from a few sentences."""
 
 import signal
 import sys
@@ -11,10 +11,10 @@ from tqdm.std import TqdmDefaultWriteLock
 
 from stages.make_base.lexical import make_base
 
-# A shell's background job, and so a CI's, is started deaf to Ctrl-C, and what it starts inherits that: here Ctrl-C is tested.
+# Background jobs of a shell, and so of a CI, ignore Ctrl-C, and so do their children; tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A progress bar shares its lock with forks, and one that is killed takes it along: every later bar, in any process, would wait for ever.
+# Progress bars share a lock with forks. A fork that is killed while it holds the lock would block every later bar in any process.
 TqdmDefaultWriteLock.mp_lock = None
 tqdm.monitor_interval = 0  # no thread that could hold the lock between threads while a test forks
 

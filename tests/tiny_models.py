@@ -52,7 +52,7 @@ def write_base(folder: Path, family: str, loader: Any = AutoModelForMaskedLM, **
 
 
 def save(folder: Path, architecture: str) -> Path:
-    """Save a trained model of an architecture in ``folder``, its base beside it, always with the same weights; return ``folder``."""
+    """Save a trained model of an architecture in ``folder``, its base next to it, always with the same weights; return ``folder``."""
     torch.manual_seed(0)
     base = str(folder.with_name(f"{folder.name}-base"))
     tokenizer = letter_tokenizer(64)

@@ -36,7 +36,7 @@ def _name(value: str) -> str:
 
 def _free_name(value: str) -> str:
     if value in RESERVED:
-        raise ValueError(f"must be another name, as this one stands for {RESERVED[value]}")
+        raise ValueError(f"must be another name, as this one means {RESERVED[value]}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: scores beside BM25, and the terms that a query and a document share."""
+"""The pictures of an evaluation: scores next to BM25, and the terms that a query and a document share."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from stages.retrieval.scores import DENSE_NDCG, NDCG
 from stages.runtime.pictures import ACCENT, BASELINE, LIGHT, MUTED, OURS, WIDTH, save
 
 SYSTEMS = [(NDCG, "model", OURS), (DENSE_NDCG, "its dense base", LIGHT), (BM25_NDCG, "BM25", BASELINE)]
-ROWS, HEAD, GAP = 9, 6.2, 1.2  # heights in rows of bars: of a panel's bars, of what stands above them, between panels
+ROWS, HEAD, GAP = 9, 6.2, 1.2  # heights in rows of bars: of a panel's bars, of the heading above them, between panels
 MIDDLE, VALUE, EDGE = 0.62, 0.34, 2.4  # lengths in longest bars: half the column of terms, the room for a weight, the right end
 ROW = 0.18  # inches
 UNMATCHED = 0.3  # opacity
@@ -74,7 +74,7 @@ def _draw_explanation(axis: Axes, explanation: Explanation) -> None:
     shares = {match.query.dimension: match.share for match in explanation.matches}
     of_query = [dimension for dimension in query if dimension not in shares]
     of_document = [dimension for dimension in document if dimension not in shares]
-    # the shared may fill the panel but for two rows a side
+    # shared terms may fill the panel except for two rows for each side
     shown = [*list(shares)[: ROWS - min(2, len(of_query)) - min(2, len(of_document))]]
     shown += of_query[: ROWS - len(shown) - min(2, len(of_document))]
     shown += of_document[: ROWS - len(shown)]

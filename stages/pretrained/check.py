@@ -39,7 +39,7 @@ HEADS = {  # task: name of its head, and which models have one
 
 
 def check_small_files(folder: Path, use: Use) -> None:
-    """Raise UserError if a model cannot be used as asked, as far as can be told without its weights."""
+    """Raise UserError if a model cannot be used as asked; its weights are not needed."""
     require_readable(folder, use)
     require_allowed_code(folder, use)
     if not is_static(folder):

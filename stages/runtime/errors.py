@@ -62,7 +62,7 @@ def _stage() -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """A readable duration.
 
     >>> [duration(0.42), duration(59.7), duration(200), duration(7500)]
     ['0.4 s', '1 min 0 s', '3 min 20 s', '2 h 5 min']

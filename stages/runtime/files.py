@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
+    """Yield a temporary path next to ``path``; rename it to ``path`` on success, remove it on failure.
 
     The temporary path does not exist yet: write a file or make a folder there. A folder at ``path`` is replaced.
     """

@@ -17,7 +17,7 @@ from stages.runtime.files import atomic_write, link, mark_unused, read_json, rem
 
 
 def make_sets(folder: Path, made_from: Mapping[str, str], make: Callable[[str, Path], object], store: Path) -> str:
-    """Make ``folder/<name>`` for each set and nothing else; return in words how many were made.
+    """Make ``folder/<name>`` for each set and nothing else; return how many were made, in words.
 
     Args:
         made_from: by name, the digest of everything that the set is made from: see `digest`.

@@ -42,7 +42,7 @@ class Tracker(TrainerCallback):
             self._lines = Path(named.name).open("ab", buffering=0)  # noqa: SIM115
             self._write({"uri": uri, **about})
             command = [sys.executable, "-m", "stages.tracking.worker", str(os.getpid())]
-            # A session of its own: Ctrl-C ends the training, and the worker can still say so to MLflow.
+            # A session of its own: Ctrl-C ends training, and the worker can still report that to MLflow.
             self._worker = subprocess.Popen(command, stdin=reader, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def params(self, values: Mapping[str, Any]) -> None:

@@ -159,7 +159,7 @@ def regularizers(loss: torch.nn.Module) -> dict[str, Regularizer]:
 
 
 def loss_state(loss: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The regularisers' buffers, which a resumed run needs beside the model's weights."""
+    """The regularisers' buffers, which a resumed run needs in addition to the model's weights."""
     return {
         f"{name}.{key}": buffer
         for name, regularizer in regularizers(loss).items()

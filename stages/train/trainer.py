@@ -33,12 +33,12 @@ from stages.train.progress import Progress
 from stages.train.selection import PREFIX, SelectionCallback, Validation
 from stages.train.sparsity import SparsityCallback, load_loss_state, loss_state
 
-LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, beside the model
+LOSS_STATE = "loss_state.safetensors"  # in a checkpoint, next to the model
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The results of a training run beside the model.
+    """The results of a training run, apart from the model.
 
     Attributes:
         steps: number of optimiser steps.

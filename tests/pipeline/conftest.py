@@ -92,13 +92,13 @@ def make_workspace(folder: Path) -> Workspace:
     workspace = Workspace(folder)
     workspace.run("git", "init", "--quiet", "--initial-branch", "main")
     (folder / ".git" / "info" / "exclude").write_text(".venv\n")
-    workspace.commit("as it stands")
+    workspace.commit("the working tree")
     return workspace
 
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A small workspace after its first `dvc repro`, committed; its output is in the file repro.log beside it.
+    """A small workspace after its first `dvc repro`, committed; its output is in the file repro.log next to it.
 
     Each of pytest-xdist's workers has its own copy of the one that the first of them made.
     """

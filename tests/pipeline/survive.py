@@ -92,7 +92,7 @@ def kill(process: subprocess.Popen[bytes], way: str, folder: Path) -> None:
 
 
 def survive(kills: int, seed: int) -> bool:
-    """Run the whole comparison; whether all held."""
+    """Run the whole comparison; return whether every run agreed."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         workspaces = []
@@ -136,7 +136,7 @@ def survive(kills: int, seed: int) -> bool:
                 continue
             said = log.read_text(encoding="utf-8")
             if process.returncode and "another training run is alive here" in said:
-                print("  a second trainer was refused beside the living one", flush=True)
+                print("  a second trainer was refused while the first was alive", flush=True)
                 for living in trainers(folder):
                     living.wait(LIMIT)
                 continue

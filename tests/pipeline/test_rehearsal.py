@@ -1,7 +1,7 @@
 """The README's recipe for the profiles that need the Hub, from a fresh clone to a pushed model, on a loopback Hub.
 
-It holds every repository in small, with the layouts and traps of the real ones (tests/fakes/repositories). The test is slow. It prints two
-tables: the runs with their seconds, and what became of each set's rows.
+The Hub holds a small version of every repository, with the layouts and traps of the real ones (tests/fakes/repositories). The test is
+slow. It prints two tables: the seconds of each run, and how many rows of each set were read and kept.
 """
 
 import json
@@ -71,7 +71,7 @@ class Rehearsal:
         self.rows |= formatted
 
     def check_scores(self, sets: set[str]) -> None:
-        """Each evaluation set has a score beside BM25's."""
+        """Each evaluation set has a score next to BM25's."""
         scores = self.metrics("evaluation")
         assert set(scores) - {"mean", "NanoBEIR_mean_dot_ndcg@10"} == sets
         assert all(0 <= scores[name]["ndcg@10"] <= 1 and 0 < scores[name]["bm25_ndcg@10"] <= 1 for name in sets)

@@ -1,4 +1,4 @@
-"""The evaluation sets of the profiles in small: NanoBEIR in English and by language, and the MTEB tasks in the form that mteb reads.
+"""Small versions of the profiles' evaluation sets: NanoBEIR in English and by language, and the MTEB tasks in the form that mteb reads.
 
 The revisions are those that mteb's own metadata pins; `evaluation_sets` yields the commits of all repositories.
 """

@@ -1,4 +1,4 @@
-"""The training sets of the profiles nordic and ecommerce in small: layouts, columns and traps of the real repositories.
+"""Small versions of the training sets of nordic and ecommerce: layouts, columns and traps of the real repositories.
 
 Each docstring names what its set holds that must not be trained on. `TRAINING_SETS` is keyed as ``datasets`` in params.yaml.
 """
