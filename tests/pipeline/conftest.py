@@ -1,4 +1,4 @@
-"""A real workspace: the working tree's files in a temporary git repository, made small, with dvc run in it as a user runs it."""
+"""A real workspace: the working tree's files in a temporary git repository, with DVC run in it as a user would."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tests import ROOT
 
-SMALL = {  # a training of seconds
+SMALL = {  # a training run of seconds
     "model": {"made": {"vocab_size": 1000, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}},
     "training": {"max_steps": 8, "logging_steps": 2, "save_steps": 4, "per_device_train_batch_size": 8},
 }
@@ -79,11 +79,7 @@ def _update(values: Any, changes: dict[str, Any]) -> None:
 def make_workspace(folder: Path) -> Workspace:
     """The working tree's files, tracked and new, as a git repository of their own in ``folder``."""
     files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
     for name in filter(None, files.split("\0")):
         if (ROOT / name).is_file():

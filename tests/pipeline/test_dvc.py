@@ -22,28 +22,11 @@ def metrics(workspace: Workspace, name: str = "evaluation") -> dict:
 
 def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Workspace) -> None:
     log = (reproduced.folder.parent / "repro.log").read_text(encoding="utf-8")
-    assert reproduced.stages_run(log) >= {
-        "resolve",
-        "download",
-        "download-eval",
-        "format",
-        "mix",
-        "train",
-        "evaluate",
-        "push",
-    }
+    assert reproduced.stages_run(log) >= {"resolve", "download", "download-eval", "format", "mix", "train", "evaluate", "push"}
     assert re.search(r"^evaluate: nDCG@10 0\.\d+ \(BM25: 0\.\d+\) on 4 sets", log, re.M)
     for row in [*metrics(reproduced).values()]:
         if isinstance(row, dict):
-            assert {
-                "ndcg@10",
-                "mrr@10",
-                "recall@100",
-                "query_active_dims",
-                "corpus_active_dims",
-                "flops",
-                "bm25_ndcg@10",
-            } <= set(row)
+            assert {"ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims", "flops", "bm25_ndcg@10"} <= set(row)
 
 
 def test_the_names_of_metrics_are_those_of_the_list(reproduced: Workspace) -> None:
@@ -70,7 +53,7 @@ def test_the_model_loads_with_stock_sentence_transformers(reproduced: Workspace)
     assert not list((reproduced.folder / "models" / "final").rglob("README.md"))
 
 
-def test_one_value_reruns_train_and_what_follows_and_the_diffs_tell_it(workspace: Workspace) -> None:
+def test_one_value_reruns_train_and_what_follows_and_the_diffs_show_it(workspace: Workspace) -> None:
     before = metrics(workspace)
     output = workspace.run("dvc", "exp", "run", "-S", "loss.query_regularizer_weight=5.0")
     assert workspace.stages_run(output) == {"resolve", "train", "evaluate", "push"}
@@ -96,9 +79,9 @@ def test_an_experiment_is_applied_and_nothing_has_to_run_again(workspace: Worksp
     assert workspace.stages_run(back) == {"resolve"}
 
 
-def test_what_a_person_compares_stands_in_the_first_120_columns(workspace: Workspace) -> None:
+def test_what_a_person_compares_is_in_the_first_120_columns(workspace: Workspace) -> None:
     workspace.edit_params({"model": {"made": dict.fromkeys(SMALL["model"]["made"])}, "training": dict.fromkeys(SMALL["training"])})
-    workspace.run("python", "-m", "stages.resolve")  # columns of this workspace's own size away
+    workspace.run("python", "-m", "stages.resolve")  # without the columns of this workspace's own sizes
     workspace.edit_params({"loss": {"query_regularizer_weight": 1e-4}})
     workspace.run("python", "-m", "stages.resolve")
     header = next(line for line in workspace.run("dvc", "exp", "show").splitlines() if "Experiment" in line)

@@ -33,8 +33,7 @@ def test_agrees_with_sentence_transformers_on_binary_grades(seed: int, ties: boo
     hits = [[{"corpus_id": d, "score": s} for d, s in run[query].items()] for query in peer.queries_ids]
     expected = peer.compute_metrics(hits)
     assert score(run, qrels) == pytest.approx(
-        {"ndcg@10": expected["ndcg@k"][10], "mrr@10": expected["mrr@k"][10], "recall@100": expected["recall@k"][100]},
-        abs=1e-6,
+        {"ndcg@10": expected["ndcg@k"][10], "mrr@10": expected["mrr@k"][10], "recall@100": expected["recall@k"][100]}, abs=1e-6
     )
 
 

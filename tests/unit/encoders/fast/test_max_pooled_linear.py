@@ -19,13 +19,7 @@ def tensors(lengths: list[int], outputs: int, hidden: int, dtype: torch.dtype = 
     return tokens.requires_grad_(), weight.requires_grad_()
 
 
-SHAPES = [
-    ([1], 1, 3),
-    ([1, 2, 3], 70, 8),
-    ([32, 33, 39, 40], 100, 8),
-    ([7, 150, 31, 1, 64], 1500, 16),
-    ([300], 513, 4),
-]
+SHAPES = [([1], 1, 3), ([1, 2, 3], 70, 8), ([32, 33, 39, 40], 100, 8), ([7, 150, 31, 1, 64], 1500, 16), ([300], 513, 4)]
 
 
 @pytest.mark.parametrize("maxima", [in_blocks, in_stacks])
