@@ -118,6 +118,8 @@ def preset_mistakes(presets: Any) -> Iterator[str]:
     for profile, architectures in presets.items():
         for architecture, sections in architectures.items():
             for section, values in sections.items():
+                if section != "seed" and not isinstance(values, Mapping | None):
+                    yield f"presets.{profile}.{architecture}.{section}: must be a mapping, got {shorten(repr(values))}"
                 for key in MOVED if isinstance(values, Mapping) else ():
                     if key.partition(".")[0] == section and key.partition(".")[2] in values:
                         yield f"presets.{profile}.{architecture}.{key}: is no longer a key; {MOVED[key]}"
@@ -137,9 +139,7 @@ def fill_nulls(values: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str
     merged = dict(values)
     for key, value in preset.items():
         own = merged.get(key)
-        if own is None or (
-            isinstance(own, Mapping) and not isinstance(value, Mapping | None)
-        ):  # a mapping in place of a value: left for validation to refuse
+        if own is None:
             merged[key] = value
         elif isinstance(own, Mapping) and isinstance(value, Mapping):
             merged[key] = fill_nulls(own, value)

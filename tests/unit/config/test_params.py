@@ -95,6 +95,7 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"datasets__ddsc": {"kind": "ddsc", "repo": "a/b", "langauges": ["da"]}}, "datasets.ddsc.langauges … languages"),
         ({"profile": "nordisk"}, "profile … 'nordisk' … sample, own, nordic or ecommerce"),
         ({"architecture": "colbert"}, "architecture … 'colbert' … splade"),
+        ({"training__learning_rate": {"a": 1}}, "training.learning_rate … {'a': 1}"),
         ({"training__learning_rate": "fast"}, "training.learning_rate … 'fast' … number"),
         ({"training__learning_rate": -1.0}, "training.learning_rate … -1.0 … greater than 0"),
         ({"training__learning_rate": float("nan")}, "training.learning_rate … nan"),

@@ -120,7 +120,7 @@ def test_what_no_machine_has_and_what_would_break_later_is_refused(key: str, val
     ("presets", "key"),
     [
         ([1], "presets"), ("x", "presets"), ({"sample": [1]}, "presets.sample"), ({"sample": {"all": 3}}, "presets.sample.all"),
-        ({"sample": {"all": {"model": "made"}}}, "model"), ({"sampel": {}}, "presets.sampel"),
+        ({"sample": {"all": {"model": "made"}}}, "presets.sample.all.model"), ({"sampel": {}}, "presets.sampel"),
         ({"sample": {"spalde": {}}}, "presets.sample.spalde"), ({"sample": {"all": {"profile": "own"}}}, "presets.sample.all.profile"),
         ({"nordic": {"all": {"modle": {}}}}, "presets.nordic.all.modle"), ({"nordic": None}, "presets.nordic"), (7, "presets"),
         (True, "presets"),
