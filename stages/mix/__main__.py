@@ -44,7 +44,8 @@ def main() -> str:
     with atomic_write(PICTURE) as temporary:
         draw_data(formatted, report["sources"], temporary)
     total = report["total"]
-    return f"{total['batches']:,} batches an epoch, {total['used']:,} of {total['rows']:,} rows of {len(formatted)} set{'s' * (len(formatted) > 1)}"
+    of_sets = f"{len(formatted)} set{'s' * (len(formatted) > 1)}"
+    return f"{total['batches']:,} batches an epoch, {total['used']:,} of {total['rows']:,} rows of {of_sets}"
 
 
 def source(name: str, max_rows: int | None) -> Source:
