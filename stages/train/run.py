@@ -117,7 +117,7 @@ def summary(trained: Trained, validation: Validation | None) -> str:
     if validation and trained.best_step:
         score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
         parts.append(f"best step {trained.best_step} with {validation.decisive} {score:.4f}")
-    return f"{', '.join(parts)}; the model is in {FINAL}, and `dvc repro` scores it"
+    return f"{', '.join(parts)}; the model is in {FINAL}"
 
 
 def write_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
