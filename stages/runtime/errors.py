@@ -3,6 +3,8 @@
 A user's mistake is a one-line error and exit status 2; a traceback means a bug.
 """
 
+import errno
+import io
 import os
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import NoReturn
 from stages.runtime.credentials import hide_in_logs, is_address, without_credentials
 
 MISTAKE = 2  # exit status after a `UserError`, whose message has been printed
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITE_ADDRESS = "write it as http://host:port, with special characters of a user name and password percent-encoded"
 
 
@@ -32,14 +35,19 @@ def require_endpoint(address: str) -> None:
 def run_stage(main: Callable[[], str | None]) -> NoReturn:
     """Run a stage's ``main``, print `<stage>: <what main returns> (<time>)` unless that is None, and exit.
 
-    Exit status: 0; 2 for a `UserError` (one line per mistake); 130 for Ctrl-C (prints its message and notes); 1 for a bug.
+    Exit status: 0; 2 for a `UserError` (one line per mistake) or a full disk; 130 for Ctrl-C (prints its message and notes);
+    1 for a bug, or if nobody reads stdout any more (`| head`).
     """
     hide_in_logs()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter fails no stage
     start = time.monotonic()
     try:
         if endpoint := os.environ.get("HF_ENDPOINT"):
             require_endpoint(endpoint)  # huggingface_hub quotes part of an invalid one on import
-        summary = main()
+        if summary := main():
+            print(f"{_stage()}: {summary} ({duration(time.monotonic() - start)})")
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
@@ -48,12 +56,29 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
         said = [f"interrupted {interrupt}".rstrip(), *getattr(interrupt, "__notes__", [])]
         print("; ".join(said), file=sys.stderr)
         sys.exit(130)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and not _printed("\n"):
+            sys.exit(1)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            print(
+                f"error: {error.filename or 'the disk'}: cannot be written ({os.strerror(error.errno)}); make room and run it again",
+                file=sys.stderr,
+            )
+            sys.exit(MISTAKE)
         print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
-    if summary:
-        print(f"{_stage()}: {summary} ({duration(time.monotonic() - start)})")
+    finally:
+        if not _printed(""):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would print about it at its exit
     sys.exit(0)
+
+
+def _printed(text: str) -> bool:
+    try:
+        print(text, end="", flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def _stage() -> str:

@@ -3,7 +3,6 @@
 The folders are not DVC outputs, which DVC deletes before a stage runs. One process at a time uses them.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.runtime.checkpoint import incomplete, step_of
-from stages.runtime.errors import UserError
+from stages.runtime.errors import NO_ROOM, UserError
 from stages.runtime.files import remove
 from stages.runtime.root import place
 
@@ -23,7 +22,6 @@ CHECKPOINTS = Path("checkpoints")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 OWNER = "fingerprint.txt"  # in a checkpoint: the fingerprint of its training run
 WRITTEN = "written"  # in a run's folder: its model is written, but dvc may not have recorded it yet; the next run removes the folder
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ROOM_MESSAGES = (  # of safetensors and torch, which do not raise OSError
     "os error 28", "os error 122", "os error 27", "No space left on device", "PytorchStreamWriter failed writing", "unexpected pos",
 )  # fmt: skip

@@ -1,7 +1,9 @@
 """A set is made again only if its settings, inputs or code have changed."""
 
 import errno
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,59 @@ def test_without_hard_links_files_are_copied(stage: Stage, monkeypatch: pytest.M
     stage(a="1")
     stage(a="1")
     assert stage.made == [] and stage.content() == {"a/deep/rows.txt": "a"}
+
+
+@pytest.mark.parametrize("note", ["", '{"made_from": "1"', "[]", "\0"])
+def test_a_note_that_cannot_be_read_costs_only_time(stage: Stage, note: str) -> None:
+    stage(a="1")
+    (stage.store / "a.json").write_text(note)
+    stage(a="1")
+    assert stage.made == ["a"]
+    stage(a="1")
+    assert stage.made == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_store_that_cannot_be_written_costs_only_time(stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    stage(a="1")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    for name in ("write_json", "_copy"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"stages.runtime.kept.{name}", refuse if name == "write_json" else lambda *_: False)
+            stage(a="2", b="1")
+            assert stage.made == ["a", "b"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        stage(a="3")
+        assert stage.content() == {"a/deep/rows.txt": "a"}
+    stage(a="1")
+    assert stage.made == ["a"]
+
+
+def test_two_runs_of_a_stage_wait_for_each_other(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage(a="1")
+    (stage.store / ".a.1234.tmp").mkdir()  # of a process that was killed
+    with (stage.store / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=stage, kwargs={"a": "2"})
+        second.start()
+        second.join(0.3)
+        assert second.is_alive() and stage.made == []
+        assert (stage.store / ".a.1234.tmp").exists()
+    second.join(10)
+    assert stage.made == ["a"] and not (stage.store / ".a.1234.tmp").exists()
+    assert "waiting for another run" in capsys.readouterr().out
+
+
+def test_a_file_in_another_folder_is_another_input(tmp_path: Path) -> None:
+    (tmp_path / "nb").mkdir()
+    (tmp_path / "nb" / "rows.txt").write_text("a")
+    before = digest({}, [tmp_path])
+    (tmp_path / "nb").rename(tmp_path / "nn")
+    assert digest({}, [tmp_path]) != before
 
 
 def test_no_set_leaves_a_folder_that_says_so(stage: Stage) -> None:
