@@ -1,8 +1,8 @@
 """One folder for each data set: a stage over all sets makes only those whose settings, inputs or code changed.
 
-DVC removes a stage's outputs before it runs the stage. So each set's folder is also kept in a store outside DVC, as hard links, beside a
-digest of all that it was made from. A stage that was killed resumes with the first set that it had not finished. The price is disk space:
-the store keeps sets that another profile uses. Deleting it loses nothing but time.
+DVC removes a stage's outputs before it runs the stage. So each set's folder is also kept in a store outside DVC, next to a
+digest of its settings, inputs and code. A stage that was killed resumes with the first set that it had not finished. The price is disk
+space: one more copy of each set, also of sets that only another profile uses. Deleting the store costs only time.
 """
 
 import fcntl
