@@ -1,0 +1,70 @@
+"""How a model's texts and vectors are treated outside the model: windows of long documents, and pruning. `retrieval.json` holds it.
+
+The file lies in the model's folder. sentence-transformers does not read it: what the model itself returns stays one unpruned vector a
+text. Whoever evaluates or indexes with the model reads the file and applies it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from stages.config.fields import Count, Number
+from stages.config.params import describe
+from stages.runtime.errors import UserError
+from stages.runtime.files import write_json
+
+FILE = "retrieval.json"
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class Treatment:
+    """What is done with long documents and with vectors.
+
+    Attributes:
+        long_documents: beyond the model's length, a document is cut; or its windows' vectors are joined by element-wise maximum; or
+            each window is an entry of its own, and the best one counts.
+        window: tokens of a window; None: the model's length.
+        overlap: tokens that a window shares with the one before it.
+        max_document_dims: keep this many of an entry's largest weights; None: all.
+        max_query_dims: the same for queries.
+    """
+
+    long_documents: Literal["cut", "max_vector", "max_score"] = "cut"
+    window: Count | None = None
+    overlap: Number = 0
+    max_document_dims: Count | None = None
+    max_query_dims: Count | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Treatment":
+        """The treatment in a model's ``folder``; the default if it has none.
+
+        Raises:
+            UserError: the file is not JSON, or a key is unknown or has a wrong value.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            return cls()
+        try:
+            return _FORM.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise UserError(f"{path}: {_fault(error)}") from error
+
+    def write(self, folder: Path) -> None:
+        """Write it into a model's ``folder``."""
+        write_json(folder / FILE, _FORM.dump_python(self))
+
+
+_FORM = TypeAdapter(Treatment)
+
+
+def _fault(error: ValidationError) -> str:
+    """The first mistake as "key: fault; what to do"."""
+    first = error.errors()[0]
+    if not first["loc"]:
+        return "must hold a JSON object; write the model again with `dvc repro train`"
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{first['loc'][0]}: is not a key of this file; remove it (the keys are {', '.join(Treatment.__dataclass_fields__)})"
+    return describe(first)
