@@ -46,7 +46,7 @@ class Options:
         unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped.
         passage_words: beir: number of words that documents are cut to; None keeps them whole.
         unanswerable: squad: drop or keep questions without an answer in their passage.
-        max_tokens: esci: longest product text, in tokens as `stages.format.sources.product` counts them; None is its default.
+        max_tokens: esci: longest product text, in tokens as `stages.rows.product` counts them; None is its default.
     """
 
     language: str | None = None

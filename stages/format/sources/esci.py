@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from stages.format.sources.chunk import Chunk, Options, chunk, language_codes
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.product import PRODUCT_TOKENS, product_text
 from stages.hub.splits import Split
 from stages.rows.dropping import Dropped, as_mask, drop, marked
 from stages.rows.normalisation import hash_texts
 from stages.rows.parquet import READ_ROWS, one_array
+from stages.rows.product import PRODUCT_TOKENS, product_text
 
 DEV_SHARE = 50
 COLUMNS = ["query", "query_id", "product_locale", "esci_label", "product_title"]

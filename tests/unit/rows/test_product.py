@@ -4,7 +4,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from stages.format.sources.product import PRODUCT_TOKENS, cut, cut_tokens, plain, product_text
+from stages.rows.product import PRODUCT_TOKENS, cut, cut_tokens, plain, product_text
 
 
 def one(brand=None, title=None, description=None, bullets=None):

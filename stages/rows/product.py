@@ -4,12 +4,14 @@ import html
 import re
 import string
 from itertools import islice
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.format.sources.chunk import Texts
 from stages.rows.normalisation import replace_where
+
+Texts: TypeAlias = pa.StringArray
 
 DESCRIPTION_CHARACTERS, BULLETS, SEPARATOR = 200, 3, " | "
 PRODUCT_TOKENS = 400
