@@ -22,7 +22,7 @@ from stages.runtime.errors import UserError
 Row = tuple[str, dict[str, Any]]
 """The place of a row ("file: line N"), and its fields."""
 Qrels = dict[str, dict[str, float]]
-"""Query id → document id → grade above 0."""
+"""Query id → document id → grade; 0 or below means judged, not relevant."""
 
 MAX_GRADE = 1000.0  # trec_eval allocates one counter a grade level
 UNKNOWN_IDS = 0.1
@@ -133,8 +133,7 @@ def read_qrels(
 ) -> tuple[Qrels, UnknownIds]:
     """Relevance judgements, and the rows that were ignored.
 
-    A grade of 0 or below means "judged, not relevant": the document is left out, the query is kept. Without a score the grade is 1.
-    ``corpus-id`` may be a list.
+    Without a score the grade is 1. ``corpus-id`` may be a list.
 
     Args:
         allowed: share of the rows that may name an id that is not in ``queries`` or ``corpus``; these rows are ignored.
@@ -164,7 +163,7 @@ def read_qrels(
             f"{first}; {unknown}, more than {allowed:.0%}; add what is missing, delete the rows, or set unknown_ids of the set to the "
             "share of rows to ignore"
         )
-    return {query: {document: grade for document, grade in grades.items() if grade > 0} for query, grades in qrels.items()}, unknown
+    return qrels, unknown
 
 
 def row_id(where: str, row: dict[str, Any]) -> str:

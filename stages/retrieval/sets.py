@@ -8,10 +8,10 @@ an ``_id`` (or ``id``); documents may have a title.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import PlainSerializer, TypeAdapter
 
@@ -50,6 +50,10 @@ class RetrievalSet:
     queries: dict[str, str]
     corpus: dict[str, str]
     qrels: Qrels
+    judged: dict[str, list[str]] = field(default_factory=dict)
+    """Query id → ids of all its judged documents, those of grade 0 too; empty if every judged document is relevant."""
+    recalls: dict[str, float] = field(default_factory=dict)
+    """Groups of documents whose recall is reported: name → lowest grade. Graded product searches have them."""
     queries_left_out: int = 0
     """Queries in the files that are not evaluated: without text, or without a relevant document in this split."""
     entry: str = ""
@@ -76,10 +80,20 @@ class RetrievalSet:
 
 
 def load_sets(
-    folder: Path, name: str, kind: str, split: str | None = None, language: str | None = None, unknown_ids: float | None = None
+    folder: Path,
+    name: str,
+    kind: str,
+    split: str | None = None,
+    language: str | None = None,
+    unknown_ids: float | None = None,
+    **options: Any,
 ) -> list[RetrievalSet]:
-    """The sets of one entry of params.yaml, read by the function ``load_<kind>`` of this module."""
-    sets: list[RetrievalSet] = resolve_name(f"{__name__}:load_{kind}")(folder, name, language, split, unknown_ids)
+    """The sets of one entry of params.yaml, read by ``load_<kind>`` of this module, or else by ``load`` of `stages.retrieval.<kind>`.
+
+    ``options`` are those of the kind alone, see `stages.config.schema.EvaluationSet`.
+    """
+    load = globals().get(f"load_{kind}") or resolve_name(f"{__package__}.{kind}:load")
+    sets: list[RetrievalSet] = load(folder, name, language, split, unknown_ids, **options)
     return sets
 
 
@@ -151,14 +165,17 @@ def retrieval_set(
     nano: bool = False,
     own: Iterable[str] = (),
     unknown: UnknownIds | None = None,
+    recalls: Mapping[str, float] = {},
 ) -> RetrievalSet:
     """Leave out and count what cannot be evaluated; `UserError` (naming ``where``) if nothing remains.
 
-    ``own``: ids of queries that are left out of their own results. ``unknown``: the ignored rows of the qrels.
+    ``own``: ids of queries that are left out of their own results. ``unknown``: the ignored rows of the qrels. ``recalls``: see
+    `RetrievalSet`.
     """
     relevant = {query: {doc: grade for doc, grade in docs.items() if grade > 0} for query, docs in qrels.items()}
     evaluated = {query: text for query, text in queries.items() if text.strip() and relevant.get(query)}
     documents = {doc: text for doc, text in corpus.items() if text.strip()}
+    graded = any(grade <= 0 for query in evaluated for grade in qrels[query].values())
     if not evaluated:
         raise UserError(f"{where}: no query has a relevant document; give at least one row a score above 0")
     if not documents:
@@ -169,6 +186,8 @@ def retrieval_set(
         queries=evaluated,
         corpus=documents,
         qrels={query: relevant[query] for query in evaluated},
+        judged={query: list(qrels[query]) for query in evaluated} if graded else {},
+        recalls=dict(recalls),
         queries_left_out=len(queries) - len(evaluated),
         entry=name if entry is None else entry,
         nano=nano,
@@ -207,7 +226,7 @@ def _corpus(documents: Iterable[tuple[str, str, str]], queries: Mapping[str, str
 
 def _not_relevant(own: set[str], qrels: Qrels) -> set[str]:
     """The ids in ``own`` without those that the qrels call relevant for themselves."""
-    return {query for query in own if query not in qrels.get(query, {})}
+    return {query for query in own if qrels.get(query, {}).get(query, 0) <= 0}
 
 
 def _language(name: str) -> str | None:

@@ -46,7 +46,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     for name, texts in {"corpus.jsonl": corpus, "queries.jsonl": queries}.items():
         raw.leave_out(name, f"{len(texts)} texts, which the qrels name by id")
     raw.count(raw.name(qrels_path), split, unknown.rows)
-    pairs = [(query, document) for query, documents in qrels.items() for document in documents]
+    pairs = [(query, document) for query, grades in qrels.items() for document, grade in grades.items() if grade > 0]
     language = options.language or UNKNOWN
     dropped = Dropped({(UNKNOWN_ID, language): unknown.ignored, (NOT_RELEVANT, language): unknown.rows - unknown.ignored - len(pairs)})
     notes = Counter({NOT_TRAINED: len(corpus) - len({document for _, document in pairs})} if split == "train" else {})

@@ -67,9 +67,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
-def test_qrels_keep_grades_and_a_query_without_a_relevant_document(tmp_path: Path) -> None:
+def test_qrels_keep_grades_also_those_of_0(tmp_path: Path) -> None:
     path = written(tmp_path, HEADER + "q1\td1\t2\nq1\td2\t0.5\nq1\td1\t2\nq2\td1\t0\n", "test.tsv")
-    assert read_qrels(tsv_rows(path), {"q1", "q2"}, {"d1", "d2"})[0] == {"q1": {"d1": 2.0, "d2": 0.5}, "q2": {}}
+    assert read_qrels(tsv_rows(path), {"q1", "q2"}, {"d1", "d2"})[0] == {"q1": {"d1": 2.0, "d2": 0.5}, "q2": {"d1": 0.0}}
 
 
 @pytest.mark.parametrize(
