@@ -30,7 +30,13 @@ CUT, RECALL_CUT = 10, 100
 
 
 def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """``ndcg@10``, ``mrr@10`` and ``recall@100``, averaged over the queries of ``qrels`` with a grade above 0.
+    """`score_by_query`, averaged over its queries; raises as it does."""
+    by_query = score_by_query(run, qrels).values()
+    return {name: fmean(scores[name] for scores in by_query) for name in (NDCG, MRR, RECALL)}
+
+
+def score_by_query(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """``ndcg@10``, ``mrr@10`` and ``recall@100`` of each query of ``qrels`` with a grade above 0, in the order of ``qrels``.
 
     Queries in ``run`` that have no relevant document are left out.
 
@@ -45,12 +51,15 @@ def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[st
     judged = _integer_grades(relevant)
     deep = pytrec_eval.RelevanceEvaluator(judged, {f"ndcg_cut.{CUT}", f"recall.{RECALL_CUT}"})
     top = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"})
-    by_query = deep.evaluate({query: _descending(documents) for query, documents in ranked.items()})
+    whole = deep.evaluate({query: _descending(documents) for query, documents in ranked.items()})
     first = top.evaluate({query: _descending(documents[:CUT]) for query, documents in ranked.items()})
     return {
-        NDCG: fmean(by_query[query][f"ndcg_cut_{CUT}"] for query in relevant),
-        MRR: fmean(first[query]["recip_rank"] for query in relevant),
-        RECALL: fmean(by_query[query][f"recall_{RECALL_CUT}"] for query in relevant),
+        query: {
+            NDCG: whole[query][f"ndcg_cut_{CUT}"],
+            MRR: first[query]["recip_rank"],
+            RECALL: whole[query][f"recall_{RECALL_CUT}"],
+        }
+        for query in relevant
     }
 
 
