@@ -25,6 +25,7 @@ SUMMARY = Path("metrics/summary.json")
 """The few metrics that `dvc exp show` and `dvc metrics diff` compare."""
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 EXPLANATIONS = Path("metrics/explain.png")
+QUERIES = Path("metrics/queries")
 
 HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
 
@@ -36,7 +37,8 @@ def main() -> str:
     from stages.tracking.run import open_tracker
 
     quiet_libraries()
-    results, explanations = evaluate(load_resolved("evaluate", EvaluateSettings), untrained_model)
+    with atomic_write(QUERIES) as folder:
+        results, explanations = evaluate(load_resolved("evaluate", EvaluateSettings), untrained_model, folder)
     evaluation = summary(results)
     write_json(METRICS, evaluation)
     write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
@@ -64,12 +66,13 @@ def untrained_model(device: str) -> "SparseEncoder":
 
 
 def evaluate(
-    settings: EvaluateSettings, untrained: Callable[[str], "SparseEncoder"] | None = None
+    settings: EvaluateSettings, untrained: Callable[[str], "SparseEncoder"] | None = None, queries: Path | None = None
 ) -> tuple[list["SetResult"], list["Explanation"]]:
     """Score every evaluation set, and explain a few of their queries.
 
     Args:
         untrained: builds the model as it was before training, on a device; the smallest set is scored with it too.
+        queries: new folder for the scores by query and the runs.
 
     Raises:
         UserError: an evaluation set cannot be read, or the memory is too small.
@@ -79,6 +82,7 @@ def evaluate(
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.examples import candidates, choose
     from stages.evaluate.progress import progress
+    from stages.evaluate.queries import dimension_names, write_queries
     from stages.evaluate.sparsifying import sparsifying_cost
     from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
     from stages.evaluate.terms import explain
@@ -88,6 +92,7 @@ def evaluate(
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, distinct, load_sets
+    from stages.retrieval.significance import BASELINES, MODEL
     from stages.runtime.device import choose_device
     from stages.runtime.oom import memory_errors
 
@@ -109,13 +114,25 @@ def evaluate(
             with progress(model, each.name, sum(size)):
                 result = evaluate_set(model, each, batch_size=settings.batch_size)
                 cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
-            bm25 = score(retrieve(each), each.qrels)[NDCG]
+            runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
+            bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
             if each is smallest and untrained:
                 attempt.at(f"scoring {each.name} with the untrained model")
                 before = evaluate_set(untrained(device), each, batch_size=settings.batch_size)
                 cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
             results.append(
-                SetResult(each.name, each.nano, result.metrics | cost, bm25, *size, candidates(each, result.run), each.unknown_ids)
+                SetResult(
+                    each.name,
+                    each.nano,
+                    result.metrics | cost,
+                    bm25,
+                    *size,
+                    candidates(each, result.run),
+                    each.unknown_ids,
+                    retrieval_set=each,
+                    runs=runs,
+                    encoded=result.encoded,
+                )
             )
         if settings.mteb:
             from stages.evaluate.mteb_tasks import evaluate_mteb
@@ -123,6 +140,12 @@ def evaluate(
             for task in settings.mteb:
                 attempt.at(f"scoring {task}")
                 results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, active_dims=settings.active_dims)
+        attempt.at("writing the scores by query")
+        if queries:
+            queries.mkdir()
+            for scored in results:
+                if scored.retrieval_set:
+                    write_queries(queries, scored.retrieval_set, scored.runs, scored.encoded, dimension_names(model), scored.as_zero)
         attempt.at("explaining queries")
         return results, [explain(model, example) for example in choose([result.examples for result in results])]
 

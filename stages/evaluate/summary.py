@@ -2,18 +2,23 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from stages.evaluate.examples import Example
-from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS
+from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS, Run, score_by_query
+from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
+from stages.retrieval.vectors import Encoded
 
 BM25_NDCG = "bm25_ndcg@10"
 UNTRAINED_NDCG = "untrained_ndcg@10"
 """Of the smallest set only: the model's score before its first training step."""
 IGNORED = "qrels_with_unknown_ids"
-MEAN = "mean"
 REASONS = {
     "removed_evaluation_overlap": "in an evaluation set",
     "removed_dev_overlap": "in dev rows",
@@ -35,6 +40,9 @@ class SetResult:
         queries, documents: how many the set has.
         examples: queries that the picture of explanations may show.
         ignored: rows of its qrels that were ignored because they name unknown ids.
+        retrieval_set: the set, if its runs are known.
+        runs: what each system retrieved.
+        encoded: the model's vectors, if they are known.
     """
 
     name: str
@@ -45,19 +53,38 @@ class SetResult:
     documents: int = 0
     examples: Sequence[Example] = ()
     ignored: int = 0
+    retrieval_set: RetrievalSet | None = field(default=None, repr=False)
+    runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
+    encoded: Encoded | None = field(default=None, repr=False)
+
+    @property
+    def as_zero(self) -> int:
+        """How many queries without a relevant document count as 0 in the means, as in mteb."""
+        return max(0, self.queries - len(self.retrieval_set.queries)) if self.retrieval_set else 0
+
+    @cached_property
+    def by_query(self) -> dict[str, np.ndarray]:
+        """System → nDCG@10 of each query, in the set's order; then those that count as 0."""
+        qrels = self.retrieval_set.qrels if self.retrieval_set else {}
+        rows = {system: [each[NDCG] for each in score_by_query(run, qrels).values()] for system, run in self.runs.items()}
+        return {system: np.array(row + [0.0] * self.as_zero) for system, row in rows.items()}
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:
     """The content of metrics/evaluation.json: set name → metrics, in the order given; then ``mean``.
 
-    Each set also has ``bm25_ndcg@10`` and, if there are any, the number of ignored rows of its qrels. ``mean`` is the mean over
-    sets of every metric that all of them have. If there are sets in NanoBEIR's form, ``NanoBEIR_mean_dot_ndcg@10`` is their mean
-    nDCG@10. Values keep full precision: dvc shows five digits anyway, and two runs of one commit give the same bytes.
+    Each set also has ``bm25_ndcg@10`` and, if there are any, the number of ignored rows of its qrels; a set whose runs are known, and
+    ``mean``, have `uncertainty` too. ``mean`` is the mean over sets of every metric that all of them have. If there are sets in
+    NanoBEIR's form, ``NanoBEIR_mean_dot_ndcg@10`` is their mean nDCG@10. Values keep full precision: dvc shows five digits anyway, and
+    two runs of one commit give the same bytes.
     """
     rows = [{**result.metrics, BM25_NDCG: result.bm25_ndcg} for result in results]
     ignored = [{IGNORED: result.ignored} if result.ignored else {} for result in results]
-    lines: dict[str, Any] = {result.name: row | extra for result, row, extra in zip(results, rows, ignored, strict=True)}
-    lines[MEAN] = {key: fmean(row[key] for row in rows) for key in rows[0] if all(key in row for row in rows)}
+    tested = uncertainty({result.name: result.by_query for result in results})
+    lines: dict[str, Any] = {
+        result.name: row | tested.get(result.name, {}) | extra for result, row, extra in zip(results, rows, ignored, strict=True)
+    }
+    lines[MEAN] = {key: fmean(row[key] for row in rows) for key in rows[0] if all(key in row for row in rows)} | tested.get(MEAN, {})
     if nano := [result.metrics[NDCG] for result in results if result.nano]:
         lines[NANO_MEAN] = fmean(nano)
     return lines
@@ -86,7 +113,8 @@ def headline(evaluation: Mapping[str, Any]) -> str:
 def table(evaluation: Mapping[str, Any]) -> str:
     """`summary`'s value as a table with the mean last; below it, for csr, the comparison with the dense base, and warnings."""
     header = ["set", "nDCG@10", "BM25 nDCG@10", "difference", "query dims", "document dims"]
-    mean, notes = evaluation[MEAN], warnings(evaluation)
+    mean, legend = evaluation[MEAN], [LEGEND] if any(P_VALUE in row for row in _sets(evaluation).values()) else []
+    notes = [*legend, *warnings(evaluation)]
     first, *lines, last = aligned([header, *(_row(name, row) for name, row in (_sets(evaluation) | {MEAN: mean}).items())], "lrrrrr")
     rule = "-" * len(first)
     return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *([""] if notes else []), *notes])
@@ -126,7 +154,7 @@ def _sets(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
 def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
     dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
     difference = metrics[NDCG] - metrics[BM25_NDCG]
-    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}", *dims]
+    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}{mark(difference, metrics.get(P_VALUE))}", *dims]
 
 
 def _sparsifying(mean: Mapping[str, float]) -> list[str]:

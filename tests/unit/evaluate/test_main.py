@@ -39,7 +39,8 @@ def run_out(*_: object, **__: object) -> NoReturn:
 def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_counted(
     settings: EvaluateSettings, no_network: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [mine], _ = evaluate.evaluate(settings)
+    [mine], _ = evaluate.evaluate(settings, queries=Path("queries"))
+    assert {path.name for path in Path("queries").iterdir()} == {"mine.parquet", "mine.model.trec", "mine.bm25.trec"}
     assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
     printed = capsys.readouterr().out
     assert printed == "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"

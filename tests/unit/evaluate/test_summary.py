@@ -3,6 +3,8 @@ import json
 import pytest
 
 from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, account, headline, summary, table, warnings
+from stages.retrieval.scores import Run
+from stages.retrieval.sets import RetrievalSet
 
 
 def result(name: str, ndcg: float, nano: bool = False, **more: float) -> SetResult:
@@ -42,6 +44,37 @@ def test_table_is_aligned_and_ends_with_the_mean() -> None:
     assert lines[2].split() == ["NanoSampleNb", "0.6000", "0.4000", "+0.2000", "14.0", "110.0"]
     assert lines[3].split() == ["dense", "0.3000", "0.4000", "-0.1000", "–", "–"]
     assert lines[-1].split()[:2] == ["mean", "0.4500"]
+
+
+def with_runs(ours: str, bm25: str, more: int = 0) -> SetResult:
+    """A set with one letter a query: + where its document was found, - where not; ``more`` queries have no relevant document."""
+    queries = {f"q{number}": "?" for number in range(len(ours))}
+    retrieval_set = RetrievalSet("mine", None, queries, {"right": "t", "wrong": "t"}, {query: {"right": 1.0} for query in queries})
+    runs: dict[str, Run] = {
+        system: {query: {"right" if letter == "+" else "wrong": 1.0} for query, letter in zip(queries, letters, strict=True)}
+        for system, letters in (("model", ours), ("bm25", bm25))
+    }
+    ndcg, of_bm25 = (letters.count("+") / (len(letters) + more) for letters in (ours, bm25))
+    return SetResult("mine", False, {"ndcg@10": ndcg}, of_bm25, len(ours) + more, 2, retrieval_set=retrieval_set, runs=runs)
+
+
+@pytest.mark.parametrize(("ours", "bm25", "mark"), [("+" * 9, "-" * 9, " ▲"), ("-" * 9, "+" * 9, " ▼"), ("+" * 9, "+" * 8 + "-", "")])
+def test_a_significant_difference_is_marked_and_the_mark_explained(ours: str, bm25: str, mark: str) -> None:
+    evaluation = summary([with_runs(ours, bm25)])
+    row = evaluation["mine"]
+    assert row["ndcg@10_low"] <= row["ndcg@10"] <= row["ndcg@10_high"] and (row["p_value"] < 0.05) == bool(mark)
+    assert [evaluation["mean"][key] for key in ("ndcg@10_low", "p_value")] == [row["ndcg@10_low"], row["p_value"]]
+    *_, first, _, mean, _, legend = [line for line in table(evaluation).splitlines() if not line.startswith("warning")][:7]
+    difference = f"{row['ndcg@10'] - row['bm25_ndcg@10']:+.4f}{mark}"
+    assert all(line.split()[3:-2] == difference.split() for line in (first, mean))
+    assert legend.startswith("▲ ▼: significantly above or below BM25 (p < 0.05")
+
+
+def test_queries_that_mteb_counts_as_0_are_part_of_the_interval() -> None:
+    result = with_runs("+" * 20, "+" * 20, more=20)
+    row = summary([result])["mine"]
+    assert result.as_zero == 20 and row["ndcg@10"] == 0.5 == result.by_query["model"].mean()
+    assert 0.3 < row["ndcg@10_low"] < 0.4 and 0.6 < row["ndcg@10_high"] < 0.7
 
 
 @pytest.mark.parametrize(("sets", "words"), [("a", "on 1 set,"), ("ab", "on 2 sets,")])
