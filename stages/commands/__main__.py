@@ -13,6 +13,7 @@ import typer
 from stages.runtime.errors import run_stage
 
 COMMANDS = {
+    "compare": "Test the difference between two runs over their queries.",
     "explain": "Show the terms and weights of a query or document.",
     "pin": "Write the newest revisions into params.yaml.",
     "preflight": "Check the files that DVC reads before any stage.",

@@ -16,14 +16,13 @@ from sentence_transformers import SparseEncoder
 
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.evaluate.terms import term_names
+from stages.retrieval.query_tables import AS_ZERO, SET
 from stages.retrieval.scores import NDCG, Run, rank, score_by_query
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.significance import MODEL
 from stages.retrieval.vectors import Encoded
 
 TERMS, CHARACTERS = 20, 1_000
-SET, AS_ZERO = "set", "queries_counted_as_zero"
-"""Keys of a table's metadata: the name of its set; how many more queries count as 0 in its means, because mteb counts them so."""
 TERM_LISTS = pa.list_(pa.struct([("term", pa.string()), ("query", pa.float32()), ("document", pa.float32())]))
 
 Shared = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from stages.evaluate.examples import Example
 from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS, Run, score_by_query
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
-from stages.retrieval.vectors import Encoded
+
+if TYPE_CHECKING:
+    from stages.retrieval.vectors import Encoded
 
 BM25_NDCG = "bm25_ndcg@10"
 UNTRAINED_NDCG = "untrained_ndcg@10"
@@ -55,7 +57,7 @@ class SetResult:
     ignored: int = 0
     retrieval_set: RetrievalSet | None = field(default=None, repr=False)
     runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
-    encoded: Encoded | None = field(default=None, repr=False)
+    encoded: "Encoded | None" = field(default=None, repr=False)
 
     @property
     def as_zero(self) -> int:
