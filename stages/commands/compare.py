@@ -73,26 +73,28 @@ def tables_of(name: str) -> dict[str, "QueryTable"]:
 
 
 def from_cache(revision: str) -> list[tuple[str, bytes]]:
-    """(path, content) of the tables of a revision or experiment in this repository."""
+    """(path, content) of the tables of a revision or experiment in this repository, from the DVC cache or else its remote."""
     from dvc.exceptions import DvcException
     from dvc.fs import DVCFileSystem
     from dvc.scm import RevError, SCMError
+    from dvc_data.index import DataIndexDirError
 
-    what = f"the folder {revision} has no tables of queries, and" if Path(revision).is_dir() else "there is"
     try:
         files = DVCFileSystem(rev=revision)
         paths = sorted(path for path in files.find(str(QUERIES)) if path.endswith(".parquet"))
+        if paths:
+            return [(f"{revision}:{path}", files.read_bytes(path)) for path in paths]
     except RevError as error:
+        what = f"the folder {revision} has no tables of queries, and" if Path(revision).is_dir() else "there is"
         remedy = "`dvc exp list` and `git branch` show the names"
         raise UserError(f"compare: {what} no experiment, branch, tag or commit named {revision!r}; {remedy}") from error
     except (SCMError, DvcException) as error:
         raise UserError(f"compare: {revision} cannot be read from this folder ({error}); run the command in the checkout") from error
-    if not paths:
-        remedy = f"`git checkout {revision}` and `dvc repro` write them"
-        raise UserError(
-            f"compare: {revision} has no {QUERIES}, or not in this machine's DVC cache; `dvc fetch` gets them from a remote, {remedy}"
-        )
-    return [(f"{revision}:{path}", files.read_bytes(path)) for path in paths]
+    except (OSError, DataIndexDirError) as error:
+        remedy = f"get them with `dvc fetch` from a remote, or write them with `git checkout {revision}` and `dvc repro`"
+        raise UserError(f"compare: the tables of {revision} are not in this machine's DVC cache; {remedy}") from error
+    remedy = "`dvc repro` in a checkout of it writes them, if its code can"
+    raise UserError(f"compare: {revision} has no {QUERIES}, which its evaluate stage should have written; {remedy}")
 
 
 def wanted(
