@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow survive lint bench bench-data bench-train bench-gpu pin
+.PHONY: repro test test-slow survive lint bench bench-data bench-eval bench-train bench-gpu pin
 
 repro: .venv/complete
 	@nordic-sparse preflight
@@ -39,6 +39,9 @@ bench-train: .venv/complete
 	python benchmarks/splade_head.py
 	python benchmarks/training_step.py
 	python benchmarks/padding.py
+
+bench-eval: .venv/complete
+	python benchmarks/evaluation.py
 
 bench-gpu: .venv/complete
 	python benchmarks/gpu/run.py

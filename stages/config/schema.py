@@ -107,6 +107,8 @@ class Model(Section):
     base_model: LocalPath
     max_seq_length: Annotated[int, Field(ge=8, le=131_072)]
     prompts: Prompts = Prompts()
+    max_document_dims: Count | None = None
+    max_query_dims: Count | None = None
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made = Made()
     hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = PRESET

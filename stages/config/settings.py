@@ -53,6 +53,13 @@ class TrainSettings(Section):
         return {key: values[key] for key in values if key != "running"} | {"training": values["training"] | values.get("running", {})}
 
 
+class Pruning(Section):
+    """How many of a vector's largest weights are kept; null: all."""
+
+    max_document_dims: Count | None = None
+    max_query_dims: Count | None = None
+
+
 class ScoredSet(Section):
     """How to read one evaluation set."""
 
@@ -70,6 +77,7 @@ class EvaluateSettings(Section):
     device: str
     mteb: list[str]
     active_dims: list[int]
+    pruning: Pruning = Pruning()
     sets: dict[str, ScoredSet]
 
 
@@ -88,3 +96,4 @@ class PushSettings(Hub):
     architecture: Architecture
     languages: list[str]
     datasets: dict[str, Provenance]
+    pruning: Pruning = Pruning()

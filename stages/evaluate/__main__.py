@@ -1,7 +1,7 @@
 """Score models/final on every evaluation set, next to BM25, and draw the scores and the terms of a few queries."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ SETS, MTEB = Path("data/eval"), Path("data/mteb")
 SUMMARY = Path("metrics/summary.json")
 """The few metrics that `dvc exp show` and `dvc metrics diff` compare."""
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
+CURVES, CURVES_PICTURE = Path("metrics/curves.json"), Path("metrics/curves.png")
 EXPLANATIONS = Path("metrics/explain.png")
 QUERIES = Path("metrics/queries")
 
@@ -31,6 +32,8 @@ HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_a
 
 
 def main() -> str:
+    from stages.evaluate.curve_pictures import draw_curves
+    from stages.evaluate.curves import as_json
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.summary import headline, summary, warnings
     from stages.runtime.quiet import quiet_libraries
@@ -44,6 +47,10 @@ def main() -> str:
     write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(results, temporary)
+    curves = {result.name: result.curves for result in results if result.curves}
+    write_json(CURVES, as_json(curves))
+    with atomic_write(CURVES_PICTURE) as temporary:
+        draw_curves(curves, temporary)
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
     with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
@@ -80,6 +87,8 @@ def evaluate(
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
+    from stages.evaluate.cost import cost as search_cost
+    from stages.evaluate.curves import curves
     from stages.evaluate.examples import candidates, choose
     from stages.evaluate.progress import progress
     from stages.evaluate.queries import dimension_names, write_queries
@@ -93,11 +102,13 @@ def evaluate(
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, distinct, load_sets
     from stages.retrieval.significance import BASELINES, MODEL
+    from stages.retrieval.treatment import Treatment
     from stages.runtime.device import choose_device
     from stages.runtime.oom import memory_errors
 
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
+    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
     with memory_errors(attempt := _Attempt()):
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
@@ -112,13 +123,14 @@ def evaluate(
             attempt.at(f"scoring {each.name}")
             size = len(each.queries), len(each.corpus)
             with progress(model, each.name, sum(size)):
-                result = evaluate_set(model, each, batch_size=settings.batch_size)
+                result = evaluate_set(model, each, batch_size=settings.batch_size, treatment=treatment)
                 cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
             runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
             bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
+            cost |= search_cost(result.encoded)
             if each is smallest and untrained:
                 attempt.at(f"scoring {each.name} with the untrained model")
-                before = evaluate_set(untrained(device), each, batch_size=settings.batch_size)
+                before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, treatment=treatment)
                 cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
             results.append(
                 SetResult(
@@ -132,6 +144,7 @@ def evaluate(
                     retrieval_set=each,
                     runs=runs,
                     encoded=result.encoded,
+                    curves=curves(result.unpruned, each, result.unpruned_run),
                 )
             )
         if settings.mteb:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.evaluate.curves import Curves
 from stages.evaluate.examples import Example
 from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS, Run, score_by_query
 from stages.retrieval.sets import RetrievalSet
@@ -45,6 +46,7 @@ class SetResult:
         retrieval_set: the set, if its runs are known.
         runs: what each system retrieved.
         encoded: the model's vectors, if they are known.
+        curves: nDCG@10 under pruning, if its vectors are ours.
     """
 
     name: str
@@ -70,6 +72,8 @@ class SetResult:
         qrels = self.retrieval_set.qrels if self.retrieval_set else {}
         rows = {system: [each[NDCG] for each in score_by_query(run, qrels).values()] for system, run in self.runs.items()}
         return {system: np.array(row + [0.0] * self.as_zero) for system, row in rows.items()}
+
+    curves: Curves | None = None
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from stages.runtime.errors import UserError
 
 CARD, CHECKPOINT = "README.md", "last-checkpoint"
 MODEL_FILES = (
-    "*.safetensors", "*.safetensors.index.json", "modules.json", "config_sentence_transformers.json", "*config.json",
+    "*.safetensors", "*.safetensors.index.json", "modules.json", "retrieval.json", "config_sentence_transformers.json", "*config.json",
     "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
     "*.model", "*.jinja", "*.py",
 )  # fmt: skip
@@ -47,9 +47,11 @@ def model_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def fingerprint(folder: Path) -> str:
-    """Hexadecimal sha256 over the names and contents of `model_files`: equal for equal models, whatever their card."""
-    lines = [f"{name}\0{sha256(path)}\n" for name, path in model_files(folder).items()]
+def fingerprint(folder: Path, more: Mapping[str, bytes] = {}) -> str:
+    """Hexadecimal sha256 over the names and contents of `model_files` and ``more``: equal for equal models, whatever their card."""
+    contents = {name: sha256(path) for name, path in model_files(folder).items()}
+    contents |= {name: hashlib.sha256(content).hexdigest() for name, content in more.items()}
+    lines = [f"{name}\0{digest}\n" for name, digest in sorted(contents.items())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -63,12 +65,15 @@ def publish(
     card: str,
     repo_id: str,
     *,
+    more: Mapping[str, bytes] = {},
     private: bool = True,
     commit_message: str = "Publish model and card",
     endpoint: str | None = None,
     patience: float = 20.0,
 ) -> CommitInfo:
     """Upload the model in ``folder``, and ``card`` as its README.md, to ``repo_id`` (namespace/name) in one commit.
+
+    The files in ``more`` (content by name) are uploaded too, or instead of those of the same name in ``folder``.
 
     The repository is created if needed. The same commit removes model files of an earlier version that this one no longer has.
     The token comes from the environment or `hf auth login`, the endpoint from HF_ENDPOINT unless given. Temporary failures (network,
@@ -78,7 +83,7 @@ def publish(
     Raises:
         UserError: whatever the user can fix; it does not show the token.
     """
-    files: Files = {**model_files(folder), CARD: card.encode()}
+    files: Files = {**model_files(folder), **more, CARD: card.encode()}
     return _publish(files, repo_id, private, commit_message, endpoint, patience, lambda name: _is_model_file(name, OLD_WEIGHTS))
 
 

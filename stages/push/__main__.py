@@ -6,14 +6,18 @@ The receipt survives the next run of the stage, so that an unchanged model is no
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.config.params import load_resolved
 from stages.config.schema import Training
 from stages.config.settings import Provenance, PushSettings, TrainSettings
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import write_json
+
+if TYPE_CHECKING:
+    from stages.retrieval.treatment import Treatment
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
 FORMATTED, BASE = Path("data/formatted"), Path("models/base")
@@ -33,15 +37,18 @@ def main() -> str:
         raise UserError("hub.push: is true inside `dvc exp run`; `dvc exp apply` the winner and push it with `dvc repro`")
 
     from stages.hub.publish import fingerprint, needs_push, publish
+    from stages.retrieval.treatment import FILE, UNTREATED, Treatment
 
     if settings.model_id is None:
         raise UserError("hub.model_id: must be set if hub.push is true; set it to you/your-model")
-    current = fingerprint(FINAL)
+    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
+    more = {} if treatment == UNTREATED else {FILE: treatment.json()}
+    current = fingerprint(FINAL, more)
     if not needs_push(receipt, current, settings.model_id):
         return f"nothing to push, because {settings.model_id} already has this model"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
-    published = publish(FINAL, card(settings, settings.model_id), settings.model_id, private=settings.private)
+    published = publish(FINAL, card(settings, settings.model_id, treatment), settings.model_id, more=more, private=settings.private)
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.oid})
     return f"{published.repo_url}, commit {published.oid}"
 
@@ -67,7 +74,7 @@ def licence_of(origin: Provenance, folder: Path) -> str | None:
     return origin.license.lower() if origin.license else read_licence(folder)
 
 
-def card(settings: PushSettings, model_id: str) -> str:
+def card(settings: PushSettings, model_id: str, treatment: "Treatment") -> str:
     """The model card, from the effective values and the scores of this run."""
     from stages.push.card import LOCAL, SAMPLE, TrainingSet, model_card
     from stages.tracking.git import git_state
@@ -98,6 +105,7 @@ def card(settings: PushSettings, model_id: str) -> str:
         dirty=state.get("git_dirty") == "true",
         trust_remote_code=model.trust_remote_code,
         license=settings.license,
+        treatment=treatment,
     )
 
 

@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
 from stages.hub.manifest import forbids_commercial_use
+from stages.retrieval.treatment import UNTREATED, Treatment
 
 LOCAL = "local"
 SAMPLE = "built-in sample"
@@ -82,6 +83,7 @@ def model_card(
     dirty: bool = False,
     trust_remote_code: bool = False,
     license: str | None = None,
+    treatment: Treatment = UNTREATED,
 ) -> str:
     """The README.md of a model, its YAML header for the Hub included.
 
@@ -93,6 +95,7 @@ def model_card(
         evaluation: the content of metrics/evaluation.json: the metrics of `COLUMNS` for each evaluation set and for ``mean``.
         commit: the git commit of the run; ``dirty``: the working tree had uncommitted changes.
         license: the model's, as the Hub's identifier; None if it is not known.
+        treatment: what retrieval.json says of long documents and of pruning.
     """
     kind, idea, _ = ARCHITECTURES[architecture]
     name = model_id.rpartition("/")[2]
@@ -103,6 +106,7 @@ def model_card(
         f"A sparse retrieval model ({kind}) for {spoken}: {idea}. "
         f"It was trained from {_base(base_model, base_revision)} with [sentence-transformers](https://sbert.net).",
         _usage(model_id, architecture, languages, trust_remote_code),
+        _treatment(treatment),
         _score_section(scores),
         _data_section(training_sets),
         _origin(params, base_model if base_revision is None else None, commit, dirty),
@@ -145,6 +149,11 @@ documents = model.encode_document([
 print(model.similarity(query, documents))  # higher is closer
 ```"""
     return "\n\n".join(["## Usage", code, " ".join(notes)]).rstrip()
+
+
+def _treatment(treatment: Treatment) -> str:
+    rules = "\n".join(f"- {rule}" for rule in treatment.rules())
+    return f"## Index\n\nThe scores below are those of this treatment, which `retrieval.json` holds:\n\n{rules}" if rules else ""
 
 
 def _score_section(scores: Mapping[str, Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from stages.config.own_paths import digests, own_paths
 from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml, validated
 from stages.config.schema import Dataset, Location, Params, Section, Training
+from stages.config.settings import Pruning
 from stages.resolve.checks import check
 from stages.resolve.models import ROLES
 from stages.resolve.undo import advice
@@ -57,6 +58,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
+    pruning = {key: model.pop(key) for key in Pruning.model_fields}  # training does not use it
     datasets, sets = params.used(params.datasets), params.used(params.evaluation.sets)
     languages = sorted({language for entry in datasets.values() for language in entry.spoken()})
     validation = _validation(params, languages)
@@ -115,6 +117,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "mteb": params.evaluation.mteb,
             "active_dims": params.evaluation.active_dims if params.architecture == "csr" else [],
             "batch_size": params.evaluation.per_device_eval_batch_size,
+            "pruning": pruning,
             "trust_remote_code": base.trust_remote_code,
         },
         "running/evaluate": {"device": params.training.device},
@@ -123,6 +126,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "architecture": params.architecture,
             "languages": languages,
             "datasets": {name: _provenance(entry) for name, entry in datasets.items()},
+            "pruning": pruning,
         },
     }
 

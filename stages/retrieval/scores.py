@@ -27,6 +27,9 @@ DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # csr: nDCG@10 of the dense 
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
 """sentence-transformers' name for the mean over the sets in NanoBEIR's form."""
 CUT, RECALL_CUT = 10, 100
+NOT_A_NUMBER = (
+    "evaluation: the model's scores must be numbers, got NaN; its training diverged, lower training.learning_rate and train again"
+)
 
 
 def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -77,9 +80,7 @@ def leave_out(run: Run, own: Container[str]) -> Run:
 def rank(scores: Mapping[str, float]) -> list[str]:
     """Document ids by score, highest first, ties in the order of ids; `UserError` for a score that is not a number."""
     if any(math.isnan(value) for value in scores.values()):
-        raise UserError(
-            "evaluation: the model's scores must be numbers, got NaN; its training diverged, lower training.learning_rate and train again"
-        )
+        raise UserError(NOT_A_NUMBER)
     return sorted(scores, key=lambda document: (-scores[document], document))
 
 

@@ -6,33 +6,49 @@ each. We score the run ourselves, so that BM25, sparse and dense models share on
 
 from dataclasses import dataclass
 
-import numpy as np
 from sentence_transformers import SparseEncoder
 
-from stages.retrieval.scores import CORPUS_DIMS, FLOPS, QUERY_DIMS, RECALL_CUT, Run, leave_out, score
+from stages.retrieval.scores import CORPUS_DIMS, FLOPS, NDCG, QUERY_DIMS, RECALL_CUT, Run, leave_out, score
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.vectors import Encoded, encode, run_of
+from stages.retrieval.treatment import UNTREATED, Treatment
+from stages.retrieval.vectors import Encoded, dimension_counts, encode, run_of
+
+UNPRUNED_NDCG = "unpruned_ndcg@10"
+PRUNING = ("max_document_dims", "max_query_dims")
+"""Of a treatment, and of the metrics that it changes."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """``metrics`` by name (see `evaluate`), the ``run`` they were computed from (100 documents a query), and the vectors."""
+    """``metrics`` by name (see `evaluate`), the ``run`` they were computed from (100 documents a query), and its vectors.
+
+    ``unpruned`` and ``unpruned_run``: the vectors as the model gives them, and their run; the same objects if nothing is pruned.
+    """
 
     metrics: dict[str, float]
     run: Run
     encoded: Encoded
+    unpruned: Encoded
+    unpruned_run: Run
 
 
-def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32) -> Result:
-    """Encode, retrieve and score.
+def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, treatment: Treatment = UNTREATED) -> Result:
+    """Encode, prune, retrieve and score.
 
     The metrics are those of `scores.score` and of `sparsity`. A query's results are the 100 best documents; one that shares no
     dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator. A query in
-    ``retrieval_set.own`` is not among its own results.
+    ``retrieval_set.own`` is not among its own results. If ``treatment`` prunes, they are those of the pruned vectors, and
+    ``unpruned_ndcg@10``, ``max_document_dims`` and ``max_query_dims`` stand beside them.
     """
-    encoded = encode_set(model, retrieval_set, batch_size)
-    run = retrieve(encoded, retrieval_set)
-    return Result(score(run, retrieval_set.qrels) | sparsity(encoded), run, encoded)
+    unpruned = encode_set(model, retrieval_set, batch_size)
+    unpruned_run = retrieve(unpruned, retrieval_set)
+    encoded, run = unpruned, unpruned_run
+    pruning = {key: float(dims) for key in PRUNING if (dims := getattr(treatment, key)) is not None}
+    if pruning:
+        encoded = unpruned.pruned(treatment.max_document_dims, treatment.max_query_dims)
+        run = retrieve(encoded, retrieval_set)
+        pruning[UNPRUNED_NDCG] = score(unpruned_run, retrieval_set.qrels)[NDCG]
+    return Result(score(run, retrieval_set.qrels) | sparsity(encoded) | pruning, run, encoded, unpruned, unpruned_run)
 
 
 def encode_set(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32) -> Encoded:
@@ -55,9 +71,8 @@ def sparsity(encoded: Encoded) -> dict[str, float]:
     (Paria et al. 2020).
     """
     documents = len(encoded.starts) - 1
-    width = encoded.queries.shape[1]
-    counts = [np.bincount(matrix.indices, minlength=width) for matrix in (encoded.queries, encoded.documents)]
-    of_queries, of_documents = counts[0] / encoded.queries.shape[0], counts[1] / documents
+    of_queries = dimension_counts(encoded.queries) / encoded.queries.shape[0]
+    of_documents = dimension_counts(encoded.documents) / documents
     return {
         QUERY_DIMS: float(encoded.queries.nnz / encoded.queries.shape[0]),
         CORPUS_DIMS: float(encoded.documents.nnz / documents),

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from stages.config.fields import Count, Number
 from stages.config.params import describe
 from stages.runtime.errors import UserError
-from stages.runtime.files import write_json
+from stages.runtime.files import atomic_write
 
 FILE = "retrieval.json"
 
@@ -54,9 +54,28 @@ class Treatment:
 
     def write(self, folder: Path) -> None:
         """Write it into a model's ``folder``."""
-        write_json(folder / FILE, _FORM.dump_python(self))
+        with atomic_write(folder / FILE) as temporary:
+            temporary.write_bytes(self.json())
+
+    def rules(self) -> list[str]:
+        """What an index must do that the model does not do by itself, in sentences; empty for the default."""
+        size = "the model's length" if self.window is None else f"{self.window} tokens"
+        windows = f"Documents longer than {size} are split into windows of that length, with {self.overlap} tokens in common"
+        long = {
+            "max_vector": f"{windows}. The element-wise maximum of their vectors is the document's vector.",
+            "max_score": f"{windows}. Each window is indexed, and a document's score is that of its best window.",
+        }
+        dims = {"document": self.max_document_dims, "query": self.max_query_dims}
+        kept = "The {1} largest weights of a {0} are kept: `encode_{0}(…, max_active_dims={1})`."
+        pruning = [kept.format(side, number) for side, number in dims.items() if number is not None]
+        return [*filter(None, [long.get(self.long_documents)]), *pruning]
+
+    def json(self) -> bytes:
+        """The content of the file."""
+        return _FORM.dump_json(self, indent=2) + b"\n"
 
 
+UNTREATED = Treatment()
 _FORM = TypeAdapter(Treatment)
 
 

@@ -8,17 +8,20 @@ size of the corpus.
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO, Any, Literal
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array, csc_array, csr_array
 from sentence_transformers import SparseEncoder
 
-from stages.retrieval.scores import Run
+from stages.retrieval.pruning import Ranked
+from stages.retrieval.scores import NOT_A_NUMBER, Run
+from stages.runtime.errors import UserError
 
 Route = Literal["query", "document"]
 CHUNK = 16_384  # texts encoded at a time
-MAX_SCORES = 10_000_000  # of one query × entry matrix in memory: 40 MB
+ENTRIES, POSTINGS = 65_536, 8_000_000  # searched at a time: 256 kB of scores, which stay in the processor's cache; 130 MB of postings
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Encoded:
     def whole(cls, queries: csr_array, documents: csr_array) -> "Encoded":
         """Vectors whose entries are documents."""
         return cls(queries, documents, np.arange(documents.shape[0] + 1))
+
+    def pruned(self, document_dims: int | None, query_dims: int | None) -> "Encoded":
+        """The vectors with their largest weights only: this many of an entry and of a query; None: all."""
+        return Encoded(_pruned(self.queries, query_dims), _pruned(self.documents, document_dims), self.starts)
 
 
 def encode(model: SparseEncoder, texts: Sequence[str], route: Route, batch_size: int = 32) -> csr_array:
@@ -75,25 +82,52 @@ def search(encoded: Encoded, ids: Sequence[str], depth: int) -> Iterator[dict[st
     """For each query the ``depth`` documents with the highest scores, best first, ties in the order of ``ids``.
 
     A document's score is the highest of its entries' dot products with the query. One that shares no dimension has score 0 and is ranked
-    too, as in sentence-transformers' evaluator.
+    too, as in sentence-transformers' evaluator. Each query goes through the posting lists of its own dimensions, a chunk of documents at
+    a time: no matrix of queries × documents, sparse or dense, is in memory.
 
     Args:
         ids: of the documents, in the order of ``encoded.documents``.
+
+    Raises:
+        UserError: a weight is not a number; training diverged.
     """
     queries, order = encoded.queries, np.argsort(np.array(ids, dtype=object), kind="stable")
+    if np.isnan(queries.data).any():
+        raise UserError(NOT_A_NUMBER)
     place_of = np.empty(len(ids), dtype=np.int64)
     place_of[order] = np.arange(len(ids))  # place of each document in the order of ids
     best: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.float32), np.empty(0, np.int64))] * queries.shape[0]
-    for first, last in _document_chunks(encoded.starts, max(1_000, MAX_SCORES // max(1, queries.shape[0]))):
+    for first, last in _document_chunks(encoded.starts, _entries(encoded.documents)):
         low, high = encoded.starts[first], encoded.starts[last]
-        scores = (queries @ encoded.documents[low:high].T).toarray()
-        if high - low > last - first:
-            scores = np.maximum.reduceat(scores, encoded.starts[first:last] - low, axis=1)
-        places = place_of[first:last]
-        for query, row in enumerate(scores):
-            best[query] = _best(np.concatenate([best[query][0], row]), np.concatenate([best[query][1], places]), depth)
+        postings, places = encoded.documents[low:high].tocsc(), place_of[first:last]
+        if np.isnan(postings.data).any():
+            raise UserError(NOT_A_NUMBER)
+        windows = encoded.starts[first:last] - low if high - low > last - first else None
+        for query, scores in enumerate(_dot_products(queries, postings)):
+            if windows is not None:
+                scores = np.maximum.reduceat(scores, windows)
+            values, ranked = best[query]
+            chosen = np.flatnonzero(scores >= values[-1]) if len(values) == depth else slice(None)
+            best[query] = _best(np.concatenate([values, scores[chosen]]), np.concatenate([ranked, places[chosen]]), depth)
     for values, places in best:
         yield {ids[order[place]]: float(value) for value, place in zip(values, places, strict=True)}
+
+
+def _pruned(matrix: csr_array, dims: int | None) -> csr_array:
+    if dims is None or not matrix.shape[0]:
+        return matrix
+    return stacked(Ranked(matrix[start : start + CHUNK]).top(dims) for start in range(0, matrix.shape[0], CHUNK))
+
+
+def _dot_products(queries: csr_array, postings: csc_array) -> Iterator[np.ndarray]:
+    """Each query's dot products with the entries, shape (entries,), summed in the order of dimensions."""
+    ends = postings.indptr.tolist()
+    for start, stop in pairwise(queries.indptr.tolist()):
+        scores = np.zeros(postings.shape[0], np.float32)
+        for dimension, weight in zip(queries.indices[start:stop].tolist(), queries.data[start:stop], strict=True):
+            low, high = ends[dimension], ends[dimension + 1]
+            scores[postings.indices[low:high]] += postings.data[low:high] * weight
+        yield scores
 
 
 def run_of(encoded: Encoded, queries: Iterable[str], ids: Sequence[str], depth: int) -> Run:
@@ -108,6 +142,19 @@ def _best(values: np.ndarray, places: np.ndarray, depth: int) -> tuple[np.ndarra
         values, places = values[chosen], places[chosen]
     order = np.lexsort((places, -values))[:depth]
     return values[order], places[order]
+
+
+def dimension_counts(matrix: csr_array) -> np.ndarray:
+    """The number of rows with each dimension, shape (dimensions,): the lengths of the posting lists."""
+    counts = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, POSTINGS):
+        counts += np.bincount(matrix.indices[start : start + POSTINGS], minlength=matrix.shape[1])
+    return counts
+
+
+def _entries(documents: csr_array) -> int:
+    """How many entries to search at a time."""
+    return min(ENTRIES, max(1, POSTINGS * documents.shape[0] // max(1, documents.nnz)))
 
 
 def _document_chunks(starts: np.ndarray, entries: int) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ from stages.config.schema import Training
 from stages.config.settings import PushSettings
 from stages.push.__main__ import card
 from stages.resolve.__main__ import resolve, write
+from stages.retrieval.treatment import UNTREATED
 from tests import ROOT
 
 
@@ -23,7 +24,7 @@ def test_a_card_has_the_settings_that_decide_the_model_and_not_those_of_the_laun
     Path("metrics").mkdir()
     Path("metrics/mix.json").write_text(json.dumps({"sources": {}}))
     Path("metrics/evaluation.json").write_text("{}")
-    text = card(load_resolved("push", PushSettings), "me/model")
+    text = card(load_resolved("push", PushSettings), "me/model", UNTREATED)
     settings = YAML(typ="safe").load(text.partition("```yaml\n")[2].partition("```")[0])
     assert settings["training"]["learning_rate"] == 3e-4 and settings["loss"]["regularizer"] == "flops"
     assert settings.keys() == {"architecture", "profile", "seed", "model", "loss", "training"}
