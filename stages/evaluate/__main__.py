@@ -1,7 +1,6 @@
 """Score models/final on every evaluation set, next to BM25, and draw the scores and the terms of a few queries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,12 +10,13 @@ from stages.config.params import load_resolved
 from stages.config.settings import EvaluateSettings, TrainSettings
 from stages.runtime.errors import run_stage
 from stages.runtime.files import atomic_write, write_json
+from stages.runtime.root import place
 
 if TYPE_CHECKING:
-    from sentence_transformers import SparseEncoder
-
     from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
+    from stages.evaluate.untrained import Untrained
+    from stages.retrieval.treatment import Treatment
 
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
@@ -27,6 +27,8 @@ METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png
 CURVES, CURVES_PICTURE = Path("metrics/curves.json"), Path("metrics/curves.png")
 EXPLANATIONS = Path("metrics/explain.png")
 QUERIES = Path("metrics/queries")
+UNTRAINED = Path("checkpoints/untrained")
+"""Scores of untrained models, kept for later runs on the same base."""
 
 HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
 
@@ -36,12 +38,15 @@ def main() -> str:
     from stages.evaluate.curves import as_json
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.summary import headline, summary, warnings
+    from stages.retrieval.treatment import Treatment
     from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
 
     quiet_libraries()
+    settings = load_resolved("evaluate", EvaluateSettings)
+    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
     with atomic_write(QUERIES) as folder:
-        results, explanations = evaluate(load_resolved("evaluate", EvaluateSettings), untrained_model, folder)
+        results, explanations = evaluate(settings, treatment, untrained_model(settings, treatment), folder)
     evaluation = summary(results)
     write_json(METRICS, evaluation)
     write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
@@ -60,25 +65,34 @@ def main() -> str:
     return f"{headline(evaluation)}; see `nordic-sparse report`"
 
 
-def untrained_model(device: str) -> "SparseEncoder":
-    """The model of resolved/train.yaml before its first training step, on ``device``."""
+def untrained_model(settings: EvaluateSettings, treatment: "Treatment") -> "Untrained":
+    """The model of resolved/train.yaml before its first training step."""
+    from sentence_transformers import SparseEncoder
+
     from stages.encoders.building import build
+    from stages.evaluate.untrained import Untrained, made_from
     from stages.pretrained.norbert import prepare_base
     from stages.rows.parquet import texts
+    from stages.runtime.device import choose_device
 
-    settings = load_resolved("train", TrainSettings)
-    with TemporaryDirectory() as folder:
-        base = prepare_base(MADE if settings.model.base_model == "made" else BASE, Path(folder))
-        return build(settings, base, partial(texts, MIXED), device)
+    training, device = load_resolved("train", TrainSettings), choose_device(settings.device)
+    base = MADE if training.model.base_model == "made" else BASE
+
+    def build_it() -> SparseEncoder:
+        with TemporaryDirectory() as folder:
+            return build(training, prepare_base(base, Path(folder)), partial(texts, MIXED), device)
+
+    return Untrained(build_it, made_from(training, base, MIXED, device, settings.batch_size, asdict(treatment)), place(UNTRAINED))
 
 
 def evaluate(
-    settings: EvaluateSettings, untrained: Callable[[str], "SparseEncoder"] | None = None, queries: Path | None = None
+    settings: EvaluateSettings, treatment: "Treatment", untrained: "Untrained | None" = None, queries: Path | None = None
 ) -> tuple[list["SetResult"], list["Explanation"]]:
     """Score every evaluation set, and explain a few of their queries.
 
     Args:
-        untrained: builds the model as it was before training, on a device; the smallest set is scored with it too.
+        treatment: of documents and vectors, for the sets; MTEB tasks are scored without any.
+        untrained: the model as it was before training; the sets are scored with it too, not the MTEB tasks.
         queries: new folder for the scores by query and the runs.
 
     Raises:
@@ -100,15 +114,18 @@ def evaluate(
     from stages.retrieval.bm25 import retrieve
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
-    from stages.retrieval.sets import RESERVED, distinct, load_sets
+    from stages.retrieval.sets import RESERVED, RetrievalSet, distinct, load_sets
     from stages.retrieval.significance import BASELINES, MODEL
-    from stages.retrieval.treatment import Treatment
     from stages.runtime.device import choose_device
     from stages.runtime.oom import memory_errors
 
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
-    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
+
+    def ndcg_of(other: SparseEncoder, each: RetrievalSet) -> float:
+        with progress(other, f"{each.name}, untrained", len(each.queries) + len(each.corpus)):
+            return evaluate_set(other, each, batch_size=settings.batch_size, treatment=treatment).metrics[NDCG]
+
     with memory_errors(attempt := _Attempt()):
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
@@ -116,7 +133,6 @@ def evaluate(
         results = []
         loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
-        smallest = min(retrieval_sets, key=lambda each: len(each.corpus) + len(each.queries), default=None)
         for each in retrieval_sets:
             if remarks := each.remarks():
                 print(remarks, flush=True)
@@ -128,10 +144,9 @@ def evaluate(
             runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
             bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
             cost |= search_cost(result.encoded)
-            if each is smallest and untrained:
+            if untrained:
                 attempt.at(f"scoring {each.name} with the untrained model")
-                before = evaluate_set(untrained(device), each, batch_size=settings.batch_size, treatment=treatment)
-                cost |= {UNTRAINED_NDCG: before.metrics[NDCG]}
+                cost[UNTRAINED_NDCG] = untrained.ndcg(each, ndcg_of)
             results.append(
                 SetResult(
                     each.name,

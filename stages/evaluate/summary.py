@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BM25_NDCG = "bm25_ndcg@10"
 UNTRAINED_NDCG = "untrained_ndcg@10"
-"""Of the smallest set only: the model's score before its first training step."""
+"""The model's score before its first training step; not of MTEB tasks."""
 IGNORED = "qrels_with_unknown_ids"
 REASONS = {
     "removed_evaluation_overlap": "in an evaluation set",
@@ -127,14 +127,14 @@ def table(evaluation: Mapping[str, Any]) -> str:
 
 
 def warnings(evaluation: Mapping[str, Any]) -> list[str]:
-    """A line if the model is worse than before its training, and one if it is below BM25."""
-    mean, sets = evaluation[MEAN], _sets(evaluation)
-    lines = [
-        f"warning: training made the model worse: nDCG@10 on {name} was {row[UNTRAINED_NDCG]:.4f} before its first step and is "
-        f"{row[NDCG]:.4f}; lower training.learning_rate or the weights under loss"
-        for name, row in sets.items()
-        if row[NDCG] < row.get(UNTRAINED_NDCG, 0.0)
-    ]
+    """A line if the model is worse than before its training on some sets, and one if it is below BM25."""
+    mean, sets, lines = evaluation[MEAN], _sets(evaluation), []
+    if worse := [name for name, row in sets.items() if row[NDCG] < row.get(UNTRAINED_NDCG, 0.0)]:
+        before, now = (fmean(sets[name][key] for name in worse) for key in (UNTRAINED_NDCG, NDCG))
+        lines.append(
+            f"warning: training made the model worse on {len(worse)} of {len(sets)} sets ({', '.join(worse)}): nDCG@10 {before:.4f} before "
+            f"its first step, {now:.4f} after training; lower training.learning_rate or the weights under loss"
+        )
     if below := [name for name, row in sets.items() if row[NDCG] < row[BM25_NDCG]]:
         worse = mean[NDCG] < mean[BM25_NDCG]
         average = f": nDCG@10 {mean[NDCG]:.4f} against {mean[BM25_NDCG]:.4f} on average, and" if worse else ""

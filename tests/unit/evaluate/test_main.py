@@ -12,6 +12,8 @@ from sentence_transformers import SparseEncoder
 from stages.config.settings import EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.summary import summary
+from stages.evaluate.untrained import Untrained
+from stages.retrieval.treatment import UNTREATED
 from tests import tiny_models
 from tests.refused import refused
 
@@ -39,7 +41,7 @@ def run_out(*_: object, **__: object) -> NoReturn:
 def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_counted(
     settings: EvaluateSettings, no_network: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [mine], _ = evaluate.evaluate(settings, queries=Path("queries"))
+    [mine], _ = evaluate.evaluate(settings, UNTREATED, queries=Path("queries"))
     assert {path.name for path in Path("queries").iterdir()} == {"mine.parquet", "mine.model.trec", "mine.bm25.trec"}
     assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
     printed = capsys.readouterr().out
@@ -60,7 +62,7 @@ def test_out_of_memory_names_the_set_and_what_to_change(
 ) -> None:
     monkeypatch.setattr(place, run_out)
     with refused("evaluation", "out of memory", line):
-        evaluate.evaluate(settings)
+        evaluate.evaluate(settings, UNTREATED)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
@@ -70,25 +72,24 @@ def test_a_librarys_own_memory_error_is_reported_too(settings: EvaluateSettings,
 
     monkeypatch.setattr("stages.retrieval.bm25.retrieve", fail)
     with refused("evaluation", "out of memory", "mine"):
-        evaluate.evaluate(settings)
+        evaluate.evaluate(settings, UNTREATED)
 
 
-def test_the_smallest_set_alone_is_scored_with_the_untrained_model_and_no_other_number_changes(
-    settings: EvaluateSettings, tmp_path: Path
-) -> None:
-    asked: list[str] = []
+def test_every_set_is_scored_with_the_untrained_model_once_and_no_other_number_changes(settings: EvaluateSettings, tmp_path: Path) -> None:
+    built: list[Path] = []
 
-    def untrained(device: str) -> SparseEncoder:
-        asked.append(device)
-        return SparseEncoder(str(tiny_models.save(tmp_path / "untrained", "splade")), device=device)
+    def build() -> SparseEncoder:
+        built.append(tiny_models.save(tmp_path / "untrained", "splade"))
+        return SparseEncoder(str(built[0]), device="cpu")
 
     larger = tmp_path / "data" / "eval" / "larger"
     shutil.copytree(tmp_path / "data" / "eval" / "mine", larger)
     with (larger / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"_id": "e", "title": "", "text": "en avis"}) + "\n")
     two = settings.model_copy(update={"sets": {"larger": settings.sets["mine"], **settings.sets}})
-    plain = summary(evaluate.evaluate(two)[0])
-    scored = summary(evaluate.evaluate(two, untrained)[0])
-    assert asked == ["cpu"]
-    assert scored["mine"].pop("untrained_ndcg@10") == 1.0
-    assert scored == plain
+    plain = summary(evaluate.evaluate(two, UNTREATED)[0])
+    first = summary(evaluate.evaluate(two, UNTREATED, Untrained(build, "tiny", tmp_path / "kept"))[0])
+    again = summary(evaluate.evaluate(two, UNTREATED, Untrained(build, "tiny", tmp_path / "kept"))[0])
+    assert len(built) == 1 and again == first
+    assert [first[name].pop("untrained_ndcg@10") for name in ("larger", "mine", "mean")] == [1.0, 1.0, 1.0]
+    assert first == plain

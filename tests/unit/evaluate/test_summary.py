@@ -113,8 +113,10 @@ def test_a_warning_below_bm25_on_average_or_on_single_sets() -> None:
 
 def test_a_warning_for_a_model_worse_than_before_training() -> None:
     first, second = warned((0.01, 0.5, 0.48), (0.6, 0.5, None))
-    assert first.startswith("warning: training made the model worse: nDCG@10 on a was 0.4800 before its first step and is 0.0100; ")
+    assert first.startswith("warning: training made the model worse on 1 of 2 sets (a): nDCG@10 0.4800 before its first step, 0.0100 after")
     assert "below BM25" in second
+    [line] = warned((0.6, 0.5, 0.7), (0.6, 0.5, 0.5), (0.6, 0.5, 0.8))
+    assert "on 2 of 3 sets (a, c): nDCG@10 0.7500 before its first step, 0.6000 after" in line
 
 
 def counts(rows: int, used: int, **removed: int) -> dict[str, int]:
