@@ -106,6 +106,9 @@ class Model(Section):
 
     base_model: LocalPath
     max_seq_length: Annotated[int, Field(ge=8, le=131_072)]
+    long_documents: Literal["cut", "max_vector", "max_score"] = "max_score"
+    window: Annotated[int, Field(ge=8, le=131_072)] | None = None
+    window_overlap: Number | None = None
     prompts: Prompts = Prompts()
     max_document_dims: Count | None = None
     max_query_dims: Count | None = None
@@ -115,6 +118,11 @@ class Model(Section):
     k: Count = PRESET
     k_aux: Count = PRESET
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = PRESET
+
+    @property
+    def overlap(self) -> int:
+        """Tokens that a window shares with the one before it, at most: ``window_overlap``, or a fifth of a window."""
+        return (self.window or self.max_seq_length) // 5 if self.window_overlap is None else self.window_overlap
 
 
 class Loss(Section):

@@ -87,6 +87,9 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
     """Yield each rule across several values: whether it is broken, and the error line."""
     model, loss, training, mining, hub = params.model, params.loss, params.training, params.mining, params.hub
     csr, cached = params.architecture == "csr", training.mini_batch_size
+    limit, window = f"model.max_seq_length ({model.max_seq_length})", model.window or model.max_seq_length
+    yield window > model.max_seq_length, f"model.window: must be at most {limit}, got {window}"
+    yield model.overlap > window // 2, f"model.window_overlap: must be at most half of a window ({window} tokens), got {model.overlap}"
     heads, width = model.made.num_attention_heads, model.made.hidden_size
     yield (
         model.base_model == "made" and width % heads,

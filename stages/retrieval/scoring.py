@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sentence_transformers import SparseEncoder
 
+from stages.retrieval.documents import encode_documents
 from stages.retrieval.scores import CORPUS_DIMS, FLOPS, NDCG, QUERY_DIMS, RECALL_CUT, Run, leave_out, score
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.treatment import UNTREATED, Treatment
@@ -40,7 +41,7 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
     ``retrieval_set.own`` is not among its own results. If ``treatment`` prunes, they are those of the pruned vectors, and
     ``unpruned_ndcg@10``, ``max_document_dims`` and ``max_query_dims`` stand beside them.
     """
-    unpruned = encode_set(model, retrieval_set, batch_size)
+    unpruned = encode_set(model, retrieval_set, batch_size, treatment)
     unpruned_run = retrieve(unpruned, retrieval_set)
     encoded, run = unpruned, unpruned_run
     pruning = {key: float(dims) for key in PRUNING if (dims := getattr(treatment, key)) is not None}
@@ -51,10 +52,10 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
     return Result(score(run, retrieval_set.qrels) | sparsity(encoded) | pruning, run, encoded, unpruned, unpruned_run)
 
 
-def encode_set(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32) -> Encoded:
-    """The vectors of a set's queries and documents."""
+def encode_set(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, treatment: Treatment = UNTREATED) -> Encoded:
+    """The vectors of a set's queries and documents, with long documents as ``treatment`` says."""
     queries = encode(model, list(retrieval_set.queries.values()), "query", batch_size)
-    return Encoded.whole(queries, encode(model, list(retrieval_set.corpus.values()), "document", batch_size))
+    return Encoded(queries, *encode_documents(model, list(retrieval_set.corpus.values()), treatment, batch_size))
 
 
 def retrieve(encoded: Encoded, retrieval_set: RetrievalSet) -> Run:

@@ -50,10 +50,14 @@ class Encoded:
 
 def encode(model: SparseEncoder, texts: Sequence[str], route: Route, batch_size: int = 32) -> csr_array:
     """The vectors of ``texts`` by the model's ``route``, shape (texts, dimensions), float32."""
+    return stacked(encode_chunk(model, texts[start : start + CHUNK], route, batch_size) for start in range(0, len(texts), CHUNK))
+
+
+def encode_chunk(model: SparseEncoder, texts: Sequence[str], route: Route, batch_size: int = 32) -> csr_array:
+    """`encode`'s vectors in memory, from one call of the model."""
     method = model.encode_query if route == "query" else model.encode_document
-    chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
     options: Any = {"batch_size": batch_size, "save_to_cpu": True, "show_progress_bar": False}
-    return stacked(to_csr(method(list(chunk), **options)) for chunk in chunks)
+    return to_csr(method(list(texts), **options))
 
 
 def to_csr(embeddings: Any) -> csr_array:

@@ -12,8 +12,10 @@ from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.data_collator import SparseEncoderDataCollator
 
+from stages.retrieval.windows import Windows
 from stages.rows.parquet import SCORES, read_tables, text_columns
 from stages.runtime.errors import UserError
+from stages.train.passages import with_best_windows
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class Share:
 WHOLE = Share()
 
 
-def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool = True) -> TrainingRows:
+def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool = True, windows: Windows | None = None) -> TrainingRows:
     """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
 
     Args:
         scored: include the column ``scores``, the labels of a distillation loss: one for a row's positive and one for each negative.
         write: write the copy; if false, another process has written it.
+        windows: of long positives and negatives, keep the window that fits the row's anchor best (`passages`); None: keep them whole.
 
     Raises:
         UserError: ``scored``, and a row has no scores.
@@ -70,7 +73,7 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
         written = pa.schema([schema.field(column) for column in columns])
         with pa.OSFile(str(arrow_file), "wb") as sink, pa.ipc.new_stream(sink, written) as writer:
             for rows in read_tables(mixed, columns):
-                writer.write_table(rows.select(columns))
+                writer.write_table((with_best_windows(rows, windows) if windows else rows).select(columns))
     table = pq.read_table(mixed, columns=["batch", "source"])
     starts = np.flatnonzero(np.diff(table["batch"].to_numpy(), prepend=-1))
     sources = table["source"].combine_chunks().dictionary_encode().indices.to_numpy()[starts]

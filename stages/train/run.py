@@ -15,7 +15,9 @@ from stages.encoders.attention import FLASH
 from stages.encoders.building import ENCODERS, build
 from stages.pretrained.norbert import lift_code, prepare_base
 from stages.retrieval.sets import read_sets
-from stages.rows.parquet import texts
+from stages.retrieval.treatment import Treatment
+from stages.retrieval.windows import Windows
+from stages.rows.parquet import read_tables, texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.oom import memory_errors
@@ -34,6 +36,7 @@ MIXED, VALIDATION = Path("data/mixed/train.parquet"), Path("data/validation")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 CURVE, PICTURE = Path("models/training.csv"), Path("models/training.png")
 RUNS = Path("runs")  # TensorBoard's event files
+LOOKED_AT = 1_000  # rows that tell what share of the positives is too long
 
 
 def run(
@@ -49,16 +52,18 @@ def run(
     """
     quiet_libraries()
     scored = settings.loss.distillation != "none"
-    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write))
-    if not len(rows.sources):
-        raise UserError(f"{MIXED}: has no batch; lower training.per_device_train_batch_size or add data")
-    validation = _read_validation(settings)
+    treatment = Treatment(settings.model.long_documents, settings.model.window, settings.model.overlap)
+    validation = _read_validation(settings, treatment)
     base = processes.from_first(prepare_base(base, folder) if processes.first else None)
     encoder = ENCODERS[settings.architecture]
     with memory_errors(Attempt(training.device, training.gradient_checkpointing)):
         model = build(
             settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
         )
+    windows = _training_windows(model, treatment)
+    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write, windows=windows))
+    if not len(rows.sources):
+        raise UserError(f"{MIXED}: has no batch; lower training.per_device_train_batch_size or add data")
     loss = encoder.make_loss(model, settings.loss, training.mini_batch_size)
     gather = training.gather_negatives and processes.count > 1
     if gather:
@@ -75,11 +80,25 @@ def run(
     processes.wait()
     if processes.first:
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps * processes.count
-        _write(model, trained, validation, key, batch_size)
+        _write(model, treatment, trained, validation, key, batch_size)
     return summary(trained, validation)
 
 
-def _read_validation(settings: TrainSettings) -> Validation | None:
+def _training_windows(model: SparseEncoder, treatment: Treatment) -> Windows | None:
+    """How long positives and negatives are split; None if they are cut. Prints how many are too long, from the first rows."""
+    if not (windows := Windows.of(model, treatment)):
+        return None
+    first = next(read_tables(MIXED, ["positive"]))["positive"].to_pylist()[:LOOKED_AT]
+    cut = treatment.long_documents == "cut"
+    if share := len(windows.long(first)) / max(1, len(first)):
+        done = "are cut; set model.long_documents to max_score" if cut else "give the window that fits their query best"
+        print(
+            f"{share:.0%} of the positives (of the first {len(first):,} rows) have more than {windows.length} tokens and {done}", flush=True
+        )
+    return None if cut else windows
+
+
+def _read_validation(settings: TrainSettings, treatment: Treatment) -> Validation | None:
     """What chooses the best checkpoint; None without training.eval_steps."""
     if not (wanted := settings.validation):
         return None
@@ -89,13 +108,14 @@ def _read_validation(settings: TrainSettings) -> Validation | None:
         batch_size=wanted.per_device_eval_batch_size,
         metric=wanted.metric_for_best_model,
         patience=wanted.early_stopping_patience,
+        treatment=treatment,
     )
     if warning := validation.foreign(wanted.languages):
         print(warning, flush=True)
     return validation
 
 
-def _write(model: SparseEncoder, trained: Trained, validation: Validation | None, key: str, batch_size: int) -> None:
+def _write(model: SparseEncoder, treatment: Treatment, trained: Trained, validation: Validation | None, key: str, batch_size: int) -> None:
     """Write the stage's outputs to models/."""
     with atomic_write(CURVE) as temporary:
         write_curve(trained.log, temporary)
@@ -106,6 +126,7 @@ def _write(model: SparseEncoder, trained: Trained, validation: Validation | None
     with atomic_write(FINAL) as temporary:
         model.save_pretrained(str(temporary), create_model_card=False)
         lift_code(temporary)
+        treatment.write(temporary)
 
 
 def summary(trained: Trained, validation: Validation | None) -> str:

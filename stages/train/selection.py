@@ -15,6 +15,7 @@ from stages.encoders.fast.full_float32 import full_float32
 from stages.retrieval.scores import CORPUS_DIMS, NANO_MEAN, NDCG, QUERY_DIMS
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.treatment import UNTREATED, Treatment
 from stages.runtime.errors import UserError
 
 PREFIX = "eval_"
@@ -33,6 +34,7 @@ class Validation:
         eval_steps: steps between evaluations; the last step is evaluated too.
         batch_size: texts encoded at once.
         metric: one of `metric_names`; None means the first.
+        treatment: of long documents and of vectors, as in the evaluation.
         patience: training ends after this many evaluations without a new best; None disables that.
     """
 
@@ -41,6 +43,7 @@ class Validation:
     batch_size: int
     metric: str | None = None
     patience: int | None = None
+    treatment: Treatment = UNTREATED
 
     def __post_init__(self) -> None:
         names = self.metric_names()
@@ -71,7 +74,7 @@ class Validation:
         plain = copy.copy(model)
         plain.__dict__.pop("forward", None)  # accelerate's mixed-precision wrapper around the class's
         with full_float32():
-            results = [evaluate(plain, each, batch_size=self.batch_size).metrics for each in self.sets]
+            results = [evaluate(plain, each, self.batch_size, self.treatment).metrics for each in self.sets]
         line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
         line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
         if nano := [metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True) if each.nano]:
