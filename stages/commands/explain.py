@@ -42,8 +42,13 @@ def main(
     encoder = load(model, trust_remote_code)
 
     from stages.evaluate.terms import matches, represent
+    from stages.retrieval.documents import best_window
+    from stages.retrieval.treatment import Treatment
 
-    found = [represent(encoder, text, route) for route, text in texts.items()]
+    treatment = Treatment.read(model)
+    if query is not None and document is not None:
+        texts["document"] = best_window(encoder, query, document, treatment)
+    found = [represent(encoder, text, route, treatment) for route, text in texts.items()]
     print("", *(f"{weights(each, top)}\n" for each in found), sep="\n")
     if len(found) == 2:
         print(f"{shared(found[0], found[1], matches(*found), top)}\n")

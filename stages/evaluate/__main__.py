@@ -112,6 +112,7 @@ def evaluate(
     from stages.pretrained.files import Use, task_of
     from stages.pretrained.own_code import require_allowed_code
     from stages.retrieval.bm25 import retrieve
+    from stages.retrieval.documents import truncation
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, RetrievalSet, distinct, load_sets
@@ -130,6 +131,7 @@ def evaluate(
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
+        treatment = Treatment.read(FINAL)
         results = []
         loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
@@ -143,7 +145,7 @@ def evaluate(
                 cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
             runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
             bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
-            cost |= search_cost(result.encoded)
+            cost |= search_cost(result.encoded) | truncation(model, list(each.corpus.values()), treatment)
             if untrained:
                 attempt.at(f"scoring {each.name} with the untrained model")
                 cost[UNTRAINED_NDCG] = untrained.ndcg(each, ndcg_of)
@@ -175,7 +177,7 @@ def evaluate(
                 if scored.retrieval_set:
                     write_queries(queries, scored.retrieval_set, scored.runs, scored.encoded, dimension_names(model), scored.as_zero)
         attempt.at("explaining queries")
-        return results, [explain(model, example) for example in choose([result.examples for result in results])]
+        return results, [explain(model, example, treatment) for example in choose([result.examples for result in results])]
 
 
 @dataclass

@@ -20,7 +20,9 @@ def progress(model: SparseEncoder, name: str, texts: int) -> Iterator[None]:
     with tqdm(total=total, desc=f"evaluate {name}", bar_format=FORM, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def count(module: Module, arguments: Any, output: Any) -> None:
-            bar.update(len(arguments[0]["input_ids"]))
+            encoded = len(arguments[0]["input_ids"])
+            bar.total = max(bar.total, bar.n + encoded)  # windows of long documents come on top
+            bar.update(encoded)
 
         hook = model[0].register_forward_hook(count)
         try:

@@ -11,7 +11,18 @@ import numpy as np
 
 from stages.evaluate.curves import Curves
 from stages.evaluate.examples import Example
-from stages.retrieval.scores import CORPUS_DIMS, DEAD, DENSE_NDCG, NANO_MEAN, NDCG, QUERY_DIMS, Run, score_by_query
+from stages.retrieval.scores import (
+    CORPUS_DIMS,
+    DEAD,
+    DENSE_NDCG,
+    DOCUMENTS_CUT,
+    NANO_MEAN,
+    NDCG,
+    QUERY_DIMS,
+    TOKENS_LOST,
+    Run,
+    score_by_query,
+)
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
 
@@ -22,6 +33,7 @@ BM25_NDCG = "bm25_ndcg@10"
 UNTRAINED_NDCG = "untrained_ndcg@10"
 """The model's score before its first training step; not of MTEB tasks."""
 IGNORED = "qrels_with_unknown_ids"
+MANY_CUT = 0.1  # share of a set's documents
 REASONS = {
     "removed_evaluation_overlap": "in an evaluation set",
     "removed_dev_overlap": "in dev rows",
@@ -127,7 +139,7 @@ def table(evaluation: Mapping[str, Any]) -> str:
 
 
 def warnings(evaluation: Mapping[str, Any]) -> list[str]:
-    """A line if the model is worse than before its training on some sets, and one if it is below BM25."""
+    """A line for each fault: training made the model worse on some sets, many documents of a set are cut, it is below BM25."""
     mean, sets, lines = evaluation[MEAN], _sets(evaluation), []
     if worse := [name for name, row in sets.items() if row[NDCG] < row.get(UNTRAINED_NDCG, 0.0)]:
         before, now = (fmean(sets[name][key] for name in worse) for key in (UNTRAINED_NDCG, NDCG))
@@ -135,6 +147,12 @@ def warnings(evaluation: Mapping[str, Any]) -> list[str]:
             f"warning: training made the model worse on {len(worse)} of {len(sets)} sets ({', '.join(worse)}): nDCG@10 {before:.4f} before "
             f"its first step, {now:.4f} after training; lower training.learning_rate or the weights under loss"
         )
+    lines += [
+        f"warning: {name}: {row[DOCUMENTS_CUT]:.0%} of the documents are longer than model.max_seq_length and cut, which loses "
+        f"{row[TOKENS_LOST]:.0%} of all tokens; set model.long_documents to max_score"
+        for name, row in sets.items()
+        if row.get(DOCUMENTS_CUT, 0.0) > MANY_CUT
+    ]
     if below := [name for name, row in sets.items() if row[NDCG] < row[BM25_NDCG]]:
         worse = mean[NDCG] < mean[BM25_NDCG]
         average = f": nDCG@10 {mean[NDCG]:.4f} against {mean[BM25_NDCG]:.4f} on average, and" if worse else ""

@@ -15,6 +15,9 @@ from transformers import PreTrainedTokenizerBase
 
 from stages.evaluate.examples import Example
 from stages.evaluate.sparsifying import autoencoder_of
+from stages.retrieval.documents import best_window
+from stages.retrieval.treatment import UNTREATED, Treatment
+from stages.retrieval.windows import Windows
 
 Route = Literal["query", "document"]
 
@@ -79,20 +82,25 @@ class Explanation:
     matches: tuple[Match, ...]
 
 
-def explain(model: SparseEncoder, example: Example) -> Explanation:
-    """The dimensions that ``model`` gives the query, the document and both."""
-    query, document = represent(model, example.query, "query"), represent(model, example.document, "document")
+def explain(model: SparseEncoder, example: Example, treatment: Treatment = UNTREATED) -> Explanation:
+    """The dimensions that ``model`` gives the query, the document (with max_score: its best window) and both."""
+    query = represent(model, example.query, "query")
+    document = represent(model, best_window(model, example.query, example.document, treatment), "document", treatment)
     return Explanation(example, query, document, tuple(matches(query, document)))
 
 
-def represent(model: SparseEncoder, text: str, route: Route) -> Representation:
-    """Encode ``text`` as a query or as a document; an inference-free model has a route for each."""
-    [embedding] = _encode(model, [text], route)
+def represent(model: SparseEncoder, text: str, route: Route, treatment: Treatment = UNTREATED) -> Representation:
+    """Encode ``text`` as a query or as a document; an inference-free model has a route for each.
+
+    Unless ``treatment`` cuts long documents, the weights of one are the element-wise maximum over its windows.
+    """
+    windows = Windows.of(model, treatment) if route == "document" and treatment.long_documents != "cut" else None
+    [embedding] = _encode(model, [text], route, windows)
     active = embedding.nonzero().view(-1)
     order = sorted(active.tolist(), key=lambda dimension: (-float(embedding[dimension]), dimension))
     weights = [float(embedding[dimension]) for dimension in order]
     if autoencoder_of(model):
-        words = _words_of_latents(model, text, route, embedding, order)
+        words = _words_of_latents(model, text, route, embedding, order, windows)
         terms = [Term(d, f"latent {d}", w, words=words[d]) for d, w in zip(order, weights, strict=True)]
         return Representation(text, route, len(embedding), tuple(terms), latent=True)
     prompt = next((model.prompts[name] for name in PROMPTS[route] if name in model.prompts), None) or ""
@@ -138,14 +146,15 @@ def _decode(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
     return str(tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
 
-def _encode(model: SparseEncoder, texts: list[str], route: Route) -> Tensor:
+def _encode(model: SparseEncoder, texts: list[str], route: Route, windows: Windows | None = None) -> Tensor:
     encode = model.encode_query if route == "query" else model.encode_document
-    embeddings: Tensor = encode(texts, convert_to_sparse_tensor=False, show_progress_bar=False)
-    return embeddings.cpu()
+    parts = windows.split(texts) if windows else [[text] for text in texts]
+    embeddings: Tensor = encode([each for part in parts for each in part], convert_to_sparse_tensor=False, show_progress_bar=False)
+    return torch.stack([each.amax(dim=0) for each in embeddings.cpu().split([len(part) for part in parts])])
 
 
 def _words_of_latents(
-    model: SparseEncoder, text: str, route: Route, embedding: Tensor, latents: Sequence[int]
+    model: SparseEncoder, text: str, route: Route, embedding: Tensor, latents: Sequence[int], windows: Windows | None
 ) -> dict[int, tuple[str, ...]]:
     """Latent → the words whose removal lowers its weight most (occlusion), most first; only the first `WORDS_TRIED` words are tried."""
     words = text.split()
@@ -153,7 +162,7 @@ def _words_of_latents(
     names = [word.strip(ENDS) or word for word in tried]
     if len(words) < 2:
         return {latent: tuple(names) for latent in latents}
-    without = _encode(model, [" ".join(words[:place] + words[place + 1 :]) for place in range(len(tried))], route)
+    without = _encode(model, [" ".join(words[:place] + words[place + 1 :]) for place in range(len(tried))], route, windows)
     lost = embedding - without
     named: dict[int, tuple[str, ...]] = {}
     for latent in latents:

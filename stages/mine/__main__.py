@@ -61,6 +61,7 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     from stages.pretrained.files import Use, is_sparse, task_of
     from stages.pretrained.norbert import prepare_base
     from stages.pretrained.own_code import require_allowed_code
+    from stages.retrieval.treatment import Treatment
 
     if settings["method"] == "none":
         return None
@@ -69,7 +70,7 @@ def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
     require_allowed_code(MINER, Use("mining.model", "its model", task_of(MINER, "miner"), settings["miner"]["trust_remote_code"]))
     folder = prepare_base(MINER, work)
     if is_sparse(folder):
-        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"], local_files_only=True)))
+        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"], local_files_only=True), Treatment.read(MINER)))
     return SentenceTransformer(str(folder), **settings["miner"], local_files_only=True)
 
 

@@ -4,16 +4,20 @@ Vectors hold no negative values, and a document's score is its dot product with 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import bm25s
 import numpy as np
 import torch
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
 from sentence_transformers import SparseEncoder
 from sklearn.feature_extraction.text import CountVectorizer
 
 from stages.retrieval.bm25 import tokenize
+from stages.retrieval.documents import encode_documents
+from stages.retrieval.treatment import UNTREATED, Treatment
+from stages.retrieval.vectors import encode
 
 
 class BM25:
@@ -36,16 +40,21 @@ class BM25:
 
 
 class Encoder:
-    """The vectors of a sparse encoder, which has a route for queries and one for documents."""
+    """The vectors of a sparse encoder, which has a route for queries and one for documents.
 
-    def __init__(self, model: SparseEncoder) -> None:
+    A long document is treated as the model's own `retrieval.json` says. With max_score its windows' vectors are joined too, because a row
+    number stands for one vector.
+    """
+
+    def __init__(self, model: SparseEncoder, treatment: Treatment = UNTREATED) -> None:
         self._model = model
+        self._treatment = treatment if treatment.long_documents == "cut" else replace(treatment, long_documents="max_vector")
 
-    def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        return _csr(self._model.encode_document(list(texts), batch_size=batch_size, save_to_cpu=True))
+    def documents(self, texts: Sequence[str], batch_size: int) -> csr_array:
+        return encode_documents(self._model, texts, self._treatment, batch_size)[0]
 
-    def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        return _csr(self._model.encode_query(list(texts), batch_size=batch_size, save_to_cpu=True))
+    def queries(self, texts: Sequence[str], batch_size: int) -> csr_array:
+        return encode(self._model, texts, "query", batch_size)
 
 
 class RowNumbers:
@@ -80,8 +89,3 @@ class RowNumbers:
         """Score of each query with the document of the same place, float32, shape (pairs,)."""
         products = self._queries[np.asarray(queries)].multiply(self._documents[np.asarray(documents)])
         return torch.from_numpy(np.asarray(products.sum(axis=1), dtype=np.float32).ravel())
-
-
-def _csr(embeddings: Any) -> csr_matrix:
-    coo = embeddings.coalesce()
-    return csr_matrix((coo.values().float().numpy(), coo.indices().numpy()), shape=tuple(coo.shape))

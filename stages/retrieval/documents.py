@@ -56,6 +56,16 @@ def maxima(matrix: csr_array, counts: Sequence[int]) -> csr_array:
     return csr_array((data, columns[first], ends), shape=(len(counts), matrix.shape[1]))
 
 
+def best_window(model: SparseEncoder, query: str, text: str, treatment: Treatment) -> str:
+    """What of a document is scored for ``query``: its best window with max_score, else all of it."""
+    windows = Windows.of(model, treatment) if treatment.long_documents == "max_score" else None
+    [parts] = windows.split([text]) if windows else [[text]]
+    if len(parts) == 1:
+        return parts[0]
+    scores = encode_chunk(model, parts, "document") @ encode_chunk(model, [query], "query").T
+    return parts[int(np.argmax(scores.toarray().ravel()))]
+
+
 def truncation(model: SparseEncoder, texts: Sequence[str], treatment: Treatment) -> dict[str, float]:
     """``documents_cut``: the share of the documents that are cut, and ``tokens_lost``: the share of all tokens that is not encoded."""
     windows = Windows.of(model, treatment)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sentence_transformers import SparseEncoder
@@ -42,8 +42,9 @@ class Windows:
     @classmethod
     def of(cls, model: SparseEncoder, treatment: Treatment) -> "Windows | None":
         """What splits the documents of ``model`` as ``treatment`` says, or at its maximum length; None if it has none."""
-        first: Any = model[0]
-        module = first.sub_modules["document"][0] if isinstance(first, Router) else first
+        module: Any = model[0]
+        if isinstance(module, Router):
+            module = cast(Any, module.sub_modules["document"])[0]
         window = None if treatment.long_documents == "cut" else treatment.window
         limit = min(window or np.inf, getattr(module, "max_seq_length", None) or np.inf)
         prompt = next((model.prompts[name] for name in PROMPTS if name in model.prompts), None) or ""
