@@ -38,13 +38,12 @@ def main() -> str:
     from stages.evaluate.curves import as_json
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.summary import headline, summary, warnings
-    from stages.retrieval.treatment import Treatment
     from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
 
     quiet_libraries()
     settings = load_resolved("evaluate", EvaluateSettings)
-    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
+    treatment = treatment_of(settings)
     with atomic_write(QUERIES) as folder:
         results, explanations = evaluate(settings, treatment, untrained_model(settings, treatment), folder)
     evaluation = summary(results)
@@ -63,6 +62,13 @@ def main() -> str:
     for warning in warnings(evaluation):
         print(warning)
     return f"{headline(evaluation)}; see `nordic-sparse report`"
+
+
+def treatment_of(settings: EvaluateSettings) -> "Treatment":
+    """How the model's documents and vectors are treated: what training wrote into its folder, pruned as ``settings`` say."""
+    from stages.retrieval.treatment import Treatment
+
+    return replace(Treatment.read(FINAL), **settings.pruning.model_dump())
 
 
 def untrained_model(settings: EvaluateSettings, treatment: "Treatment") -> "Untrained":
@@ -131,7 +137,6 @@ def evaluate(
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
-        treatment = Treatment.read(FINAL)
         results = []
         loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])

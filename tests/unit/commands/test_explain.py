@@ -9,6 +9,7 @@ from stages.config.settings import EvaluateSettings
 from stages.encoders.building import ENCODERS
 from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
+from stages.retrieval.treatment import Treatment
 from tests import tiny_models
 from tests.fakes.lookalikes.folders import write_folder
 from tests.refused import refused
@@ -49,6 +50,17 @@ def test_a_query_and_a_document_have_their_shared_terms_with_shares(splade: Path
     shares = [float(word[:-1]) for line in lines[start:] for word in line.split() if word.endswith("%")]
     assert len(shares) == int(lines[start].split()[3])
     assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares))
+
+
+def test_the_best_window_of_a_long_document_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_models.save(tmp_path / "splade", "splade")
+    Treatment("max_score", overlap=4).write(folder)
+    long = "b " * 70 + DOCUMENT
+    lines = printed(capsys, QUERY, "--document", long, "--model", str(folder), "--top", "1000")
+    [shown] = [line.removeprefix("document · ") for line in lines if line.startswith("document · ")]
+    assert len(shown) < len(long) and shown in long
+    [alone] = [line for line in printed(capsys, "--document", long, "--model", str(folder)) if line.startswith("document · ")]
+    assert alone.endswith(long)
 
 
 def test_the_output_says_that_latents_have_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

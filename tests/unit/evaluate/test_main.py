@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from stages.config.settings import EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.summary import summary
 from stages.evaluate.untrained import Untrained
-from stages.retrieval.treatment import UNTREATED
+from stages.retrieval.treatment import UNTREATED, Treatment
 from tests import tiny_models
 from tests.refused import refused
 
@@ -46,6 +46,21 @@ def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_cou
     assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
     printed = capsys.readouterr().out
     assert printed == "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"
+
+
+@pytest.mark.parametrize("long_documents", ["cut", "max_vector", "max_score"])
+def test_long_documents_are_treated_as_the_models_own_file_says(
+    settings: EvaluateSettings, long_documents: Literal["cut", "max_vector", "max_score"], tmp_path: Path
+) -> None:
+    documents = [{"_id": "a", "text": "0"}, {"_id": "long", "text": "0 1 2 3 4 " * 20 + "øåæ " * 20}]
+    folder = tmp_path / "data" / "eval" / "mine"
+    (folder / "corpus.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in documents))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tlong\t1\n")
+    Treatment(long_documents, overlap=8).write(tmp_path / "models" / "final")
+    [mine], explanations = evaluate.evaluate(settings, evaluate.treatment_of(settings))
+    expected = (0.5, pytest.approx(98 / 161)) if long_documents == "cut" else (0.0, 0.0)
+    assert (mine.metrics["documents_cut"], mine.metrics["tokens_lost"]) == expected
+    assert mine.metrics["corpus_active_dims"] > 0 and explanations[0].document.terms
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from stages.evaluate.summary import UNTRAINED_NDCG, SetResult, account, headline, summary, table, warnings
 from stages.retrieval.scores import Run
 from stages.retrieval.sets import RetrievalSet
+from tests.refused import names
 
 
 def result(name: str, ndcg: float, nano: bool = False, **more: float) -> SetResult:
@@ -117,6 +118,13 @@ def test_a_warning_for_a_model_worse_than_before_training() -> None:
     assert "below BM25" in second
     [line] = warned((0.6, 0.5, 0.7), (0.6, 0.5, 0.5), (0.6, 0.5, 0.8))
     assert "on 2 of 3 sets (a, c): nDCG@10 0.7500 before its first step, 0.6000 after" in line
+
+
+def test_a_warning_names_each_set_of_which_more_than_a_tenth_is_cut() -> None:
+    sets = [result(name, 0.6, documents_cut=cut, tokens_lost=0.4) for name, cut in (("long", 0.79), ("short", 0.1))]
+    [line] = warnings(summary(sets))
+    assert names(line, "long: 79% of the documents … cut … 40% of all tokens … model.long_documents")
+    assert table(summary(sets)).splitlines()[-1] == line
 
 
 def counts(rows: int, used: int, **removed: int) -> dict[str, int]:

@@ -6,7 +6,11 @@ from sentence_transformers import SparseEncoder
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from stages.evaluate.terms import Representation, matches, represent, term_names
+from stages.evaluate.examples import Example
+from stages.evaluate.terms import Representation, explain, matches, represent, term_names
+from stages.retrieval.scoring import evaluate
+from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.treatment import Treatment
 from tests.unit.conftest import WORDS
 
 QUERY, DOCUMENT = "fjellhus havtur", "havtur skogvann Fjellhus havtur byvann"
@@ -92,6 +96,18 @@ def test_a_latent_names_the_words_whose_removal_lowers_its_weight(csr: SparseEnc
             assert remaining[term.words[0]] == pytest.approx(min(remaining.values()), abs=1e-5)
             assert remaining[term.words[0]] < term.weight
     assert any(term.words for term in found.terms)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "csr"])
+def test_a_long_document_has_the_terms_that_are_scored(architecture: str, request: pytest.FixtureRequest) -> None:
+    model = request.getfixturevalue(architecture)
+    text = " ".join(WORDS * 4)
+    for treatment in (Treatment("max_vector"), Treatment("max_score")):
+        found = explain(model, Example("mine", QUERY, text), treatment)
+        made = RetrievalSet("mine", None, {"q": QUERY}, {"d": text}, {"q": {"d": 1.0}})
+        score = evaluate(model, made, treatment=treatment).run["q"]["d"]
+        assert sum(match.product for match in found.matches) == pytest.approx(score, rel=1e-4)
+        assert (found.document.text == text) is (treatment.long_documents == "max_vector")
 
 
 @pytest.mark.parametrize("architecture", ["splade", "inference_free", "csr"])

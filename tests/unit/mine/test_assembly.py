@@ -22,6 +22,8 @@ from stages.mine.teacher import scorer
 from stages.mine.vectors import BM25, Encoder, RowNumbers
 from stages.retrieval.bm25 import retrieve
 from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.treatment import UNTREATED, Treatment
+from stages.retrieval.windows import Windows
 from stages.runtime.files import mark_unused
 from tests.refused import refused
 from tests.tiny_models import save
@@ -138,6 +140,19 @@ def test_an_encoder_finds_what_it_ranks_highest(kind: str, models: Path, formatt
         below = [i for i in range(len(ROWS)) if scores[number, i] <= scores[number, number] and i != number]
         best = max(below, key=lambda i: scores[number, i], default=None)
         assert negatives(row) == ([] if best is None else [ROWS[best][1]])
+
+
+@pytest.mark.parametrize("treatment", [UNTREATED, Treatment("max_score", overlap=2), Treatment("max_vector", overlap=2)])
+def test_a_sparse_miner_sees_all_of_a_long_text_if_its_own_file_says_so(treatment: Treatment, models: Path) -> None:
+    sparse, long = SparseEncoder(str(models / "sparse")), "0 1 2 " * 30 + "øåæ"  # the model takes 62 letters
+    windows = Windows.of(sparse, treatment)
+    assert windows
+    [parts] = [[long]] if treatment is UNTREATED else windows.split([long])
+    miner = RowNumbers(Encoder(sparse, treatment))
+    rows = miner.encode_document([long, "kort"], 8)
+    found = miner.similarity(miner.encode_query(["øåæ 0"], 8), rows)[0, 0]
+    vector = sparse.encode_document(parts, convert_to_sparse_tensor=False).amax(dim=0)
+    assert found == pytest.approx(float(vector @ sparse.encode_query("øåæ 0", convert_to_sparse_tensor=False)), rel=1e-5)
 
 
 def test_a_cross_encoder_scores_the_positive_and_every_negative(models: Path, formatted: Callable[..., Path]) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from ruamel.yaml import YAML
+from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseDistillKLDivLoss, SparseMarginMSELoss
 
 from stages.config.params import PARAMS, read_yaml, validated
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
 from stages.resolve.__main__ import resolve, write
+from stages.retrieval.treatment import Treatment
+from stages.retrieval.windows import Windows
 from stages.train import __main__ as stage
 from stages.train.checkpoints import WRITTEN
 from tests import ROOT
@@ -27,10 +31,10 @@ class Begun(Exception):
 
 
 @pytest.fixture
-def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss, and (training section, seed)."""
+def prepare(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
+    """Write what the stage reads, with dotted keys of params.yaml changed."""
 
-    def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def write_inputs(changes: dict[str, Any]) -> None:
         values = YAML(typ="safe", pure=True).load((ROOT / PARAMS).read_text(encoding="utf-8"))
         for dotted, value in ({"model.base_model": str(base), "model.max_seq_length": 32, "tracking.mlflow": False} | changes).items():
             *path, last = dotted.split(".")
@@ -51,6 +55,16 @@ def begin(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
             (tmp_path / code).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / code).symlink_to(ROOT / code)
         monkeypatch.chdir(tmp_path)
+
+    return write_inputs
+
+
+@pytest.fixture
+def begin(prepare: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """Run the stage with dotted keys of params.yaml changed; returns the model, the loss, and (training section, seed)."""
+
+    def run(changes: dict[str, Any]) -> tuple[Any, Any, Any]:
+        prepare(changes)
         seen: list[Any] = []
 
         def stop(model: Any, loss: Any, encoder: Any, rows: Any, training: Any, *, seed: int, **rest: Any) -> None:
@@ -82,6 +96,23 @@ def test_only_other_finished_runs_checkpoints_are_removed_and_a_resumed_run_is_u
 def test_prompts(begin: Begin) -> None:
     model, _, _ = begin({"model.prompts": {"query": "spørsmål: ", "document": None}})
     assert model.prompts["query"] == "spørsmål: " and not model.prompts.get("document")
+
+
+@pytest.mark.parametrize("long_documents", ["cut", "max_score"])
+def test_the_treatment_of_long_documents_is_written_into_the_model_and_announced(
+    prepare: Callable[[dict[str, Any]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], long_documents: str
+) -> None:
+    prepare({"model.long_documents": long_documents, "model.max_seq_length": 8, "training.max_steps": 1})
+    stage.main()
+    written = Treatment.read(tmp_path / "models" / "final")
+    assert (written.long_documents, written.window, written.overlap) == (long_documents, None, 1)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "of the positives" in line]
+    assert "8 tokens" in line and ("set model.long_documents" in line) is (long_documents == "cut")
+    model = SparseEncoder(str(tmp_path / "models" / "final"))
+    [arrow] = (tmp_path / "checkpoints").glob("*/rows.arrow")
+    positives = Dataset.from_file(str(arrow))["positive"][:]
+    windows = Windows.of(model, written)
+    assert windows and bool(windows.long(positives)) is (long_documents == "cut")
 
 
 def test_gradcache(begin: Begin) -> None:
