@@ -5,8 +5,10 @@ import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.evaluation import SparseInformationRetrievalEvaluator
 
+from stages.retrieval import vectors
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.treatment import Treatment
 
 
 def arguments(binary_set: RetrievalSet) -> dict:
@@ -58,14 +60,20 @@ def test_two_evaluations_give_the_same_bytes(splade: SparseEncoder, binary_set: 
 
 
 def test_corpus_of_several_chunks_scores_as_in_one(csr: SparseEncoder, binary_set: RetrievalSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = evaluate(csr, binary_set).metrics
-    stock_init = SparseInformationRetrievalEvaluator.__init__
+    whole = evaluate(csr, binary_set).run
+    monkeypatch.setattr(vectors, "ENTRIES", 17)
+    assert evaluate(csr, binary_set).run == whole
 
-    def in_chunks(self: SparseInformationRetrievalEvaluator, **settings: object) -> None:
-        stock_init(self, **{**settings, "corpus_chunk_size": 17})
 
-    monkeypatch.setattr(SparseInformationRetrievalEvaluator, "__init__", in_chunks)
-    assert evaluate(csr, binary_set).metrics == pytest.approx(whole, abs=1e-6)
+def test_pruned_vectors_are_those_of_stock_max_active_dims_and_the_metrics_say_so(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
+    unpruned = evaluate(splade, binary_set)
+    found = evaluate(splade, binary_set, treatment=Treatment(max_document_dims=5, max_query_dims=2))
+    documents = splade.encode_document(list(binary_set.corpus.values()), max_active_dims=5, convert_to_sparse_tensor=False)
+    assert found.encoded.documents.toarray() == pytest.approx(documents.numpy(), abs=1e-5)
+    assert found.metrics["query_active_dims"] <= 2 and found.metrics["corpus_active_dims"] <= 5
+    assert (found.metrics["max_document_dims"], found.metrics["max_query_dims"]) == (5, 2)
+    assert found.metrics["unpruned_ndcg@10"] == unpruned.metrics["ndcg@10"] and found.unpruned_run == unpruned.run
+    assert not unpruned.metrics.keys() & {"max_document_dims", "max_query_dims", "unpruned_ndcg@10"}
 
 
 def test_evaluating_leaves_the_models_card_unchanged(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
