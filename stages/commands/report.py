@@ -1,18 +1,30 @@
-"""The end of `make repro`: the scores as a table, and what to do next."""
+"""The end of `make repro`: the scores as a table, a page of all there is to see (report.html), and what to do next."""
 
 import json
+import os
 import subprocess
 import sys
+import webbrowser
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from stages.config.params import read_resolved
+import typer
+
+from stages.config.params import RESOLVED, read_resolved
 from stages.runtime.errors import UserError
+from stages.runtime.files import atomic_write
 
 METRICS, DATA, MIX = Path("metrics/evaluation.json"), Path("metrics/data.json"), Path("metrics/mix.json")
+SUMMARY, CURVES, SLICES, QUERIES = (Path("metrics") / name for name in ("summary.json", "curves.json", "slices.json", "queries"))
+TRAINING, FORMATTED, SETS = Path("models/training.csv"), Path("data/formatted"), Path("data/eval")
+PAGE = Path("report.html")
 NEXT = """\
 The model is in models/final: SparseEncoder("models/final") loads it. Next:
 
   source .venv/bin/activate
+  nordic-sparse report --open                          # report.html: queries gained and lost, curves, slices
   nordic-sparse explain "Hva er hovedstaden i Norge?"  # the terms that the model gives a query
   dvc exp run -S {change:<37} # change one value
   dvc metrics diff                                     # what it did to the scores
@@ -26,19 +38,51 @@ CHANGES = {
 """By architecture, a setting that it has, with a value that no preset has."""
 
 
-def main() -> None:
-    """Print the scores of the last run, how many rows it used, and what to do next."""
+def main(
+    open_page: Annotated[bool | None, typer.Option("--open/--no-open", help="Open the page in a browser (default: on a terminal).")] = None,
+) -> None:
+    """Print the scores of the last run, how many rows it used, and what to do next; write report.html and open it.
+
+    The page adds the queries gained and lost, curves, slices, data, settings and versions. It is one file that needs no network.
+    """
     from stages.evaluate.summary import account, table
 
     if not METRICS.exists():
         raise UserError(f"{METRICS}: is missing; run `dvc repro`")
-    settings = read_resolved("train")
-    print(f"\n{settings['architecture']}, profile {settings['profile']}\n")
-    evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
-    print(f"{account(formatted, mixed)}\n\n{table(evaluation)}\n")
-    if stages := pending():
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(pending)  # takes a second, as the page does
+        settings = read_resolved("train")
+        evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
+        lines = [f"\n{settings['architecture']}, profile {settings['profile']}\n", f"{account(formatted, mixed)}\n\n{table(evaluation)}\n"]
+        import stages.report.page  # noqa: F401
+
+        stages = running.result()
+    write_page(settings, stages)
+    print(*lines, sep="\n")
+    if stages:
         print(f"These scores are from an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
     print(NEXT.format(change=CHANGES[settings["architecture"]]))
+    if on_a_screen() if open_page is None else open_page:
+        webbrowser.open(PAGE.resolve().as_uri())
+
+
+def write_page(settings: dict[str, object], stages: list[str]) -> None:
+    """Write report.html."""
+    from stages.report.page import Files, render
+    from stages.tracking.git import git_state
+
+    files = Files(
+        evaluation=METRICS, summary=SUMMARY, curves=CURVES, slices=SLICES, queries=QUERIES, data=DATA, mix=MIX,
+        training=TRAINING, formatted=FORMATTED, evaluation_sets=SETS, resolved=RESOLVED,
+    )  # fmt: skip
+    page = render(files, settings=settings, git=git_state(), now=datetime.now().astimezone(), pending=stages)
+    with atomic_write(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def on_a_screen() -> bool:
+    """Whether a person runs this on a terminal of a computer with a screen."""
+    return sys.stdout.isatty() and (sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))))
 
 
 def pending() -> list[str]:

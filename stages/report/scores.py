@@ -1,0 +1,112 @@
+"""The scores of a run as the page shows them: systems side by side, the difference to the better BM25 and its mark."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, TypeGuard
+
+SYSTEMS = {
+    "model": "model",
+    "bm25": "BM25",
+    "bm25_stemmed": "BM25, stemmed",
+    "dense": "dense",
+    "hybrid_sparse_dense": "sparse + dense",
+    "hybrid_bm25_dense": "BM25 + dense",
+    "hybrid_sparse_bm25": "sparse + BM25",
+}
+"""Every system and what the page calls it, in the order of its colours."""
+BM25 = ("bm25", "bm25_stemmed")
+MEAN, NDCG, P_VALUE = "mean", "ndcg@10", "p_value"
+SIGNIFICANT = 0.05
+COSTS = {
+    "query_active_dims": ("query dims", ".1f"),
+    "corpus_active_dims": ("document dims", ".1f"),
+    "flops": ("FLOPS", ".2f"),
+    "query_postings_mean": ("postings a query, mean", ",.0f"),
+    "query_postings_p95": ("postings, 95th percentile", ",.0f"),
+}
+OTHERS = {
+    "mrr@10": ("MRR@10", ".4f"),
+    "recall@100": ("recall@100", ".4f"),
+    "untrained_ndcg@10": ("nDCG@10 before training", ".4f"),
+}
+"""Metrics of the model in tables: what the page calls each, and its format."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One set (or the mean over sets).
+
+    Attributes:
+        systems: nDCG@10 of each system that was scored.
+        baseline: the better BM25.
+        p_value: of the paired test between the model and the baseline.
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    systems: Mapping[str, float]
+    baseline: str
+    p_value: float | None
+    interval: tuple[float, float] | None
+
+    @property
+    def difference(self) -> float:
+        return self.systems["model"] - self.systems[self.baseline]
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """A sign and what it says: whether the difference is significant."""
+        if self.p_value is None:
+            return "", ""
+        if self.p_value >= SIGNIFICANT:
+            return "○", "not significant"
+        return ("▲", "significantly better") if self.difference > 0 else ("▼", "significantly worse")
+
+
+def rows(evaluation: Mapping[str, Any]) -> list[Row]:
+    """A row for each set of metrics/evaluation.json, the mean last if there are several sets."""
+    sets = {name: values for name, values in evaluation.items() if isinstance(values, Mapping) and name != MEAN}
+    named = sets | ({MEAN: evaluation[MEAN]} if len(sets) > 1 and MEAN in evaluation else {})
+    return [row(name, values) for name, values in named.items()]
+
+
+def row(name: str, metrics: Mapping[str, float]) -> Row:
+    """The scores of one set, or of a slice of the queries."""
+    found = {system: metrics.get(metric_of(system)) for system in SYSTEMS}
+    systems = {system: value for system, value in found.items() if _number(value)}
+    baseline = max((system for system in BM25 if system in systems), key=lambda system: systems[system], default="model")
+    low, high = metrics.get("ndcg@10_low"), metrics.get("ndcg@10_high")
+    interval = (float(low), float(high)) if _number(low) and _number(high) else None
+    p_value = metrics.get(P_VALUE)
+    return Row(name, metrics, systems, baseline, p_value if _number(p_value) else None, interval)
+
+
+def verdict(mean: Row) -> str:
+    """The run as one line: the model's score and its distance to the better BM25."""
+    score = f"nDCG@10 {mean.systems['model']:.3f}"
+    if mean.baseline == "model":
+        return score
+    side = "above" if mean.difference > 0 else "below"
+    name = SYSTEMS[mean.baseline]
+    return f"{score}, {abs(mean.difference):.3f} {side} {name}" if round(mean.difference, 3) else f"{score}, equal to {name}"
+
+
+def significance(sets: Sequence[Row]) -> str:
+    """On how many sets the model is significantly better and worse, in words."""
+    tested = [row for row in sets if row.p_value is not None]
+    if not tested:
+        return "not tested"
+    count = {sign: sum(row.mark[0] == sign for row in tested) for sign in "▲▼"}
+    of = f"of {len(tested)} sets" if len(tested) > 1 else "the set"
+    parts = [f"{word} on {f'{number} ' if len(tested) > 1 else ''}{of}" for word, number in (("better", count["▲"]), ("worse", count["▼"])) if number]
+    return f"significantly {', '.join(parts)}" if parts else "not significant"
+
+
+def metric_of(system: str) -> str:
+    """The metric with a system's nDCG@10."""
+    return NDCG if system == "model" else f"{system}_{NDCG}"
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and isfinite(value)
