@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 repro: .venv/complete
 	@nordic-sparse preflight
 	dvc repro
-	@nordic-sparse report
+	@nordic-sparse report --no-open
 
 # Two tests at a time, on one core each: sharing cores makes both slower.
 test: .venv/complete

@@ -50,27 +50,18 @@ def main(
     if not METRICS.exists():
         raise UserError(f"{METRICS}: is missing; run `dvc repro`")
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(pending)  # takes a second, as the page does
-        settings = read_resolved("train")
-        evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
-        lines = [f"\n{settings['architecture']}, profile {settings['profile']}\n", f"{account(formatted, mixed)}\n\n{table(evaluation)}\n"]
-        import stages.report.page  # noqa: F401
+        changed = threads.submit(pending)  # takes a second, in which the page's libraries load
+        from stages.report.page import Files, render
+        from stages.tracking.git import git_state
 
-        stages = running.result()
-    write_page(settings, stages)
-    print(*lines, sep="\n")
+        stages = changed.result()
+    settings = read_resolved("train")
+    print(f"\n{settings['architecture']}, profile {settings['profile']}\n")
+    evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
+    print(f"{account(formatted, mixed)}\n\n{table(evaluation)}\n")
     if stages:
         print(f"These scores are from an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
     print(NEXT.format(change=CHANGES[settings["architecture"]]))
-    if on_a_screen() if open_page is None else open_page:
-        webbrowser.open(PAGE.resolve().as_uri())
-
-
-def write_page(settings: dict[str, object], stages: list[str]) -> None:
-    """Write report.html."""
-    from stages.report.page import Files, render
-    from stages.tracking.git import git_state
-
     files = Files(
         evaluation=METRICS, summary=SUMMARY, curves=CURVES, slices=SLICES, queries=QUERIES, data=DATA, mix=MIX,
         training=TRAINING, formatted=FORMATTED, evaluation_sets=SETS, resolved=RESOLVED,
@@ -78,6 +69,8 @@ def write_page(settings: dict[str, object], stages: list[str]) -> None:
     page = render(files, settings=settings, git=git_state(), now=datetime.now().astimezone(), pending=stages)
     with atomic_write(PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    if on_a_screen() if open_page is None else open_page:
+        webbrowser.open(PAGE.resolve().as_uri())
 
 
 def on_a_screen() -> bool:

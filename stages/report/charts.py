@@ -16,10 +16,10 @@ from stages.report.svg import Series, dots, lines
 
 COLOURS = {system: number for number, system in enumerate(SYSTEMS, start=1)}
 CURVES = {
-    "documents_top_k": ("Document terms kept", "the N largest weights", "dimensions of a document"),
-    "documents_mass": ("Document terms kept", "a share of the weight", "dimensions of a document"),
-    "queries_top_k": ("Query terms kept", "the N largest weights", "dimensions of a query"),
-    "queries_mass": ("Query terms kept", "a share of the weight", "dimensions of a query"),
+    "documents_top_k": ("Document terms kept", "N largest weights", "dimensions of a document"),
+    "documents_mass": ("Document terms kept", "share of the weight", "dimensions of a document"),
+    "queries_top_k": ("Query terms kept", "N largest weights", "dimensions of a query"),
+    "queries_mass": ("Query terms kept", "share of the weight", "dimensions of a query"),
 }
 """Curve of metrics/curves.json → its chart, what it keeps, and the label of its x axis."""
 BASE_CSR = re.compile(rf"{NDCG}_at_(\d+)_dims")
@@ -59,7 +59,7 @@ def training_charts(curve: Path) -> list[tuple[str, Markup]]:
         ("Dead latents", "share of all latents", ["dead_latents"]),
         ("Validation", "nDCG@10", [name for name in columns if name.endswith("ndcg@10")]),
     ]
-    charts = []
+    charts: list[tuple[str, Markup]] = []
     for title, unit, names in panels:
         points = {name: [(float(row["step"]), float(row[name])) for row in rows if row.get(name)] for name in names if name in columns}
         series = [Series(name.replace("_", " "), some, 1 + number % 7) for number, (name, some) in enumerate(points.items()) if some]
@@ -102,7 +102,7 @@ def pruning(curves: Mapping[str, Any]) -> list[tuple[str, Markup, list[Pruned]]]
             continue
         full = max(points, key=lambda point: point["dims"])[NDCG]
         _, series, table = charts.setdefault(title, (axis, [], []))
-        series.append(Series(f"keep {keeps}", [(point["dims"], point[NDCG]) for point in points], 1 + len(series)))
+        series.append(Series(keeps, [(point["dims"], point[NDCG]) for point in points], 1 + len(series)))
         table += [Pruned(keeps, each["setting"], each["dims"], each[NDCG], each[NDCG] / full if full else 0.0) for each in points]
     return [
         (title, lines(f"pruning{number}", f"nDCG@10 by {title.lower()}", series, (f"{axis}, mean", "nDCG@10"), zero_x=True), table)

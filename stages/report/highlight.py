@@ -49,22 +49,29 @@ def highlighted(text: str, places: Places) -> list[tuple[str, bool]]:
 def _find(text: str, terms: Iterable[str], fold: Callable[[str], str]) -> dict[str, list[tuple[int, int]]]:
     pairs = [(letter, position) for position, character in enumerate(text) for letter in fold(character)]
     letters = "".join(letter for letter, _ in pairs)
-    begins, continues, others = {}, {}, {}
+    begins: dict[str, str] = {}
+    continues: dict[str, str] = {}
+    others: dict[str, str] = {}
     for term in terms:
         continued = len(term) > 1 and term.startswith("-")
         piece = "".join(map(fold, unicodedata.normalize("NFC", term[continued:])))
         kind = continues if continued else begins if re.fullmatch(r"\w+", piece) else others
         kind[piece] = term
-    found: dict[str, list[tuple[int, int]]] = {}
+    words: dict[str, list[tuple[int, int]]] = {}
+    parts: dict[str, list[tuple[int, int]]] = {}
     for word in re.finditer(r"\w+", letters):
         for run in _runs(word[0], begins, continues):
-            whole, kept = run[-1][1] - run[0][0], max(end - start for start, end, _ in run)
-            if whole == len(word[0]) or (whole >= SHORTEST and (run[0][0] == 0 or kept >= SHORTEST)):
+            length, longest = run[-1][1] - run[0][0], max(end - start for start, end, _ in run)
+            whole = length == len(word[0])
+            if whole or (length >= SHORTEST and (run[0][0] == 0 or longest >= SHORTEST)):
                 for start, end, term in run:
-                    places = pairs[word.start() + start][1], pairs[word.start() + end - 1][1] + 1
-                    found.setdefault(term, []).append(places)
+                    place = pairs[word.start() + start][1], pairs[word.start() + end - 1][1] + 1
+                    (words if whole else parts).setdefault(term, []).append(place)
+    found = parts | words  # where a term makes up a word, its other places are likely other words
     for piece, term in others.items():  # "7-Eleven", "°"
-        if places := [(pairs[match.start()][1], pairs[match.end() - 1][1] + 1) for match in re.finditer(re.escape(piece), letters) if piece]:
+        if places := [
+            (pairs[match.start()][1], pairs[match.end() - 1][1] + 1) for match in re.finditer(re.escape(piece), letters) if piece
+        ]:
             found[term] = places
     return found
 

@@ -58,7 +58,9 @@ def evaluation_sets(origins: Mapping[str, Any], tasks: Mapping[str, Any], folder
         folder: has a folder with a manifest for each entry.
     """
     own = [DataSet(name, _source(origin), _licence(origin, folder / name)) for name, origin in origins.items()]
-    return own + [DataSet(task, LOCAL if tasks.get("path") else "MTEB, at the revision that it pins", None) for task in tasks.get("tasks") or ()]
+    return own + [
+        DataSet(task, LOCAL if tasks.get("path") else "MTEB, at the revision that it pins", None) for task in tasks.get("tasks") or ()
+    ]
 
 
 def _source(origin: Mapping[str, Any]) -> str:

@@ -79,7 +79,7 @@ def read_queries(folder: Path, names: Sequence[str]) -> tuple[list[Count], list[
         path = folder / f"{name.replace('/', '__')}.parquet"
         if not path.is_file():
             continue
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
         means = {system: _mean(table, f"{system}_ndcg@10") for system in BM25 if f"{system}_ndcg@10" in table.column_names}
         if not means or not table.num_rows or MODEL not in table.column_names:
             continue

@@ -99,7 +99,11 @@ def significance(sets: Sequence[Row]) -> str:
         return "not tested"
     count = {sign: sum(row.mark[0] == sign for row in tested) for sign in "▲▼"}
     of = f"of {len(tested)} sets" if len(tested) > 1 else "the set"
-    parts = [f"{word} on {f'{number} ' if len(tested) > 1 else ''}{of}" for word, number in (("better", count["▲"]), ("worse", count["▼"])) if number]
+    parts = [
+        f"{word} on {f'{number} ' if len(tested) > 1 else ''}{of}"
+        for word, number in (("better", count["▲"]), ("worse", count["▼"]))
+        if number
+    ]
     return f"significantly {', '.join(parts)}" if parts else "not significant"
 
 

@@ -22,7 +22,7 @@ COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(NAMES, start
 """CSS variable of the page → the colour that stands for it in a figure."""
 WIDTH = 4.6  # inches: 331 CSS pixels at 72 to the inch, where 10 points are 10 pixels
 MARKERS = "os^Dv*P"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "report",  # equal figures have equal bytes
     "text.parse_math": False,  # a $ in a name is a $
@@ -123,7 +123,7 @@ def lines(
             axis.annotate(text, (1, level), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=10)
         axis.set(xlabel=labels[0], ylabel=labels[1])
         if zero_x:
-            axis.set_xlim(left=0)
+            axis.set_xlim(0, 1.06 * max(x for each in series for x, _ in each.points))
         if zero_y:
             axis.set_ylim(bottom=0)
         _few_ticks(axis)
