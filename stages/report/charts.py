@@ -5,36 +5,38 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
 
 from stages.report.runs import Run
-from stages.report.scores import MEAN, NDCG, SYSTEMS, Row
+from stages.report.scores import NDCG, SYSTEMS, Row
 from stages.report.svg import Series, dots, lines
 
 COLOURS = {system: number for number, system in enumerate(SYSTEMS, start=1)}
 CURVES = {
-    "documents_top_k": ("Document terms kept", "N largest weights", "dimensions of a document"),
-    "documents_mass": ("Document terms kept", "share of the weight", "dimensions of a document"),
-    "queries_top_k": ("Query terms kept", "N largest weights", "dimensions of a query"),
-    "queries_mass": ("Query terms kept", "share of the weight", "dimensions of a query"),
+    "document_top_k": ("Document terms", "N largest weights"),
+    "document_mass": ("Document terms", "share of the weight"),
+    "query_top_k": ("Query terms", "N largest weights"),
+    "query_mass": ("Query terms", "share of the weight"),
 }
-"""Curve of metrics/curves.json → its chart, what it keeps, and the label of its x axis."""
+"""Curve of metrics/curves.json → its chart, and what its setting says to keep."""
+KEEPS = "keeps_99"
 BASE_CSR = re.compile(rf"{NDCG}_at_(\d+)_dims")
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """One line of the table of pruning: a setting, and the mean over sets of dimensions and nDCG@10."""
+    """A point of a curve: a setting, the mean dimensions that it leaves, nDCG@10 and its share of the unpruned score."""
 
-    keeps: str
+    set_name: str
+    keep: str
     setting: float
     dims: float
     ndcg: float
     share: float
-    """Of the nDCG@10 without pruning, as far as the curve shows it: its last point has the most dimensions."""
+    smallest: bool
+    """Whether it is the smallest setting that keeps 99%."""
 
 
 def scores_chart(name: str, title: str, rows: Sequence[Row]) -> Markup:
@@ -89,32 +91,30 @@ def tradeoff_chart(mean: Row, runs: Sequence[Run]) -> Markup | None:
 
 
 def pruning(curves: Mapping[str, Any]) -> list[tuple[str, Markup, list[Pruned]]]:
-    """For documents and for queries: the chart's title, the chart, and its numbers, as means over the sets.
+    """For documents and for queries, if there are curves: title, chart and points.
 
     Args:
-        curves: metrics/curves.json: set → curve → points.
+        curves: metrics/curves.json: set → curve → points, the last one unpruned.
     """
-    sets = [values for name, values in curves.items() if name != MEAN and isinstance(values, Mapping)]
-    charts: dict[str, tuple[str, list[Series], list[Pruned]]] = {}
-    for curve, (title, keeps, axis) in CURVES.items():
-        points = mean_points([values[curve]["points"] for values in sets if values.get(curve, {}).get("points")])
-        if not points:
-            continue
-        full = max(points, key=lambda point: point["dims"])[NDCG]
-        _, series, table = charts.setdefault(title, (axis, [], []))
-        series.append(Series(keeps, [(point["dims"], point[NDCG]) for point in points], 1 + len(series)))
-        table += [Pruned(keeps, each["setting"], each["dims"], each[NDCG], each[NDCG] / full if full else 0.0) for each in points]
-    return [
-        (title, lines(f"pruning{number}", f"nDCG@10 by {title.lower()}", series, (f"{axis}, mean", "nDCG@10"), zero_x=True), table)
-        for number, (title, (axis, series, table)) in enumerate(charts.items())
-    ]
+    found: dict[str, list[Pruned]] = {}
+    for name, of_set in curves.items():
+        for curve, (title, keep) in CURVES.items():
+            points = of_set.get(curve) or []
+            whole, smallest = points[-1][NDCG] if points else 0.0, of_set.get(KEEPS, {}).get(curve)
+            found.setdefault(title, []).extend(
+                Pruned(name, keep, point["setting"], point["dims"], point[NDCG], point[NDCG] / whole, point["setting"] == smallest)
+                for point in points
+                if whole > 0
+            )
+    return [(title, _pruning_chart(number, title, points), points) for number, (title, points) in enumerate(found.items()) if points]
 
 
-def mean_points(curves: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
-    """The mean of several sets' curves at each setting that all of them have, fewest dimensions first."""
-    by_setting = [{point["setting"]: point for point in points} for points in curves]
-    shared = [setting for setting in by_setting[0] if all(setting in points for points in by_setting)] if by_setting else []
-    means = [
-        {"setting": setting, **{key: fmean(points[setting][key] for points in by_setting) for key in ("dims", NDCG)}} for setting in shared
-    ]
-    return sorted(means, key=lambda point: point["dims"])
+def _pruning_chart(number: int, title: str, points: Sequence[Pruned]) -> Markup:
+    """One line for each set and way to prune."""
+    keeps = list(dict.fromkeys(point.keep for point in points))
+    curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for point in points:
+        curves.setdefault((point.keep, point.set_name), []).append((point.dims, point.share))
+    series = [Series(keep, some, 1 + keeps.index(keep)) for (keep, _), some in curves.items()]
+    labels = "dimensions left, mean", "share of the unpruned nDCG@10"
+    return lines(f"pruning{number}", f"Loss in nDCG@10 by pruning: {title.lower()}", series, labels, levels={"99%": 0.99}, zero_x=True)

@@ -8,11 +8,11 @@ from typing import Any, TypeGuard
 SYSTEMS = {
     "model": "model",
     "bm25": "BM25",
-    "bm25_stemmed": "BM25, stemmed",
+    "bm25_stemmed": "stemmed BM25",
     "dense": "dense",
-    "hybrid_sparse_dense": "sparse + dense",
-    "hybrid_bm25_dense": "BM25 + dense",
-    "hybrid_sparse_bm25": "sparse + BM25",
+    "hybrid_sparse_dense": "model + dense",
+    "hybrid_bm25_dense": "stemmed BM25 + dense",
+    "hybrid_sparse_bm25": "model + stemmed BM25",
 }
 """Every system and what the page calls it, in the order of its colours."""
 BM25 = ("bm25", "bm25_stemmed")

@@ -110,11 +110,14 @@ def lines(
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9 + (0.2 if len(series) > 1 else 0)), layout="constrained")
         axis = figure.subplots()
+        labelled: set[str] = set()
         for each in series:
             style: dict[str, Any] = _marker(each.colour, 4 if each.line else 7)
             if len(each.points) > 40:
                 style |= {"marker": None}
-            axis.plot(*zip(*each.points, strict=True), label=each.name, linestyle="-" if each.line else "none", linewidth=1.8, **style)
+            label = "_" if each.name in labelled else each.name  # several lines of one name have one entry
+            axis.plot(*zip(*each.points, strict=True), label=label, linestyle="-" if each.line else "none", linewidth=1.8, **style)
+            labelled.add(each.name)
             for text, point in zip(each.labels, each.points, strict=False):
                 axis.annotate(text, point, (5, 5), textcoords="offset points", fontsize=10)
         axis.margins(x=0.08, y=0.12)
@@ -129,7 +132,7 @@ def lines(
         _few_ticks(axis)
         axis.grid(linewidth=0.8)
         axis.set_axisbelow(True)
-        if len(series) > 1:
+        if len(labelled) > 1:
             figure.legend(loc="outside upper left", ncols=2, handletextpad=0.4, columnspacing=1.2, borderpad=0)
         return _svg(figure, name, title)
 
