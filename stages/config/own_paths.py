@@ -32,7 +32,10 @@ def own_paths(params: "Params") -> dict[str, Path]:
     """The local paths of data and models that this run reads, by the key of params.yaml that names them."""
     paths = {f"{key}.path": entry.path for key, entry in entries_used(params).items() if entry.path}
     if folder := params.evaluation.mteb_path:
-        paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in params.evaluation.mteb}
+        tasks = params.evaluation.mteb
+        paths |= {f"evaluation.mteb_path ({task})": f"{folder}/{task}" for task in tasks if place(f"{folder}/{task}").exists()}
+        if any(f"evaluation.mteb_path ({task})" not in paths for task in tasks):  # a benchmark; only mteb knows its tasks
+            paths["evaluation.mteb_path"] = folder
     paths |= {key: path for key, model in params.models_used().items() if (path := params.entry(model).path)}
     return {key: place(path) for key, path in paths.items()}
 

@@ -69,8 +69,21 @@ class ScoredSet(Section):
     unknown_ids: float | None = None
 
 
+class About(Section):
+    """What MTEB's results say of the model.
+
+    Attributes:
+        base: Hub id of the base model; None if it is local or made.
+        trained_on: Hub ids of the training sets and the base model; None if one of them is local.
+    """
+
+    languages: list[Language]
+    base: str | None
+    trained_on: list[str] | None
+
+
 class EvaluateSettings(Section):
-    """resolved/evaluate.yaml."""
+    """resolved/evaluate.yaml merged with resolved/running/evaluate.yaml; ``about`` is None if there are no MTEB tasks."""
 
     batch_size: int
     trust_remote_code: bool
@@ -79,6 +92,9 @@ class EvaluateSettings(Section):
     active_dims: list[int]
     pruning: Pruning = Pruning()
     sets: dict[str, ScoredSet]
+    about: About | None = None
+    model_id: str | None = None
+    license: str | None = None
 
 
 class Provenance(Section):

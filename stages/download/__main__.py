@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> str | None:
                 return None
             from stages.download.mteb_sources import fetch_mteb
 
-            fetch_mteb(settings["tasks"], settings["path"], MTEB)
-            return f"{len(settings['tasks'])} MTEB tasks"
+            return f"{len(fetch_mteb(settings['tasks'], settings['path'], MTEB, settings['languages']))} MTEB tasks"
         case ["model", name]:
             settings = read_resolved(f"download_models/{name}")
             fetch_model(settings, MODELS / name, settings.get("architecture", ""), settings.get("max_seq_length"))

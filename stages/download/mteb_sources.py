@@ -12,7 +12,7 @@ from stages.download.config_files import ABOUT, data_files, empty_files, of_spli
 from stages.download.files import copy, download
 from stages.hub.manifest import manifest, write_manifest
 from stages.hub.snapshot import Fetch
-from stages.retrieval.mteb import get_task, required_datasets, task_texts
+from stages.retrieval.mteb import expand, get_task, required_datasets, task_texts
 from stages.retrieval.texts import TEXTS, write_texts
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
@@ -24,21 +24,27 @@ Source = tuple[Path, Mapping[str, Any] | None]
 """The folder with a task's files, and their manifest if they are from the Hub."""
 
 
-def fetch_mteb(tasks: Sequence[str], path: str | None, target: Path) -> None:
-    """Write ``target/<task>/`` for each MTEB task: from ``path/<task>/`` if given, else from the Hub at the revision that mteb pins.
+def fetch_mteb(names: Sequence[str], path: str | None, target: Path, languages: Sequence[str] = ()) -> list[str]:
+    """Write ``target/<task>/`` for each MTEB task, and return their names; a benchmark's name stands for its retrieval tasks.
 
+    The data is from ``path/<task>/`` if given, else from the Hub at the revision that mteb pins.
     ``target`` itself holds the manifest, by task (in a task's folder `datasets` would read it as rows), and the tasks' texts
     (`stages.retrieval.texts`). For the texts each task is loaded as mteb will load it, so that a task that does not load fails here,
     not after the training run. The downloaded files are then kept for the next try.
+
+    Args:
+        languages: as in `get_task`.
     """
+    tasks = expand(names)
     with ExitStack() as downloads:
-        sources = local_tasks(tasks, place(path)) if path else hub_tasks(tasks, downloads)
+        sources = local_tasks(tasks, place(path)) if path else hub_tasks(tasks, downloads, languages)
         with atomic_write(target) as folder:
             folder.mkdir()
-            write_texts(folder / TEXTS, {task: task_texts(task, files) for task, (files, _) in sources.items()})
+            write_texts(folder / TEXTS, {task: task_texts(task, files, languages) for task, (files, _) in sources.items()})
             for task, (files, _) in sources.items():
                 copy(files, folder / task, "evaluation.mteb_path")
             write_manifest(folder, {task: about or manifest(folder / task, kind="mteb") for task, (_, about) in sources.items()})
+    return tasks
 
 
 def local_tasks(tasks: Sequence[str], path: Path) -> dict[str, Source]:
@@ -48,7 +54,7 @@ def local_tasks(tasks: Sequence[str], path: Path) -> dict[str, Source]:
     return {task: (path / task, None) for task in tasks}
 
 
-def hub_tasks(tasks: Sequence[str], downloads: ExitStack) -> dict[str, Source]:
+def hub_tasks(tasks: Sequence[str], downloads: ExitStack, languages: Sequence[str] = ()) -> dict[str, Source]:
     """The files that mteb reads of each task's repository, at the revision that mteb pins. They are there until ``downloads`` closes."""
     sharing: dict[tuple[str, str], list[str]] = {}  # tasks may share a data set
     for task, pinned in required_datasets(tasks).items():
@@ -59,14 +65,14 @@ def hub_tasks(tasks: Sequence[str], downloads: ExitStack) -> dict[str, Source]:
 
         def select(paths: Sequence[str], fetch: Fetch) -> set[str]:
             about = fetch({*ABOUT} & {*paths})
-            return set().union(*(needed(task, paths, about, f"{key}: {repo}") for task in some))  # noqa: B023
+            return set().union(*(needed(task, paths, about, f"{key}: {repo}", languages) for task in some))  # noqa: B023
 
         origin = {"repo": repo, "revision": revision, "kind": "mteb"}
         found |= dict.fromkeys(some, download(downloads, origin, key, "dataset", select))
     return {task: found[task] for task in tasks}
 
 
-def needed(task_name: str, paths: Sequence[str], about: Path, where: str) -> set[str]:
+def needed(task_name: str, paths: Sequence[str], about: Path, where: str, languages: Sequence[str] = ()) -> set[str]:
     """Those of a repository's ``paths`` that mteb reads; the files of `ABOUT` are in the folder ``about``.
 
     mteb's own loader reads some of the configs. A task with a loader of its own may read them all. All splits of a config are needed:
@@ -75,7 +81,7 @@ def needed(task_name: str, paths: Sequence[str], about: Path, where: str) -> set
     Raises:
         UserError: beginning with ``where``: a config or split that mteb reads is missing, or there is no data at all.
     """
-    task = get_task(task_name)
+    task = get_task(task_name, languages)
     with empty_files(paths, about) as folder:
         try:
             names = datasets.get_dataset_config_names(str(folder))

@@ -4,15 +4,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.config.params import load_resolved
 from stages.config.settings import EvaluateSettings, TrainSettings
 from stages.runtime.errors import run_stage
-from stages.runtime.files import atomic_write, write_json
+from stages.runtime.files import atomic_write, mark_unused, write_json
 from stages.runtime.root import place
 
 if TYPE_CHECKING:
+    from sentence_transformers import SparseEncoder
+
     from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
     from stages.evaluate.untrained import Untrained
@@ -29,6 +31,7 @@ EXPLANATIONS = Path("metrics/explain.png")
 QUERIES = Path("metrics/queries")
 UNTRAINED = Path("checkpoints/untrained")
 """Scores of untrained models, kept for later runs on the same base."""
+MTEB_RESULTS = Path("metrics/mteb")
 
 HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
 
@@ -137,9 +140,10 @@ def evaluate(
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
+        tasks = _tasks(settings)
         results = []
         loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
-        retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *settings.mteb])
+        retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *tasks])
         for each in retrieval_sets:
             if remarks := each.remarks():
                 print(remarks, flush=True)
@@ -170,11 +174,9 @@ def evaluate(
                 )
             )
         if settings.mteb:
-            from stages.evaluate.mteb_tasks import evaluate_mteb
-
-            for task in settings.mteb:
-                attempt.at(f"scoring {task}")
-                results += evaluate_mteb(model, task, MTEB / task, batch_size=settings.batch_size, active_dims=settings.active_dims)
+            results += _of_mteb(model, settings, tasks, attempt)
+        else:
+            mark_unused(MTEB_RESULTS)
         attempt.at("writing the scores by query")
         if queries:
             queries.mkdir()
@@ -183,6 +185,37 @@ def evaluate(
                     write_queries(queries, scored.retrieval_set, scored.runs, scored.encoded, dimension_names(model), scored.as_zero)
         attempt.at("explaining queries")
         return results, [explain(model, example, treatment) for example in choose([result.examples for result in results])]
+
+
+def _tasks(settings: EvaluateSettings) -> list[str]:
+    if not settings.mteb:
+        return []
+    from stages.retrieval.mteb import expand
+
+    return expand(settings.mteb)
+
+
+def _of_mteb(model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], attempt: "_Attempt") -> list["SetResult"]:
+    """The results of MTEB's tasks, which are also written to metrics/mteb in mteb's own format."""
+    from stages.evaluate.mteb_results import model_meta
+    from stages.evaluate.mteb_tasks import evaluate_mteb
+
+    about = settings.about.model_dump() if settings.about else {}
+    meta = model_meta(
+        model,
+        revision=FINGERPRINT.read_text(encoding="utf-8").strip(),
+        name=settings.model_id,
+        license=settings.license,
+        trust_remote_code=settings.trust_remote_code,
+        **about,
+    )
+    results: list[SetResult] = []
+    with atomic_write(MTEB_RESULTS) as folder:
+        for task in tasks:
+            attempt.at(f"scoring {task}")
+            sizes: Any = {"batch_size": settings.batch_size, "active_dims": settings.active_dims, "languages": about.get("languages", ())}
+            results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, **sizes)
+    return results
 
 
 @dataclass

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import mteb
-import torch
+from mteb.models.model_meta import ModelMeta
 from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
 from mteb.types import PromptType
+from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
-from sentence_transformers.util import compute_count_vector
 
 from stages.evaluate.examples import candidates
 from stages.evaluate.progress import progress
@@ -21,30 +21,46 @@ from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval import bm25
 from stages.retrieval.mteb import as_retrieval_set, load_task, own_cache
-from stages.retrieval.scores import CORPUS_DIMS, DEAD, FLOPS, MRR, NDCG, QUERY_DIMS, RECALL, score
+from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
+from stages.retrieval.scoring import retrieve, sparsity
+from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.vectors import CHUNK, Encoded, stacked, to_csr
 
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
 
 
 class RecordingEncoder(SparseEncoderWrapper):
-    """mteb's own wrapper (sparse, by `encode_query` and `encode_document`), recording how often each dimension is active."""
+    """mteb's own wrapper (sparse, by `encode_query` and `encode_document`), keeping the vectors of what it encodes, with their ids."""
 
-    def __init__(self, model: SparseEncoder) -> None:
+    def __init__(self, model: SparseEncoder, meta: ModelMeta | None = None) -> None:
         super().__init__(model)
-        self._active: dict[tuple[str, str, PromptType], tuple[Any, int]] = defaultdict(lambda: (0, 0))  # counts by dimension; texts
+        self.mteb_model_meta = meta or self.mteb_model_meta
+        self._kept: dict[tuple[str, str, PromptType], tuple[list[str], list[csr_array]]] = defaultdict(lambda: ([], []))
 
     def encode(self, inputs: Any, *, hf_split: str, hf_subset: str, prompt_type: PromptType | None = None, **kwargs: Any) -> Any:
         embeddings: Any = super().encode(inputs, hf_split=hf_split, hf_subset=hf_subset, prompt_type=prompt_type, **kwargs)
         if prompt_type is not None:
-            counts, texts = self._active[hf_subset, hf_split, prompt_type]
-            self._active[hf_subset, hf_split, prompt_type] = counts + compute_count_vector(embeddings).double(), texts + len(embeddings)
+            ids, chunks = self._kept[hf_subset, hf_split, prompt_type]
+            ids += inputs.dataset["id"]
+            chunks.append(stacked([to_csr(embeddings)]))  # out of memory, into temporary files
         return embeddings
 
-    def sparsity(self, subset: str, split: str) -> dict[str, float]:
-        """Active dimensions and FLOPS as sentence-transformers' sparse evaluator defines them."""
-        of_kind = (self._active[subset, split, kind] for kind in (PromptType.query, PromptType.document))
-        queries, corpus = (counts / texts for counts, texts in of_kind)
-        return {QUERY_DIMS: float(queries.sum()), CORPUS_DIMS: float(corpus.sum()), FLOPS: float(torch.dot(queries, corpus))}
+    def take(self, subset: str, split: str, retrieval_set: RetrievalSet) -> tuple[dict[str, float], Encoded]:
+        """The `sparsity` of all that mteb asked for, and the vectors of ``retrieval_set`` in its order. They are kept no longer."""
+        found = [self._kept.pop((subset, split, kind)) for kind in (PromptType.query, PromptType.document)]
+        ids, matrices = [each for each, _ in found], [stacked(chunks) for _, chunks in found]
+        wanted = (list(retrieval_set.queries), list(retrieval_set.corpus))
+        chosen = [_rows(matrix, has, wants) for matrix, has, wants in zip(matrices, ids, wanted, strict=True)]
+        return sparsity(Encoded.whole(*matrices)), Encoded.whole(*chosen)
+
+
+def _rows(matrix: csr_array, ids: list[str], wanted: list[str]) -> csr_array:
+    """The rows of ``matrix``, named by ``ids``, that are ``wanted``, in that order."""
+    if ids == wanted:
+        return matrix
+    places = {identifier: place for place, identifier in enumerate(ids)}
+    order = [places[identifier] for identifier in wanted]
+    return stacked(matrix[order[start : start + CHUNK]] for start in range(0, len(order), CHUNK))
 
 
 def evaluate_mteb(
@@ -52,8 +68,10 @@ def evaluate_mteb(
     task_name: str,
     folder: Path,
     batch_size: int = 32,
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] = (),
     active_dims: Sequence[int] = (),
+    meta: ModelMeta | None = None,
+    results: Path | None = None,
 ) -> list[SetResult]:
     """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
 
@@ -63,21 +81,24 @@ def evaluate_mteb(
 
     Args:
         folder: the files of the task's data set, as on the Hub.
-        languages: of a multilingual task, in ISO 639-3 (nob, nno, dan, swe).
+        languages: as in `get_task`.
         active_dims: as in `sparsifying_cost`.
+        meta: the model as mteb should know it.
+        results: the folder of a `mteb.ResultCache`, to which mteb adds its result.
 
     Returns:
         results named after the task, with "/subset/split" added if it has several.
     """
-    encoder = RecordingEncoder(model)
+    encoder = RecordingEncoder(model, meta)
     options: Any = {"batch_size": batch_size, "show_progress_bar": False, "save_to_cpu": True}  # of `SparseEncoder.encode_*`
-    results = []
+    cache = mteb.ResultCache(results) if results else None
+    set_results = []
     with own_cache():
         task = load_task(task_name, folder, languages)
         parts = [splits[split] for splits in task.dataset.values() for split in task.eval_splits]
         texts = sum(len(part["queries"]) + len(part["corpus"]) for part in parts)
         with progress(model, task_name, texts):
-            found = mteb.evaluate(encoder, task, co2_tracker=False, cache=None, encode_kwargs=options, show_progress_bar=False)
+            found = mteb.evaluate(encoder, task, co2_tracker=False, cache=cache, encode_kwargs=options, show_progress_bar=False)
             by_split = found.task_results[0].scores
             scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
             for split, scores in scored:
@@ -87,9 +108,13 @@ def evaluate_mteb(
                 queries, documents = len(data["queries"]), len(data["corpus"])
                 retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
                 answered = len(retrieval_set.queries) / queries  # the others count as 0
+                sparse, encoded = encoder.take(subset, split, retrieval_set)
+                run = retrieve(encoded, retrieval_set)
                 cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
-                metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | encoder.sparsity(subset, split)
+                metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | sparse
                 metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
                 baseline = score(bm25.retrieve(retrieval_set), retrieval_set.qrels)[NDCG] * answered
-                results.append(SetResult(name, False, metrics, baseline, queries, documents, candidates(retrieval_set)))
-    return results
+                examples = candidates(retrieval_set, run)
+                kept: Any = {"runs": {"model": run}, "retrieval_set": retrieval_set, "encoded": encoded}
+                set_results.append(SetResult(name, False, metrics, baseline, queries, documents, examples, **kept))
+    return set_results

@@ -72,6 +72,7 @@ class SetResult:
     retrieval_set: RetrievalSet | None = field(default=None, repr=False)
     runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
     encoded: "Encoded | None" = field(default=None, repr=False)
+    curves: Curves | None = None
 
     @property
     def as_zero(self) -> int:
@@ -84,8 +85,6 @@ class SetResult:
         qrels = self.retrieval_set.qrels if self.retrieval_set else {}
         rows = {system: [each[NDCG] for each in score_by_query(run, qrels).values()] for system, run in self.runs.items()}
         return {system: np.array(row + [0.0] * self.as_zero) for system, row in rows.items()}
-
-    curves: Curves | None = None
 
 
 def summary(results: Sequence[SetResult]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main() -> str:
         strategy=settings["strategy"],
         temperature=settings["temperature"],
         stopping=settings["stopping"],
-        evaluation=evaluation_texts(sets, settings["mteb"]),
+        evaluation=evaluation_texts(sets, bool(settings["mteb"])),
         max_negatives=settings["max_negatives"],
         scored=settings["scored"],
     )
@@ -56,9 +56,9 @@ def source(name: str, max_rows: int | None) -> Source:
     return Source(name, formatted / "train.parquet", max_rows, dev=formatted / "dev.parquet")
 
 
-def evaluation_texts(sets: list[RetrievalSet], tasks: list[str]) -> EvaluationTexts:
+def evaluation_texts(sets: list[RetrievalSet], mteb: bool) -> EvaluationTexts:
     """The queries, relevant documents and other documents of all evaluation sets and MTEB tasks."""
-    queries, documents, distractors = read_texts(MTEB / TEXTS, tasks).values()
+    queries, documents, distractors = read_texts(MTEB / TEXTS, None if mteb else []).values()
     for each in sets:
         relevant = {document for judged in each.qrels.values() for document in judged}
         queries += each.queries.values()

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from stages.config.own_paths import digests, own_paths
 from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml, validated
-from stages.config.schema import Dataset, Location, Params, Section, Training
+from stages.config.schema import Dataset, Location, ModelEntry, Params, Section, Training
 from stages.config.settings import Pruning
 from stages.resolve.checks import check
 from stages.resolve.models import ROLES
@@ -72,6 +72,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
         "download_eval": _origins("evaluation.sets", sets, digests),
         "download_mteb": {
             "tasks": params.evaluation.mteb,
+            "languages": languages if params.evaluation.mteb else [],
             "path": params.evaluation.mteb_path,
             "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
         },
@@ -119,8 +120,9 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "batch_size": params.evaluation.per_device_eval_batch_size,
             "pruning": pruning,
             "trust_remote_code": base.trust_remote_code,
+            "about": _about(params, languages) if params.evaluation.mteb else None,
         },
-        "running/evaluate": {"device": params.training.device},
+        "running/evaluate": {"device": params.training.device, "model_id": params.hub.model_id, "license": params.hub.license},
         "push": {
             **params.hub.model_dump(),
             "architecture": params.architecture,
@@ -138,6 +140,15 @@ def _origins(table: str, entries: Mapping[str, Location], digests: Mapping[str, 
 
 def _digest(key: str, digests: Mapping[str, str]) -> dict[str, str]:
     return {"digest": digests[key]} if key in digests else {}
+
+
+def _about(params: Params, languages: list[str]) -> dict[str, Any]:
+    """What MTEB's results say of the model: `settings.About`."""
+    base = [params.entry(params.model.base_model)] if params.model.base_model != "made" else []
+    entries: list[ModelEntry | Dataset] = [*base, *params.used(params.datasets).values()]
+    local = any(entry.path for entry in entries)  # of unknown origin
+    trained_on = None if local else sorted({entry.repo for entry in entries if entry.repo})
+    return {"languages": languages, "base": base[0].repo if base else None, "trained_on": trained_on}
 
 
 def _provenance(entry: Dataset) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Importing this module imports mteb, which takes seconds: import it only where mt
 import difflib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,47 @@ from stages.retrieval.sets import RetrievalSet, retrieval_set
 from stages.retrieval.texts import Role
 from stages.runtime.errors import UserError
 
+ISO = {"nb": ("nob", "nor"), "nn": ("nno", "nor"), "da": ("dan",), "sv": ("swe",), "en": ("eng",)}
+"""A language of ours → what mteb calls it."""
 UNKNOWN_LIMIT = 0.5  # share of the judged documents that may be missing from the corpus; mteb gives no warning and scores them 0
 
 
-def get_task(name: str, languages: Sequence[str] | None = None) -> AbsTaskRetrieval:
+def get_task(name: str, languages: Sequence[str] = ()) -> AbsTaskRetrieval:
     """A retrieval task of mteb.
 
+    Args:
+        languages: keys of `ISO`. Of a task in several languages only these are used, or all if it has none of them.
+
     Raises:
-        UserError: mteb does not know the name (with close matches) or has no such language, or it is another kind of task.
+        UserError: mteb does not know the name (with close matches), or it is another kind of task.
     """
     try:
-        task = mteb.get_task(name, languages=languages)
+        task = mteb.get_task(name)
     except KeyError as error:
-        close = difflib.get_close_matches(name, [each.metadata.name for each in mteb.get_tasks()], n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see mteb.get_tasks() for the names"
+        known = [*(each.metadata.name for each in mteb.get_tasks()), *(each.name for each in mteb.get_benchmarks())]
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {', '.join(map(repr, close))}?" if close else "see mteb.get_tasks() for the names"
         raise UserError(f"evaluation.mteb: mteb has no task named {name!r}; {hint}") from error
-    except ValueError as error:
-        raise UserError(f"evaluation.mteb: {name} has none of the languages {languages}; leave it out") from error
     if not isinstance(task, AbsTaskRetrieval) or task.metadata.type != "Retrieval":
         raise UserError(f"evaluation.mteb: {name} is a task of type {task.metadata.type}; name a task of type Retrieval")
+    if languages and task.metadata.is_multilingual:
+        with suppress(ValueError):  # it has none of them
+            task.filter_languages(sorted({code for language in languages for code in ISO[language]}))
     return task
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """The names of tasks, with the retrieval tasks of a benchmark in the place of its name; each once."""
+    benchmarks = {each.name for each in mteb.get_benchmarks()}
+    return list(dict.fromkeys(task for name in names for task in (retrieval_tasks(name) if name in benchmarks else [name])))
+
+
+def retrieval_tasks(benchmark: str) -> list[str]:
+    """The names of a benchmark's retrieval tasks; `UserError` if it has none."""
+    tasks = [task.metadata.name for task in mteb.get_benchmark(benchmark).tasks if task.metadata.type == "Retrieval"]
+    if not tasks:
+        raise UserError(f"evaluation.mteb: {benchmark} has no task of type Retrieval; name another benchmark, or tasks")
+    return tasks
 
 
 def required_datasets(task_names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -56,16 +77,16 @@ def benchmark_tasks(name: str) -> list[str]:
     return [task.metadata.name for task in benchmark.tasks]
 
 
-def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
+def task_texts(task_name: str, folder: Path, languages: Sequence[str] = ()) -> list[tuple[Role, str]]:
     """The queries and documents of the splits that the task scores, as the model gets them; documents also without their title.
 
-    ``folder`` is that of `evaluate_mteb`. Queries without a relevant document are included: mteb scores them too.
+    ``folder`` and ``languages`` are those of `evaluate_mteb`. Queries without a relevant document are included: mteb scores them too.
 
     Raises:
         UserError: the files do not load, or mteb could not score them. A task that passes can be evaluated.
     """
     with own_cache():
-        task = load_task(task_name, folder, None)
+        task = load_task(task_name, folder, languages)
         pairs: list[tuple[Role, str]] = []
         for data in _scored(task, folder):
             relevant = {document for grades in data["relevant_docs"].values() for document, grade in grades.items() if grade > 0}
@@ -76,7 +97,7 @@ def task_texts(task_name: str, folder: Path) -> list[tuple[Role, str]]:
         return pairs
 
 
-def load_task(task_name: str, folder: Path, languages: Sequence[str] | None) -> AbsTaskRetrieval:
+def load_task(task_name: str, folder: Path, languages: Sequence[str] = ()) -> AbsTaskRetrieval:
     task = get_task(task_name, languages)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(f"{folder}: the data set of {task_name} is not there; run the download stage")

@@ -29,13 +29,15 @@ def write_texts(path: Path, tasks: Mapping[str, Iterable[tuple[Role, str]]]) -> 
             writer.write_table(pa.table([[task] * len(texts), roles, texts], schema=SCHEMA))
 
 
-def read_texts(path: Path, tasks: Sequence[str]) -> dict[Role, list[str]]:
-    """The texts of the named tasks, by role.
+def read_texts(path: Path, tasks: Sequence[str] | None = None) -> dict[Role, list[str]]:
+    """The texts of the named tasks, or of all, by role.
 
     Raises:
         UserError: the file is missing or lacks one of the tasks.
     """
     table = pq.read_table(path) if path.is_file() else SCHEMA.empty_table()
+    if tasks is None:
+        tasks = table["task"].unique().to_pylist() or ["any task"]
     if missing := sorted(set(tasks) - set(table["task"].unique().to_pylist())):
         raise UserError(f"{path}: has no texts of {', '.join(missing)}; run `dvc repro -f download-mteb`")
     chosen = table.filter(pc.is_in(table["task"], pa.array(tasks, pa.string())))

@@ -336,7 +336,27 @@ def changed(before: Params, after: Params) -> set[str]:
 
 
 def test_an_mteb_task_reruns_its_download_mixing_and_evaluation_only(read):
-    assert changed(read(), read(evaluation__mteb=["NorQuadRetrieval"])) == {"download_mteb", "mix", "evaluate"}
+    before = read(evaluation__mteb=["NorQuadRetrieval"])
+    assert changed(read(), before) == {"download_mteb", "mix", "evaluate"}
+    hub = {"hub__push": True, "hub__model_id": "me/model", "hub__license": "mit"}
+    assert changed(before, read(evaluation__mteb=["NorQuadRetrieval"], **hub)) == {"push", "running/evaluate"}
+
+
+def test_mteb_is_told_where_the_training_data_is_from_unless_some_of_it_is_local(read):
+    about = resolve(read(profile="nordic"))["evaluate"]["about"]
+    assert about["base"] == "ltg/norbert3-base" and about["languages"] == ["da", "nb", "nn", "sv"]
+    assert {"ltg/norbert3-base", "ltg/norquad", "DDSC/nordic-embedding-training-data"} <= set(about["trained_on"])
+    mteb = {"evaluation__mteb": ["NorQuadRetrieval"]}
+    assert resolve(read(**mteb))["evaluate"]["about"] == {"languages": ["da", "nb", "nn", "sv"], "base": None, "trained_on": []}
+    assert resolve(read(datasets__mine={"kind": "beir", "path": "/"}, **mteb))["evaluate"]["about"]["trained_on"] is None
+    assert resolve(read(**mteb, model__base_model="/"))["evaluate"]["about"]["trained_on"] is None
+    assert resolve(read())["evaluate"]["about"] is None
+
+
+def test_the_folders_of_a_benchmarks_tasks_are_one_path(read, tmp_path):
+    tasks = {"evaluation__mteb": ["MTEB(Scandinavian, v1)", "SciFact"], "evaluation__mteb_path": str(tmp_path)}
+    (tmp_path / "SciFact").mkdir()
+    assert own_paths(read(**tasks)) == {"evaluation.mteb_path (SciFact)": tmp_path / "SciFact", "evaluation.mteb_path": tmp_path}
 
 
 def test_the_mix_reruns_neither_download_nor_format(read):
@@ -373,6 +393,7 @@ def test_the_profile_for_own_data_takes_nothing_of_the_sample(read):
 
 def test_the_digest_of_a_path_is_next_to_it_and_nowhere_else(read, tmp_path):
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "NorQuadRetrieval").mkdir()
     paths = {"datasets__my-search__path": str(tmp_path), "evaluation__sets__my-search__path": str(tmp_path)}
     models = {"model__base_model": str(tmp_path), "mining__method": "model", "mining__model": str(tmp_path)}
     tasks = {"evaluation__mteb": ["NorQuadRetrieval"], "evaluation__mteb_path": str(tmp_path)}

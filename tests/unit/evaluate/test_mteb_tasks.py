@@ -263,7 +263,7 @@ def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder
     names = [f"no-{part}" for part in ("corpus", "queries", "qrels")]
     configs = "".join(f"- {{config_name: {name}, data_files: [{{split: test, path: {name}/test-*}}]}}\n" for name in names)
     (files / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
-    [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nor"])
+    [theirs] = evaluate_mteb(splade, "MultilingualNanoNQRetrieval", files, languages=["nb"])
     (tmp_path / "nano").mkdir()
     paths = [path.relative_to(files).as_posix() for path in files.rglob("*.*")]
     lay_out(files, part_files(paths, files, "no", "mteb/x"), "NanoNQ", tmp_path / "nano")

@@ -22,7 +22,7 @@ def test_rows_that_a_set_or_an_mteb_task_asks_or_seeks_are_removed_and_counted(t
     rows = {"anchor": [f"a{i}" for i in range(10)], "positive": ["p0", "p1", "P  2", *(f"p{i}" for i in range(3, 10))]}
     constant = {"source": ["x"] * 10, "language": ["nb"] * 10}
     pq.write_table(pa.table(rows | {"negative": pa.nulls(10, pa.string())} | constant), "x.parquet")
-    evaluation = evaluation_texts([set_of_ours], ["Task"])
+    evaluation = evaluation_texts([set_of_ours], mteb=True)
     report = mix([Source("x", Path("x.parquet"))], tmp_path / "mixed", batch_size=1, seed=1, evaluation=evaluation)
     assert sorted(pq.read_table("mixed/train.parquet")["anchor"].to_pylist()) == ["a0", "a3", "a6", "a7", "a8", "a9"]
     assert report["sources"]["x"]["removed_evaluation_overlap"] == 4
