@@ -18,6 +18,7 @@ COMMANDS = {
     "pin": "Write the newest revisions into params.yaml.",
     "preflight": "Check the files that DVC reads before any stage.",
     "report": "Print the scores of the last run.",
+    "submit": "Prepare the MTEB results for submission.",
 }
 """Every command by name, with its line in `nordic-sparse --help`."""
 

@@ -9,6 +9,7 @@ Importing this module imports mteb, which takes seconds.
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ import mteb
 from mteb.models.model_meta import ModelMeta
 from mteb.types import Licenses
 from sentence_transformers import SparseEncoder
+from transformers import PreTrainedModel
 
 UNPUBLISHED = "unpublished/nordic-sparse"
 """The name of a model without `hub.model_id`."""
@@ -76,22 +78,30 @@ def model_meta(
     """
     meta = ModelMeta.from_sparse_encoder_model(model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    embedding = getattr(getattr(model[0], "auto_model", None), "get_input_embeddings", lambda: None)()
     known: dict[str, Any] = {
         "name": name or UNPUBLISHED,
         "revision": revision,
         "reference": f"https://huggingface.co/{name}" if name else None,
         "languages": [LANGUAGES[language] for language in languages] or None,
         "license": license.lower() if license and license.lower() in get_args(Licenses) else None,
+        "embed_dim": model.encode_document(["a"]).shape[1],  # a model that has encoded nothing may not know it
         "n_parameters": parameters,
-        "n_embedding_parameters": embedding.weight.numel() if embedding is not None else None,
-        "memory_usage_mb": sum(each.numel() * each.element_size() for each in model.parameters()) / 2**20,
+        "n_embedding_parameters": _embedding_parameters(model),
+        "memory_usage_mb": round(sum(each.numel() * each.element_size() for each in model.parameters()) / 2**20),
         "use_instructions": any(model.prompts.values()),
         "adapted_from": base,
         "training_datasets": None if trained_on is None else training_tasks(trained_on),
         "loader_kwargs": {"trust_remote_code": True} if trust_remote_code else {},
     }
     return ModelMeta.model_validate(meta.model_dump() | known)
+
+
+def _embedding_parameters(model: SparseEncoder) -> int | None:
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            with suppress(NotImplementedError, AttributeError):  # a model's own code need not say which they are
+                return int(module.get_input_embeddings().weight.numel())
+    return None
 
 
 def rename(source: Path, target: Path, name: str, revision: str, public: bool) -> ModelMeta:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
@@ -18,6 +20,17 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 from stages.retrieval.sets import RetrievalSet
 
 WORDS = [first + second for first in ("fjell", "hav", "skog", "by", "vei", "sne") for second in ("hus", "tur", "vann")]
+
+README = """---
+configs:
+- config_name: corpus
+  data_files: [{split: test, path: corpus/test-*}]
+- config_name: queries
+  data_files: [{split: test, path: queries/test-*}]
+- config_name: qrels
+  data_files: [{split: test, path: qrels/test-*}]
+---
+"""
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +91,27 @@ def binary_set() -> RetrievalSet:
     queries = {f"q{index}": " ".join(drawn.choices(WORDS, k=drawn.randint(1, 4))) for index in range(20)}
     qrels = {query: dict.fromkeys(drawn.sample(sorted(corpus), drawn.randint(1, 3)), 1.0) for query in queries}
     return RetrievalSet("made-up", "nb", queries, corpus, qrels, entry="made-up")
+
+
+def write(path: Path, columns: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.fixture
+def swedn(binary_set: RetrievalSet, tmp_path: Path) -> Path:
+    """`binary_set` as the data set of SwednRetrieval: one folder each for corpus, queries and qrels."""
+    folder = tmp_path / "SwednRetrieval"
+    titles = [text.split()[0] for text in binary_set.corpus.values()]
+    texts = [" ".join(text.split()[1:]) for text in binary_set.corpus.values()]
+    write(folder / "corpus/test-0.parquet", {"_id": list(binary_set.corpus), "title": titles, "text": texts})
+    queries = {"_id": list(binary_set.queries), "text": list(binary_set.queries.values())}
+    write(folder / "queries/test-0.parquet", queries)
+    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
+    qrels = {"query-id": [q for q, _ in pairs], "corpus-id": [d for _, d in pairs], "score": [1] * len(pairs)}
+    write(folder / "qrels/test-0.parquet", qrels)
+    (folder / "README.md").write_text(README)
+    return folder
 
 
 @pytest.fixture

@@ -8,55 +8,25 @@ from typing import Any
 
 import datasets
 import mteb
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from mteb.models import SearchEncoderWrapper
 from sentence_transformers import SparseEncoder
 
 from stages.download.benchmark import lay_out, part_files
-from stages.evaluate.mteb_tasks import evaluate_mteb
+from stages.evaluate.mteb_tasks import RecordingEncoder, evaluate_mteb
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.retrieval import bm25
-from stages.retrieval.mteb import benchmark_tasks, required_datasets, task_texts
+from stages.retrieval.mteb import benchmark_tasks, expand, get_task, required_datasets, task_texts
 from stages.retrieval.scores import score
-from stages.retrieval.scoring import evaluate
+from stages.retrieval.scoring import encode_set, evaluate, sparsity
 from stages.retrieval.sets import RetrievalSet, load_nanobeir
+from stages.retrieval.vectors import Encoded
 from tests.refused import refused
-
-README = """---
-configs:
-- config_name: corpus
-  data_files: [{split: test, path: corpus/test-*}]
-- config_name: queries
-  data_files: [{split: test, path: queries/test-*}]
-- config_name: qrels
-  data_files: [{split: test, path: qrels/test-*}]
----
-"""
-
+from tests.unit.conftest import write
 
 pytestmark = pytest.mark.usefixtures("no_network")
-
-
-def write(path: Path, columns: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-
-
-@pytest.fixture
-def swedn(binary_set: RetrievalSet, tmp_path: Path) -> Path:
-    """`binary_set` as the data set of SwednRetrieval: one folder each for corpus, queries and qrels."""
-    folder = tmp_path / "SwednRetrieval"
-    titles = [text.split()[0] for text in binary_set.corpus.values()]
-    texts = [" ".join(text.split()[1:]) for text in binary_set.corpus.values()]
-    write(folder / "corpus/test-0.parquet", {"_id": list(binary_set.corpus), "title": titles, "text": texts})
-    queries = {"_id": list(binary_set.queries), "text": list(binary_set.queries.values())}
-    write(folder / "queries/test-0.parquet", queries)
-    pairs = [(query, document) for query, documents in binary_set.qrels.items() for document in documents]
-    qrels = {"query-id": [q for q, _ in pairs], "corpus-id": [d for _, d in pairs], "score": [1] * len(pairs)}
-    write(folder / "qrels/test-0.parquet", qrels)
-    (folder / "README.md").write_text(README)
-    return folder
 
 
 def encoded(model: SparseEncoder, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
@@ -92,6 +62,41 @@ def test_a_csr_models_sparsifying_cost_is_scored_on_a_task_too(csr: SparseEncode
     [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
     cost = sparsifying_cost(csr, binary_set, [2, 8])
     assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
+
+
+def dense(encoded: Encoded) -> list[np.ndarray]:
+    return [encoded.queries.toarray(), encoded.documents.toarray(), encoded.starts]
+
+
+@pytest.mark.parametrize("architecture", ["splade", "inference_free", "csr"])
+def test_the_vectors_that_mteb_asked_for_are_those_of_our_sets_in_their_order(
+    architecture: str, swedn: Path, binary_set: RetrievalSet, request: pytest.FixtureRequest
+) -> None:
+    """Not those of a document without text nor of a query without a relevant document, which our sets leave out."""
+    model, corpus = request.getfixturevalue(architecture), {"empty": " "} | binary_set.corpus
+    write(swedn / "corpus/test-0.parquet", {"_id": list(corpus), "text": list(corpus.values())})
+    queries = {"unanswered": "fjellhus"} | binary_set.queries
+    write(swedn / "queries/test-0.parquet", {"_id": list(queries), "text": list(queries.values())})
+    [result] = evaluate_mteb(model, "SwednRetrieval", swedn)
+    assert result.retrieval_set is not None and result.encoded is not None
+    assert (result.retrieval_set.queries, result.retrieval_set.corpus) == (binary_set.queries, binary_set.corpus)
+    ours = evaluate(model, binary_set)
+    assert all(map(np.array_equal, dense(result.encoded), dense(ours.encoded)))
+    assert result.runs == {"model": ours.run}
+
+
+def test_a_corpus_that_mteb_encodes_in_chunks_is_put_together(splade: SparseEncoder, binary_set: RetrievalSet) -> None:
+    encoder, task = RecordingEncoder(splade), mteb.get_task("SwednRetrieval")
+    search = SearchEncoderWrapper(encoder, corpus_chunk_size=50)
+    where: Any = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "default", "encode_kwargs": {"show_progress_bar": False}}
+    parts = (binary_set.queries, binary_set.corpus)
+    queries, corpus = (datasets.Dataset.from_dict({"id": list(part), "text": list(part.values())}) for part in parts)
+    search.index(corpus, **where)
+    search.search(queries, top_k=10, **where)
+    reverse = replace(binary_set, corpus=dict(reversed(binary_set.corpus.items())))
+    numbers, encoded = encoder.take("default", "test", reverse)
+    assert all(np.allclose(*pair, atol=1e-6) for pair in zip(dense(encoded), dense(encode_set(splade, reverse)), strict=True))
+    assert numbers == pytest.approx(sparsity(encoded))
 
 
 def test_queries_and_documents_go_by_their_own_routes(
@@ -270,6 +275,33 @@ def test_a_task_of_many_languages_reads_for_us_as_for_mteb(splade: SparseEncoder
     [read] = load_nanobeir(tmp_path / "nano", "nanobeir-no")
     assert (read.queries, read.corpus, read.qrels) == (binary_set.queries, binary_set.corpus, binary_set.qrels)
     assert theirs.metrics["ndcg@10"] == round(evaluate(splade, read).metrics["ndcg@10"], 5)
+
+
+def test_a_benchmarks_name_stands_for_its_retrieval_tasks_and_each_task_runs_once() -> None:
+    scandinavian = {
+        "NorQuadRetrieval", "SNLRetrieval", "SwednRetrieval", "SweFaqRetrieval", "DanFeverRetrieval", "TV2Nordretrieval",
+        "TwitterHjerneRetrieval",
+    }  # fmt: skip
+    first, *others = expand(["SciFact", "SNLRetrieval", "MTEB(Scandinavian, v1)", "SciFact"])
+    assert first == "SciFact" and others[0] == "SNLRetrieval" and len(others) == 7 and set(others) == scandinavian
+    assert expand(["NanoBEIR-multilingual"]) == benchmark_tasks("NanoBEIR-multilingual")
+    with refused("evaluation.mteb", "'MTEB(Scandinavian'", "'MTEB(Scandinavian, v1)'"):
+        required_datasets(expand(["MTEB(Scandinavian", "v1)"]))  # as YAML reads a name with a comma in brackets
+
+
+@pytest.mark.parametrize(
+    ("task", "languages", "subsets"),
+    [
+        ("MultilingualNanoNQRetrieval", ["da", "nn", "sv"], ["no", "sv"]),
+        ("MultilingualNanoNQRetrieval", ["en"], ["en"]),
+        ("MultilingualNanoNQRetrieval", ["da"], ["ar", "de", "en", "es", "fr", "it", "ja", "ko", "no", "pt", "sv"]),
+        ("SwednRetrieval", ["da"], ["default"]),
+    ],
+)
+def test_a_task_of_many_languages_has_those_asked_for_or_all_if_it_has_none_of_them(
+    task: str, languages: list[str], subsets: list[str]
+) -> None:
+    assert sorted(get_task(task, languages).hf_subsets) == subsets
 
 
 def test_an_unknown_task_is_refused_with_close_names() -> None:
