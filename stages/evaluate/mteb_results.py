@@ -100,7 +100,8 @@ def _embedding_parameters(model: SparseEncoder) -> int | None:
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             with suppress(NotImplementedError, AttributeError):  # a model's own code need not say which they are
-                return int(module.get_input_embeddings().weight.numel())
+                embeddings: Any = module.get_input_embeddings
+                return int(embeddings().weight.numel())
     return None
 
 

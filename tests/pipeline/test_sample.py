@@ -42,6 +42,10 @@ def test_an_mteb_task_is_kept_out_of_training_and_scored_by_mteb(workspace: Work
     assert (after["queries"] - before["queries"], after["documents"] - before["documents"]) == (12, 24)
     row = json.loads((workspace.folder / "metrics" / "evaluation.json").read_text())["NorQuadRetrieval"]
     assert {"ndcg@10", "bm25_ndcg@10", "query_active_dims"} <= set(row)
+    [result] = (workspace.folder / "metrics" / "mteb").rglob("NorQuadRetrieval.json")
+    assert json.loads(result.read_text())["scores"]["test"][0]["main_score"] == row["ndcg@10"]
+    about = json.loads(result.with_name("model_meta.json").read_text())
+    assert (about["name"], about["training_datasets"]) == ("unpublished/nordic-sparse", [])
 
 
 def write_norquad_retrieval(folder: Path) -> None:

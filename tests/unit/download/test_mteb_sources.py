@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mteb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -117,7 +118,7 @@ def test_the_scandinavian_tasks_have_the_files_that_mteb_reads_and_can_be_scored
     tmp_path: Path,
 ) -> None:
     tasks = serve(hub, repositories)
-    fetch_mteb(tasks, None, tmp_path / "mteb")
+    assert set(fetch_mteb(["MTEB(Scandinavian, v1)"], None, tmp_path / "mteb")) == set(tasks)
     unread = {"README.md", ".gitattributes", "SNL.csv", "en.tsv"}
     wanted = [name for files in repositories.values() for name in files if name not in unread]
     assert sorted(name for name in asked(hub) if name != "README.md") == sorted(wanted)
@@ -130,6 +131,30 @@ def test_the_scandinavian_tasks_have_the_files_that_mteb_reads_and_can_be_scored
     for task in ("SwednRetrieval", "TwitterHjerneRetrieval", "DanFeverRetrieval"):
         [result] = evaluate_mteb(splade, task, tmp_path / "mteb" / task)
         assert 0 <= result.metrics["ndcg@10"] <= 1
+
+
+def test_of_a_task_in_many_languages_only_the_wanted_ones_are_downloaded_and_scored(
+    hub: LoopbackHub,
+    splade: Any,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    task, subsets = "MultilingualNanoNQRetrieval", ("de", "no", "sv")
+    parts = search_set(["test"])
+    files = {
+        f"{subset}-{name.replace('default', 'qrels')}": content
+        for subset in subsets
+        for name, content in parts.items()
+        if name != "README.md"
+    }
+    configs = [f"{subset}-{part}" for subset in subsets for part in ("corpus", "queries", "qrels")]
+    serve(hub, {task: files | {"README.md": card(dict.fromkeys(configs, ["test"]))}})
+    fetch_mteb([task], None, tmp_path / "mteb", languages=["da", "nb", "sv"])
+    assert {name.partition("-")[0] for name in asked(hub)} == {"README.md", "no", "sv"}
+    assert read_texts(tmp_path / "mteb" / TEXTS)["queries"] == ["havtur test?"] * 2
+    results = evaluate_mteb(splade, task, tmp_path / "mteb" / task, languages=["da", "nb", "sv"], results=tmp_path / "results")
+    assert [result.name for result in results] == [f"{task}/no/test", f"{task}/sv/test"]
+    [loaded] = mteb.ResultCache(tmp_path / "results").load_results(require_model_meta=False)
+    assert [each["languages"] for each in loaded.task_results[0].scores["test"]] == [["nor-Latn"], ["swe-Latn"]]
 
 
 def test_tasks_may_share_a_data_set_and_each_reads_its_own_split(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
