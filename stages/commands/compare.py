@@ -18,7 +18,7 @@ QUERIES, WORKSPACE = Path("metrics/queries"), "workspace"
 WIDEST, MIN_TEXT = 120, 30
 LEGEND = (
     "nDCG@10; 95% interval by bootstrap over the queries; p by a paired randomisation test, of the sets with Holm's correction; "
-    "▲ ▼: p < .05. Each run has one seed, and its spread is not in these numbers (docs/evaluation.md)."
+    "▲ ▼: p < .05; won: queries on which B is above A. Each run has one seed, and its spread is not in these numbers (docs/evaluation.md)."
 )
 TERMS = (
     "Below each query: the terms that put its relevant document above (+) or below (−) the model's first other document, with the "
@@ -140,6 +140,10 @@ def remarks(pairs: Sequence["Paired"], tables: Sequence[Mapping[str, "QueryTable
             lines.append(
                 f"{each.name} is not the same set in both: by id and text, {each.only_first} queries are only in A and {each.only_second} "
                 f"only in B. The {len(each.first)} that both have are compared."
+            )
+        if each.documents[0] != each.documents[1]:
+            lines.append(
+                f"{each.name} has {each.documents[0]:,} documents in A and {each.documents[1]:,} in B: its scores cannot be compared."
             )
     return lines
 

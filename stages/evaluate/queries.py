@@ -4,6 +4,7 @@ A table has the scores of every system, the relevant document that the model ran
 dimensions that each shares with the query: enough to compare two models, or to see why one fails, without either of them.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from sentence_transformers import SparseEncoder
 
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.evaluate.terms import term_names
-from stages.retrieval.query_tables import AS_ZERO, SET
+from stages.retrieval.query_tables import AS_ZERO, DOCUMENTS, SET
 from stages.retrieval.scores import NDCG, Run, rank, score_by_query
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.significance import MODEL
 from stages.retrieval.vectors import Encoded
 
 TERMS, CHARACTERS = 20, 1_000
+SPACE = re.compile(r"\s")
 TERM_LISTS = pa.list_(pa.struct([("term", pa.string()), ("query", pa.float32()), ("document", pa.float32())]))
 
 Shared = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -47,7 +49,7 @@ def write_queries(
     """Write ``<set>.parquet`` (see `table`) and, for each system, ``<set>.<system>.trec`` into ``folder``; "/" in a name becomes "__"."""
     stem = retrieval_set.name.replace("/", "__")
     ranked = {system: {query: rank(run.get(query, {})) for query in retrieval_set.queries} for system, run in runs.items()}
-    metadata = {SET: retrieval_set.name, AS_ZERO: str(as_zero)}
+    metadata = {SET: retrieval_set.name, DOCUMENTS: str(len(retrieval_set.corpus)), AS_ZERO: str(as_zero)}
     rows = table(retrieval_set, runs, ranked, encoded, names).replace_schema_metadata(metadata)
     pq.write_table(rows, folder / f"{stem}.parquet", compression="zstd")
     for system, run in runs.items():
@@ -100,16 +102,33 @@ def write_trec(path: Path, run: Run, ranked: Mapping[str, Sequence[str]], tag: s
     trec_eval sorts by the score as float32 and ties by descending id: a score that does not lie below the one before it is lowered to
     the next float32, so that it finds our order. White space in an id is percent-encoded.
     """
+    words = {document: _word(document) for document in {each for documents in ranked.values() for each in documents}}
     with path.open("w", encoding="utf-8") as file:
         for query, documents in ranked.items():
-            above = np.float32(np.inf)
-            for place, document in enumerate(documents, start=1):
-                above = min(np.float32(run[query][document]), np.nextafter(above, np.float32(-np.inf)))
-                file.write(f"{_word(query)} Q0 {_word(document)} {place} {above} {tag}\n")
+            values = descending([run[query][document] for document in documents]).tolist()
+            lines = (
+                f" Q0 {words[document]} {place} {value:.9g} {tag}\n"
+                for place, (document, value) in enumerate(zip(documents, values, strict=True), 1)
+            )
+            name = _word(query)
+            file.writelines(name + line for line in lines)
+
+
+def descending(scores: Sequence[float]) -> np.ndarray:
+    """Sorted ``scores`` as float32, each below the one before it, by the smallest step where it was not.
+
+    >>> descending([1.0, 1.0, 0.5]).tolist()
+    [1.0, 0.9999999403953552, 0.5]
+    """
+    bits = np.array(scores, dtype=np.float32).view(np.int32).astype(np.int64)
+    ordered = np.where(bits < 0, -(2**31) - bits, bits)  # whole numbers in the order of the floats, neighbours next to each other
+    places = np.arange(len(ordered))
+    lowered = np.minimum.accumulate(ordered + places) - places
+    return np.where(lowered < 0, -(2**31) - lowered, lowered).astype(np.int32).view(np.float32)
 
 
 def _word(identifier: str) -> str:
-    return "".join(quote(letter) if letter.isspace() else letter for letter in identifier)
+    return SPACE.sub(lambda space: quote(space[0]), identifier)
 
 
 def _type(column: str) -> pa.DataType:

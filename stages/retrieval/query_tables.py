@@ -15,8 +15,8 @@ from stages.retrieval.scores import NDCG
 from stages.retrieval.significance import MODEL
 from stages.runtime.errors import UserError
 
-SET, AS_ZERO = "set", "queries_counted_as_zero"
-"""Keys of a table's metadata: the name of its set; how many more queries count as 0 in its means, because mteb counts them so."""
+SET, DOCUMENTS, AS_ZERO = "set", "documents", "queries_counted_as_zero"
+"""Keys of a table's metadata: its set's name and number of documents; how many more queries count as 0 in its means, as in mteb."""
 SCORE, RANK = f"{MODEL}_{NDCG}", f"{MODEL}_rank"
 REQUIRED = {"query_id", "query", SCORE, RANK, "relevant_terms", "top_terms"}
 
@@ -25,16 +25,23 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class QueryTable:
-    """One set's queries; ``as_zero`` more count as 0 in its means."""
+    """One set's queries and number of documents; ``as_zero`` more queries count as 0 in its means."""
 
     name: str
     rows: Sequence[Row]
+    documents: int
     as_zero: int = 0
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The queries that two tables of a set share by id and text, in the order of the first, and how many each has alone."""
+    """The queries that two tables of a set share by id and text, in the order of the first.
+
+    Attributes:
+        as_zero: how many more count as 0 in the means.
+        only_first, only_second: number of queries that one table has alone.
+        documents: number of documents of the first and of the second.
+    """
 
     name: str
     first: Sequence[Row]
@@ -42,6 +49,7 @@ class Paired:
     as_zero: int
     only_first: int
     only_second: int
+    documents: tuple[int, int]
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         """The model's nDCG@10 of each query in the first and in the second table."""
@@ -66,12 +74,13 @@ def read_tables(files: Iterable[tuple[str, bytes]]) -> dict[str, QueryTable]:
             raise UserError(f"{name}: is not a table of queries; name a folder that the evaluate stage wrote")
         if set(table.column_names) >= REQUIRED:
             of_set = metadata[SET.encode()].decode()
-            tables[of_set] = QueryTable(of_set, table.to_pylist(), int(metadata.get(AS_ZERO.encode(), b"0")))
+            documents, as_zero = (int(metadata[key.encode()]) for key in (DOCUMENTS, AS_ZERO))
+            tables[of_set] = QueryTable(of_set, table.to_pylist(), documents, as_zero)
     return tables
 
 
 def pair(first: QueryTable, second: QueryTable) -> Paired:
-    """The two tables' common queries; their documents are not compared."""
+    """The two tables' common queries. Of the documents, only the number is known."""
     of_first, of_second = ({(row["query_id"], row["query"]): row for row in table.rows} for table in (first, second))
     common = [key for key in of_first if key in of_second]
     return Paired(
@@ -81,6 +90,7 @@ def pair(first: QueryTable, second: QueryTable) -> Paired:
         min(first.as_zero, second.as_zero),
         len(of_first) - len(common),
         len(of_second) - len(common),
+        (first.documents, second.documents),
     )
 
 

@@ -17,13 +17,14 @@ from stages.retrieval.vectors import Encoded
 from tests.refused import refused
 
 
-def write(folder: Path, found: str, name: str = "NanoSampleNb", first: int = 0) -> Path:
-    """A table with one letter a query: + where the relevant document came first, - where it came second."""
+def write(folder: Path, found: str, name: str = "NanoSampleNb", first: int = 0, more: int = 0) -> Path:
+    """A table with one letter a query: + where the relevant document came first, - where it came second; ``more`` documents."""
     queries = {f"q{number}": f"Hva er øl nummer {number}?" for number in range(first, first + len(found))}
-    retrieval_set = RetrievalSet(name, "nb", queries, {"right": "øl", "wrong": "vin"}, {query: {"right": 1.0} for query in queries})
+    corpus = {"right": "øl", "wrong": "vin"} | {f"d{number}": "vann" for number in range(more)}
+    retrieval_set = RetrievalSet(name, "nb", queries, corpus, {query: {"right": 1.0} for query in queries})
     orders = {query: {"right": 2.0 if letter == "+" else 0.5, "wrong": 1.0} for query, letter in zip(queries, found, strict=True)}
     weights = np.array([[2.0 if letter == "+" else 0.5, 1.0] for letter in found], dtype=np.float32)
-    encoded = Encoded.whole(csr_array(weights), csr_array(np.eye(2, dtype=np.float32)))
+    encoded = Encoded.whole(csr_array(weights), csr_array(np.eye(2 + more, 2, dtype=np.float32)))
     folder.mkdir(parents=True, exist_ok=True)
     write_queries(folder, retrieval_set, {"model": orders}, encoded, lambda dimensions: [["øl", "vin"][each] for each in dimensions])
     return folder
@@ -83,10 +84,11 @@ def test_equal_runs_are_a_tie(folders: tuple[str, str], capsys: pytest.CaptureFi
 def test_what_only_one_run_has_is_named(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("a/queries"), "++", "old-set")
     write(Path("b/metrics/queries"), "++", "new-set")
-    write(Path("b/metrics/queries"), "+" * 10, "my-search", first=8)
+    write(Path("b/metrics/queries"), "+" * 10, "my-search", first=8, more=5)
     out = " ".join(shown(capsys, *folders).split())
     assert "Only in A, not compared: old-set." in out and "Only in B, not compared: new-set." in out
     assert "my-search is not the same set in both: by id and text, 8 queries are only in A and 3 only in B. The 7 that both" in out
+    assert "my-search has 2 documents in A and 7 in B: its scores cannot be compared." in out
     with refused("--set", "old-set", "NanoSampleNb"):
         run(["compare", *folders, "--set", "old-set"])
     write(Path("c"), "++", "old-set", first=5)

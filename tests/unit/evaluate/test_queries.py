@@ -73,7 +73,7 @@ def test_a_row_names_the_relevant_document_and_the_first_wrong_one(tmp_path: Pat
         == "list<item: struct<term: string, query: float, document: float>>"
     )
     assert schema.metadata[b"set"] == b"nano/sett"
-    assert (tmp_path / "nano__sett.bm25.trec").read_text() == "found Q0 b 1 1.0 bm25\n"
+    assert (tmp_path / "nano__sett.bm25.trec").read_text() == "found Q0 b 1 1 bm25\n"
 
 
 def test_a_set_of_which_only_bm25_is_known_has_a_table_too(binary_set: RetrievalSet, tmp_path: Path) -> None:
@@ -117,10 +117,11 @@ def test_of_a_document_in_windows_the_best_one_is_explained(tmp_path: Path) -> N
 
 
 def test_equal_scores_keep_our_order_in_single_precision_and_ids_are_one_word(tmp_path: Path) -> None:
-    scores = {"b x": 0.0, "a": 0.0, "c": 1.0, "d": 1.0 + 1e-12, "e": -3.0}
+    scores = {"b x": 0.0, "a": 0.0, "c": 1.0, "d": 1.0 + 1e-12, "e": -3.0, "f": -3.0, "g": -1e-45, "h": 0.1}
     retrieval_set = RetrievalSet("s", None, {"q 1": "?"}, dict.fromkeys(scores, "t"), {"q 1": {"a": 1.0}})
     written(tmp_path, retrieval_set, {"model": {"q 1": scores}})
     lines = [line.split() for line in (tmp_path / "s.model.trec").read_text().splitlines()]
     assert [line[:4] for line in lines] == [["q%201", "Q0", d.replace(" ", "%20"), str(n)] for n, d in enumerate(rank(scores), start=1)]
     values = [np.float32(line[4]) for line in lines]
     assert all(after < before for before, after in pairwise(values))
+    assert values == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-6) and np.float32(0.1) in values

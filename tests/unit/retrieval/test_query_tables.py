@@ -25,7 +25,7 @@ def test_a_written_table_is_read_with_its_sets_name_and_the_queries_that_count_a
     retrieval_set = RetrievalSet("task/nob/test", None, {"1": "hva?"}, {"a": "t"}, {"1": {"a": 1.0}})
     write_queries(tmp_path, retrieval_set, {"model": {"1": {"a": 1.0}}}, None, lambda _: [], as_zero=3)
     [table] = read_tables([content(tmp_path / "task__nob__test.parquet")]).values()
-    assert (table.name, table.as_zero, table.rows[0]["query"]) == ("task/nob/test", 3, "hva?")
+    assert (table.name, table.documents, table.as_zero, table.rows[0]["query"]) == ("task/nob/test", 1, 3, "hva?")
     first, second = pair(table, table).scores()
     assert first.tolist() == second.tolist() == [1.0, 0.0, 0.0, 0.0]
 
@@ -45,11 +45,11 @@ def test_a_file_that_is_no_table_of_queries_is_named(tmp_path: Path) -> None:
 
 
 def test_queries_are_paired_by_id_and_text_whatever_their_order() -> None:
-    first = QueryTable("s", [row("1", "a", 0.1), row("2", "b", 0.2), row("3", "c", 0.3)], 2)
-    second = QueryTable("s", [row("3", "c", 0.5), row("2", "another", 0.6), row("1", "a", 0.7), row("4", "d", 0.8)], 1)
+    first = QueryTable("s", [row("1", "a", 0.1), row("2", "b", 0.2), row("3", "c", 0.3)], 50, 2)
+    second = QueryTable("s", [row("3", "c", 0.5), row("2", "another", 0.6), row("1", "a", 0.7), row("4", "d", 0.8)], 60, 1)
     found = pair(first, second)
     assert [each["query_id"] for each in found.first] == [each["query_id"] for each in found.second] == ["1", "3"]
-    assert (found.only_first, found.only_second, found.as_zero) == (1, 2, 1)
+    assert (found.only_first, found.only_second, found.as_zero, found.documents) == (1, 2, 1, (50, 60))
     assert [scores.tolist() for scores in found.scores()] == [[0.1, 0.3, 0.0], [0.7, 0.5, 0.0]]
 
 
