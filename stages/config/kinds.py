@@ -1,6 +1,7 @@
 """The kinds of sets that params.yaml can name, and the patterns of the files that each reads; none: every file of rows.
 
-A kind of training set has its reader in `stages.format.sources`, one of evaluation sets in `stages.retrieval.sets`; both find it by name.
+A kind of training set has its reader in `stages.format.sources`. A kind of evaluation set has it in `stages.retrieval.sets`,
+or in the module of `stages.retrieval` that has its name.
 """
 
 BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv")
@@ -21,4 +22,8 @@ TRAINING: dict[str, tuple[str, ...]] = {
 EVALUATION: dict[str, tuple[str, ...]] = {
     "beir": BEIR,
     "nanobeir": ("corpus/*.parquet", "queries/*.parquet", "qrels/*.parquet"),
+    "esci": ("*test*.parquet",),
+    "products": ("*.csv", "*.parquet"),
 }
+EVALUATION_OPTIONS = {"esci": ("locale", "max_tokens"), "products": ("max_tokens",)}
+"""Options of `stages.config.schema.EvaluationSet` that a kind of evaluation set has of its own."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stages.config.fields import Batch, Count, HubId, LocalPath, Names, Number, Processes, Weight, Word, distinct, local_path
-from stages.config.kinds import EVALUATION, TRAINING
+from stages.config.kinds import EVALUATION, EVALUATION_OPTIONS, TRAINING
 
 Architecture = Literal["splade", "inference-free-splade", "csr"]
 Profile = Literal["sample", "own", "nordic", "ecommerce"]
@@ -293,6 +293,8 @@ class EvaluationSet(Location):
     split: Word | None = None
     benchmark: Word | None = None
     subset: Word | None = None
+    locale: Word | None = None
+    max_tokens: Count | None = None
 
     def origin(self) -> dict[str, str | None]:
         """Where it comes from: what the download stage depends on."""
@@ -300,7 +302,8 @@ class EvaluationSet(Location):
 
     def form(self) -> dict[str, Any]:
         """How to read it: what the mix and evaluate stages depend on."""
-        return self.model_dump(include={"kind", "language", "split"}) | self.tolerance()
+        own = self.model_dump(include=set(EVALUATION_OPTIONS.get(self.kind, ())), exclude_none=True)
+        return self.model_dump(include={"kind", "language", "split"}) | self.tolerance() | own
 
 
 class Evaluation(Section):
@@ -310,6 +313,7 @@ class Evaluation(Section):
     mteb: Names
     mteb_path: LocalPath | None
     active_dims: Annotated[list[Count], AfterValidator(distinct)] = []
+    compare_model: LocalPath | None = None
     sets: dict[SetName, EvaluationSet]
 
 
@@ -364,5 +368,6 @@ class Params(Section):
             "model.base_model": self.model.base_model if self.model.base_model != "made" else None,
             "mining.model": mining.model if mining.method == "model" else None,
             "mining.cross_encoder": mining.cross_encoder,
+            "evaluation.compare_model": self.evaluation.compare_model,
         }
         return {key: model for key, model in named.items() if model is not None}

@@ -67,6 +67,14 @@ class ScoredSet(Section):
     split: str | None
     language: Language | None
     unknown_ids: float | None = None
+    locale: str | None = None
+    max_tokens: int | None = None
+
+
+class Compared(Section):
+    """The model of evaluation.compare_model."""
+
+    trust_remote_code: bool
 
 
 class About(Section):
@@ -95,6 +103,7 @@ class EvaluateSettings(Section):
     about: About | None = None
     model_id: str | None = None
     license: str | None = None
+    compare: Compared | None = None
 
 
 class Provenance(Section):

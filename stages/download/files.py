@@ -71,14 +71,15 @@ def download(
 def _select(paths: Sequence[str], origin: Mapping[str, Any], key: str) -> set[str]:
     """The files that the kind reads; `UserError` before the first is downloaded if they would be of no use."""
     repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("trust_remote_code"))
-    needed = wanted(paths, kind, code)
+    evaluation = key.startswith("evaluation.sets.")
+    needed = wanted(paths, kind, code, evaluation)
     if kind == "model" and not any(path.endswith(".safetensors") for path in needed):
         raise UserError(
             f"{key}: {repo} has no safetensors weights at this revision, and pickled ones are not loaded; "
             "look for a branch that has them (such as refs/pr/1), or name another model"
         )
     if not needed - {CARD}:
-        names = ", ".join(patterns(kind, code))
+        names = ", ".join(patterns(kind, code, evaluation))
         raise UserError(f"{key}: {repo} has no file that kind {kind} reads ({names}); choose another kind, or a revision that has one")
     return needed
 

@@ -12,7 +12,7 @@ from stages.hub.splits import split_of
 
 ROWS = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.ndjson", "*.json.gz", "*.jsonl.gz", "*.ndjson.gz")
 FILES: dict[str, tuple[str, ...]] = {
-    **{kind: files for kind, files in (TRAINING | EVALUATION).items() if files},
+    **{kind: files for kind, files in TRAINING.items() if files},
     "mteb": (*ROWS, "*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz"),
     "model": ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"),  # never a pickle
 }
@@ -23,19 +23,19 @@ COPIES = tuple(f"{start}{name}/*" for start in ("", "*/") for name in ("onnx", "
 """Folders with another copy of a model, or its history."""
 
 
-def patterns(kind: str, code: bool = False) -> tuple[str, ...]:
-    """The names of the files of a kind; ``code``: a model may bring Python files, which are run."""
-    return FILES.get(kind, ROWS) + (CODE if code else ())
+def patterns(kind: str, code: bool = False, evaluation: bool = False) -> tuple[str, ...]:
+    """The names of the files of a kind, or of a kind of evaluation set. ``code``: a model may bring Python files, which are run."""
+    return (EVALUATION[kind] if evaluation else FILES.get(kind, ROWS)) + (CODE if code else ())
 
 
-def wanted(paths: Iterable[str], kind: str, code: bool = False) -> set[str]:
-    """Those of a repository's ``paths`` that a set of this kind needs. A test split is left out: nobody trains on it."""
+def wanted(paths: Iterable[str], kind: str, code: bool = False, evaluation: bool = False) -> set[str]:
+    """Those of a repository's ``paths`` that a set of this kind needs. A test split is left out of training sets."""
     from huggingface_hub.utils import filter_repo_objects  # slow to import
 
-    paths, rows = set(paths), kind not in FILES
+    paths, rows = set(paths), kind not in FILES and not evaluation
     ignored = [*HIDDEN, *(ABOUT_ROWS if rows else COPIES if kind == "model" else ())]
     key = str.lower if rows else str
-    found = set(filter_repo_objects(paths, allow_patterns=[*patterns(kind, code)], ignore_patterns=ignored, key=key))
+    found = set(filter_repo_objects(paths, allow_patterns=[*patterns(kind, code, evaluation)], ignore_patterns=ignored, key=key))
     if rows:
         found = {path for path in found if split_of(PurePosixPath(path)) != "test"}
     return found | (paths & {CARD})

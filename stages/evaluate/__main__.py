@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
+COMPARE = Path("models/compare")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
 SUMMARY = Path("metrics/summary.json")
 """The few metrics that `dvc exp show` and `dvc metrics diff` compare."""
@@ -112,6 +113,7 @@ def evaluate(
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.cost import cost as search_cost
     from stages.evaluate.curves import curves
+    from stages.evaluate.compare import compared, load_sparse
     from stages.evaluate.examples import candidates, choose
     from stages.evaluate.progress import progress
     from stages.evaluate.queries import dimension_names, write_queries
@@ -122,6 +124,7 @@ def evaluate(
     from stages.pretrained.own_code import require_allowed_code
     from stages.retrieval.bm25 import retrieve
     from stages.retrieval.documents import truncation
+    from stages.retrieval.graded import graded_scores
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, RetrievalSet, distinct, load_sets
@@ -141,8 +144,10 @@ def evaluate(
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
         tasks = _tasks(settings)
+        attempt.at("loading evaluation.compare_model")
+        other = load_sparse(COMPARE, settings.compare.trust_remote_code, device) if settings.compare else None
         results = []
-        loaded = (load_sets(SETS / name, name, **form.model_dump()) for name, form in settings.sets.items())
+        loaded = (load_sets(SETS / name, name, **form.model_dump(exclude_none=True)) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *tasks])
         for each in retrieval_sets:
             if remarks := each.remarks():
@@ -154,7 +159,11 @@ def evaluate(
                 cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
             runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
             bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
-            cost |= search_cost(result.encoded) | truncation(model, list(each.corpus.values()), treatment)
+            if other:
+                attempt.at(f"scoring {each.name} with evaluation.compare_model")
+                runs["compare"], metrics = compared(other, each, settings.batch_size)
+                cost |= metrics
+            cost |= search_cost(result.encoded) | truncation(model, list(each.corpus.values()), treatment) | graded_scores(runs, each)
             if untrained:
                 attempt.at(f"scoring {each.name} with the untrained model")
                 cost[UNTRAINED_NDCG] = untrained.ndcg(each, ndcg_of)

@@ -11,6 +11,7 @@ import numpy as np
 
 from stages.evaluate.curves import Curves
 from stages.evaluate.examples import Example
+from stages.evaluate.products import product_rows
 from stages.retrieval.scores import (
     CORPUS_DIMS,
     DEAD,
@@ -134,7 +135,9 @@ def table(evaluation: Mapping[str, Any]) -> str:
     notes = [*legend, *warnings(evaluation)]
     first, *lines, last = aligned([header, *(_row(name, row) for name, row in (_sets(evaluation) | {MEAN: mean}).items())], "lrrrrr")
     rule = "-" * len(first)
-    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *([""] if notes else []), *notes])
+    products = product_rows(_sets(evaluation))
+    graded = ["", *aligned(products, "ll" + "r" * (len(products[0]) - 2))] if products else []
+    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *graded, *([""] if notes else []), *notes])
 
 
 def warnings(evaluation: Mapping[str, Any]) -> list[str]:

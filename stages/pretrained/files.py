@@ -171,12 +171,14 @@ def shapes(path: Path, use: Use) -> dict[str, list[int]]:
 
 
 def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
-    """``use`` with the task of a base model, miner or cross-encoder, of which ``folder`` needs to hold only the small files.
+    """``use`` with the task of a model in its role, of which ``folder`` needs to hold only the small files.
 
     Raises:
-        UserError: `require_readable` refuses them.
+        UserError: `require_readable` refuses them, or a model to compare is not sparse.
     """
     require_readable(folder, use)
+    if role == "compare" and not is_sparse(folder):
+        raise use.error("is not a sparse model of sentence-transformers, and only those can be compared; name a SparseEncoder")
     return replace(use, task=task_of(folder, role, architecture))
 
 

@@ -121,6 +121,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "pruning": pruning,
             "trust_remote_code": base.trust_remote_code,
             "about": _about(params, languages) if params.evaluation.mteb else None,
+            **_compared(params),
         },
         "running/evaluate": {"device": params.training.device, "model_id": params.hub.model_id, "license": params.hub.license},
         "push": {
@@ -197,6 +198,12 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
     entry = params.entry(name)
     named_by = f"models.{name}" if name in params.models else key
     return {"chosen": True, "key": named_by, **entry.model_dump(include={"repo", "revision", "path", "trust_remote_code"})}
+
+
+def _compared(params: Params) -> dict[str, Any]:
+    """The settings of evaluation.compare_model, if it is set."""
+    name = params.evaluation.compare_model
+    return {"compare": {"trust_remote_code": params.entry(name).trust_remote_code}} if name else {}
 
 
 def _mining(params: Params, names: list[str]) -> dict[str, Any]:

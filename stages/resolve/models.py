@@ -18,6 +18,7 @@ ROLES = {  # the key of params.yaml that names a model: its folder in models/
     "model.base_model": "base",
     "mining.model": "miner",
     "mining.cross_encoder": "cross-encoder",
+    "evaluation.compare_model": "compare",
 }
 MASKED_LM_BASES = (  # of the presets; they make no sentence vectors
     "ltg/norbert3-xs",

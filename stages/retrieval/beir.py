@@ -9,7 +9,7 @@ the rows, for training and for evaluation. Every fault is a `UserError` that nam
 
 import json
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,10 +145,10 @@ def read_qrels(
     qrels: Qrels = {}
     unknown, first = UnknownIds(), ""
     for where, row in rows:
-        query = _id(where, row, "query-id")
+        query = read_id(where, row, "query-id")
         score = 1.0 if row.get("score") is None else _grade(where, row["score"])
         for each in row["corpus-id"] if isinstance(row["corpus-id"], list) else [row["corpus-id"]]:
-            document = _id(where, {"corpus-id": each}, "corpus-id")
+            document = read_id(where, {"corpus-id": each}, "corpus-id")
             unknown.rows += 1
             missing = [f"query {query!r}"] if query not in queries else []
             missing += [f"document {document!r}"] if document not in corpus else []
@@ -168,7 +168,7 @@ def read_qrels(
 
 def row_id(where: str, row: dict[str, Any]) -> str:
     """The id of a query or document, in its field ``_id`` or else ``id``."""
-    return _id(where, row, "id" if "id" in row and "_id" not in row else "_id")
+    return read_id(where, row, "id" if "id" in row and "_id" not in row else "_id")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -202,7 +202,7 @@ def _grade(where: str, value: Any) -> float:
     return number
 
 
-def _text(where: str, row: dict[str, Any], field: str, required: bool = True) -> str:
+def _text(where: str, row: Mapping[str, Any], field: str, required: bool = True) -> str:
     value = row.get(field)
     if value is None:
         if required:
@@ -217,7 +217,7 @@ def _text(where: str, row: dict[str, Any], field: str, required: bool = True) ->
     return value
 
 
-def _id(where: str, row: dict[str, Any], field: str) -> str:
+def read_id(where: str, row: Mapping[str, Any], field: str) -> str:
     """An id, stripped; an integer is taken as its digits."""
     value = row.get(field)
     identifier = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(where, row, field).strip()

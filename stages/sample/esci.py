@@ -1,5 +1,10 @@
-"""Product searches in the form of the Shopping Queries data set (ESCI), over the four languages; all brands are invented."""
+"""Product searches in the form of the Shopping Queries data set (ESCI), over the four languages; all brands are invented.
 
+The queries of the test split are for evaluation: all its exact products and substitutes are judged, not only those drawn for a query.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -28,25 +33,50 @@ BRANDS = ("Fjordlo", "Nordvik", "Tindra", "Kvistum", "Havsula", "Granmo", "Lyngb
 MODELS = ("Alba", "Bris", "Dis", "Elv", "Frost", "Glimt", "Hegg", "Isbre", "Kvern", "Lun", "Myr", "Orre")
 PLAIN_QUERIES, BRAND_QUERIES, COLOUR_QUERIES = "plain", "brand", "colour"
 TEST_SHARE = 0.15
+EXACT, SUBSTITUTE, COMPLEMENT, IRRELEVANT = "Exact", "Substitute", "Complement", "Irrelevant"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product: its kind, brand and colour, and its columns."""
+
+    kind: str
+    features: Mapping[str, str]
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query for a kind of product, perhaps with a ``wished`` brand or colour, and the products drawn for it with their labels."""
+
+    text: str
+    kind: str
+    wished: Mapping[str, str]
+    judged: list[tuple[Product, str]]
 
 
 def write(folder: Path, seed: int) -> None:
     """Write ``train.parquet`` and ``test.parquet``: the splits share no query."""
-    queries = [rows for language in LANGUAGES for rows in make_queries(language, seed)]
-    queries = shuffled(generator(seed, "esci-order"), queries)
-    for q, rows in enumerate(queries):
-        for row in rows:
-            row["query_id"] = q
+    queries = [query for language in LANGUAGES for query in make_queries(language, seed)]
+    ids = dict(enumerate(shuffled(generator(seed, "esci-order"), queries)))
     # Neighbouring languages share some queries word for word: these go to one split.
-    held = {rows[0]["query"] for rows in queries[: int(len(queries) * TEST_SHARE)]}
+    held = {query.text for number, query in ids.items() if number < int(len(queries) * TEST_SHARE)}
     numbers = count()
-    for split in ("test", "train"):
-        rows = [row for query_rows in queries for row in query_rows if (row["query"] in held) == (split == "test")]
-        write_rows(folder / f"{split}.parquet", [row | {"example_id": next(numbers)} for row in rows])
+
+    def rows(number: int, query: Query, judged: Iterable[tuple[Product, str]]) -> list[dict[str, Any]]:
+        about = {"query": query.text, "query_id": number}
+        return [{"example_id": next(numbers), **about, **product.columns, "esci_label": label} for product, label in judged]
+
+    test = {number: query for number, query in ids.items() if query.text in held}
+    drawn = {number: rows(number, query, query.judged) for number, query in test.items()}
+    train = [row for number, query in ids.items() if number not in test for row in rows(number, query, query.judged)]
+    found = {number: rows(number, query, _other_products(query, test.values())) for number, query in test.items()}
+    write_rows(folder / "train.parquet", train)
+    write_rows(folder / "test.parquet", [row for number in test for row in (*drawn[number], *found[number])])
 
 
-def make_queries(language: str, seed: int) -> list[list[dict[str, Any]]]:
-    """The judged products of each query of one language: one list a query."""
+def make_queries(language: str, seed: int) -> list[Query]:
+    """The queries of one language with their judged products."""
     rng = generator(seed, "esci", language)
     texts = read_texts(f"products_{language}")
     result = []
@@ -58,8 +88,8 @@ def make_queries(language: str, seed: int) -> list[list[dict[str, Any]]]:
     return result
 
 
-def _judged(texts: dict[str, Any], language: str, kind: str, wording: str, form: str, rng: Random) -> list[dict[str, Any]]:
-    """The products of one query: exact ones, substitutes, sometimes a complement, irrelevant ones; shuffled."""
+def _judged(texts: dict[str, Any], language: str, kind: str, wording: str, form: str, rng: Random) -> Query:
+    """A query with its products: exact ones, substitutes, sometimes a complement, irrelevant ones; shuffled."""
     index = next(i for i, pair in enumerate(PAIRS) if kind in pair)
     (partner,) = set(PAIRS[index]) - {kind}
     brand, colour = pick(rng, BRANDS), pick(rng, texts["colours"])
@@ -70,22 +100,32 @@ def _judged(texts: dict[str, Any], language: str, kind: str, wording: str, form:
     elif form == COLOUR_QUERIES:
         query, wished = texts["in_colour"].format(query=wording, colour=colour), {"colour": colour}
     far = [other for i, pair in enumerate(PAIRS) if i not in (index, COMPLEMENTS[index]) for other in pair]
-    chosen = [(kind, "Exact", wished) for _ in range(number(rng, 2, 3))]
-    chosen += [(partner, "Substitute", {}) for _ in range(number(rng, 1, 2))]
-    chosen += [(pick(rng, PAIRS[COMPLEMENTS[index]]), "Complement", {})] if rng.random() < 0.5 else []
-    chosen += [(other, "Irrelevant", {}) for other in shuffled(rng, far)[: number(rng, 1, 2)]]
+    chosen = [(kind, EXACT, wished) for _ in range(number(rng, 2, 3))]
+    chosen += [(partner, SUBSTITUTE, {}) for _ in range(number(rng, 1, 2))]
+    chosen += [(pick(rng, PAIRS[COMPLEMENTS[index]]), COMPLEMENT, {})] if rng.random() < 0.5 else []
+    chosen += [(other, IRRELEVANT, {}) for other in shuffled(rng, far)[: number(rng, 1, 2)]]
+    judged = [(_product(texts, language, other, wish, rng), label) for other, label, wish in shuffled(rng, chosen)]
+    return Query(query, kind, wished, judged)
+
+
+def _other_products(query: Query, queries: Iterable[Query]) -> list[tuple[Product, str]]:
+    """The exact products and substitutes among the products of other queries in the same language."""
+    (pair,) = (pair for pair in PAIRS if query.kind in pair)
+    locale = query.judged[0][0].columns["product_locale"]
+    products = [product for other in queries if other is not query for product, _ in other.judged]
     return [
-        {"example_id": 0, "query": query, "query_id": 0, **_product(texts, language, other, wish, rng), "esci_label": label}
-        for other, label, wish in shuffled(rng, chosen)
+        (product, EXACT if product.kind == query.kind and query.wished.items() <= product.features.items() else SUBSTITUTE)
+        for product in products
+        if product.kind in pair and product.columns["product_locale"] == locale
     ]
 
 
-def _product(texts: dict[str, Any], language: str, kind: str, wished: dict[str, str], rng: Random) -> dict[str, Any]:
+def _product(texts: dict[str, Any], language: str, kind: str, wished: dict[str, str], rng: Random) -> Product:
     entry = texts["types"][kind]
     brand = wished.get("brand") or pick(rng, BRANDS)
     colour = wished.get("colour") or pick(rng, texts["colours"])
     bullets = [*shuffled(rng, entry["bullets"]), texts["warranty"].format(years=number(rng, 2, 10))]
-    return {
+    columns = {
         "product_id": "B0" + "".join(pick(rng, "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789") for _ in range(8)),
         "product_locale": language,
         "product_title": f"{brand} {pick(rng, MODELS)} {pick(rng, entry['titles'])}, {colour}",
@@ -93,3 +133,4 @@ def _product(texts: dict[str, Any], language: str, kind: str, wished: dict[str, 
         "product_bullet_point": "\n".join(bullets),
         "product_brand": brand,
     }
+    return Product(kind, {"brand": brand, "colour": colour}, columns)

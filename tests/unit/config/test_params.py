@@ -296,6 +296,7 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
         "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
         "miner": {"chosen": True, "key": "models.c", **local},
         "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
+        "compare": {"chosen": False},
     }
     assert resolved["running/download_models/base"] == {"architecture": "splade", "max_seq_length": 128}
     assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()

@@ -15,7 +15,7 @@ from stages.download.wanted import wanted
         ),
         ("paws_x", ["norwegian-x-final.tar.gz"], ["a.parquet", "a.tar"]),
         ("beir", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"], ["a/corpus.jsonl", "corpus.parquet", "qrels.tsv"]),
-        ("nanobeir", ["corpus/NanoX.parquet", "queries/NanoX.parquet"], ["bm25/NanoX.parquet", "corpus/.x.parquet"]),
+        ("esci", ["data/train-00000-of-00002.parquet"], ["data/test-00000-of-00001.parquet"]),
         ("mteb", ["test.jsonl", "qrels/test.tsv", "data/test-0.parquet"], ["danfever.py", ".gitattributes", "manifest.json"]),
         (
             "model",
@@ -26,6 +26,18 @@ from stages.download.wanted import wanted
 )
 def test_only_what_the_kind_reads_is_wanted(kind: str, needed: list[str], left: list[str]) -> None:
     assert wanted(["README.md", *needed, *left], kind) == {"README.md", *needed}
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed", "left"),
+    [
+        ("nanobeir", ["corpus/NanoX.parquet", "queries/NanoX.parquet"], ["bm25/NanoX.parquet", "corpus/.x.parquet"]),
+        ("esci", ["data/test-00000-of-00001.parquet"], ["data/train-00000-of-00002.parquet"]),
+        ("products", ["products.csv", "judgements.parquet"], ["about.pdf"]),
+    ],
+)
+def test_an_evaluation_set_needs_the_files_of_its_own_kind(kind: str, needed: list[str], left: list[str]) -> None:
+    assert wanted(["README.md", *needed, *left], kind, evaluation=True) == {"README.md", *needed}
 
 
 def test_code_is_wanted_only_if_it_may_run() -> None:
