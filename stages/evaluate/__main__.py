@@ -111,9 +111,9 @@ def evaluate(
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
+    from stages.evaluate.compare import compared, load_sparse
     from stages.evaluate.cost import cost as search_cost
     from stages.evaluate.curves import curves
-    from stages.evaluate.compare import compared, load_sparse
     from stages.evaluate.examples import candidates, choose
     from stages.evaluate.progress import progress
     from stages.evaluate.queries import dimension_names, write_queries

@@ -55,7 +55,7 @@ class Rehearsal:
         assert [path for _, path in self.hub.requests if not PINNED.fullmatch(path)] == []
         self.check_data({*TRAINING_SETS} - {"esci"} if profile == "nordic" else {"esci"})
         nordic = [f"nanobeir-{subset}/{name}" for subset in ("no", "sv") for name, _ in NANO.values()]
-        self.check_scores({*nordic, *TASKS} if profile == "nordic" else set(NANO))
+        self.check_scores({*nordic, *TASKS} if profile == "nordic" else {*NANO, "esci"})
         return self.workspace.stages_run(output)
 
     def check_data(self, sets: set[str]) -> None:

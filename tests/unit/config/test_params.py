@@ -380,6 +380,30 @@ def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(re
     assert set(stages["mix"]["evaluation_sets"]) == {"nanobeir-no", "nanobeir-sv"}
 
 
+def test_the_shop_of_escis_profile_is_its_held_out_queries(read):
+    stages = resolve(read(profile="ecommerce"))
+    scored = {"kind": "esci", "language": "en", "split": "test", "locale": "us"}
+    assert stages["evaluate"]["sets"]["esci"] == stages["mix"]["evaluation_sets"]["esci"] == scored
+    shorter = resolve(read(profile="ecommerce", evaluation__sets__esci__max_tokens=100))
+    assert shorter["evaluate"]["sets"]["esci"] == {**scored, "max_tokens": 100}
+    with_foreign_key = read(evaluation__sets__sample__locale="us")
+    assert changed(read(), with_foreign_key) == set()
+
+
+def test_a_model_to_compare_with_reruns_its_download_and_evaluation_only(read):
+    pinned = {"repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}
+    without, compared = read(models__b=pinned), read(models__b=pinned, evaluation__compare_model="b")
+    assert changed(without, compared) == {"download_models/compare", "evaluate"}
+    assert resolve(compared)["evaluate"]["compare"] == {"trust_remote_code": True}
+    [mistake] = check(read(evaluation__compare_model="./nowhere"), {})
+    assert names(mistake, "evaluation.compare_model … ./nowhere … neither")
+
+
+def test_only_a_sparse_model_is_compared_with(read, tmp_path):
+    [mistake] = check(read(evaluation__compare_model=str(local_model(tmp_path / "model"))), {})
+    assert names(mistake, "evaluation.compare_model … not a sparse model")
+
+
 def test_a_licence_is_for_the_push_alone(read):
     entry = {"kind": "beir", "path": "/"}
     assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}

@@ -147,7 +147,7 @@ def test_of_a_task_in_many_languages_only_the_wanted_ones_are_downloaded_and_sco
         if name != "README.md"
     }
     configs = [f"{subset}-{part}" for subset in subsets for part in ("corpus", "queries", "qrels")]
-    serve(hub, {task: files | {"README.md": card(dict.fromkeys(configs, ["test"]))}})
+    serve(hub, {task: files | {"README.md": card({key: ["test"] for key in configs})}})
     fetch_mteb([task], None, tmp_path / "mteb", languages=["da", "nb", "sv"])
     assert {name.partition("-")[0] for name in asked(hub)} == {"README.md", "no", "sv"}
     assert read_texts(tmp_path / "mteb" / TEXTS)["queries"] == ["havtur test?"] * 2

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sentence_transformers import SparseEncoder
 
-from stages.config.settings import EvaluateSettings, ScoredSet
+from stages.config.settings import Compared, EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.summary import summary
 from stages.evaluate.untrained import Untrained
@@ -108,3 +108,16 @@ def test_every_set_is_scored_with_the_untrained_model_once_and_no_other_number_c
     assert len(built) == 1 and again == first
     assert [first[name].pop("untrained_ndcg@10") for name in ("larger", "mine", "mean")] == [1.0, 1.0, 1.0]
     assert first == plain
+
+
+def test_a_shop_is_scored_by_grades_and_next_to_another_model(settings: EvaluateSettings, tmp_path: Path) -> None:
+    tiny_models.save(tmp_path / "models" / "compare", "inference-free-splade")
+    shop = tmp_path / "data" / "eval" / "shop"
+    shop.mkdir()
+    (shop / "products.csv").write_text("id;title;brand\n1;bok;\n2;avis;\n")
+    (shop / "judgements.csv").write_text("query;product_id;grade\nbok;1;E\nbok;2;I\n")
+    sets = {"shop": ScoredSet(kind="products", split=None, language="nb", max_tokens=9)}
+    [scored], _ = evaluate.evaluate(settings.model_copy(update={"sets": sets, "compare": Compared(trust_remote_code=False)}), UNTREATED)
+    names = {"ndcg@10_condensed", "recall_exact@10", "recall_exact_substitute@100", "bm25_recall_exact@10_condensed"}
+    assert names | {"compare_ndcg@10", "compare_query_active_dims", "compare_recall_exact@10"} <= scored.metrics.keys()
+    assert scored.metrics["bm25_recall_exact@10"] == scored.bm25_ndcg == 1.0
