@@ -85,9 +85,9 @@ def from_cache(revision: str) -> list[tuple[str, bytes]]:
         if paths:
             return [(f"{revision}:{path}", files.read_bytes(path)) for path in paths]
     except RevError as error:
-        what = f"the folder {revision} has no tables of queries, and" if Path(revision).is_dir() else "there is"
+        what = f"the folder {revision} has no tables of queries, and no" if Path(revision).is_dir() else "there is no folder,"
         remedy = "`dvc exp list` and `git branch` show the names"
-        raise UserError(f"compare: {what} no experiment, branch, tag or commit named {revision!r}; {remedy}") from error
+        raise UserError(f"compare: {what} experiment, branch, tag or commit named {revision!r}; {remedy}") from error
     except (SCMError, DvcException) as error:
         raise UserError(f"compare: {revision} cannot be read from this folder ({error}); run the command in the checkout") from error
     except (OSError, DataIndexDirError) as error:
