@@ -70,8 +70,8 @@ def read_tables(files: Iterable[tuple[str, bytes]]) -> dict[str, QueryTable]:
         except pa.ArrowException as error:
             raise UserError(f"{name}: cannot be read as parquet ({error}); run `dvc repro` again") from error
         metadata = table.schema.metadata or {}
-        if SET.encode() not in metadata:
-            raise UserError(f"{name}: is not a table of queries; name a folder that the evaluate stage wrote")
+        if not {key.encode() for key in (SET, DOCUMENTS, AS_ZERO)} <= metadata.keys():
+            raise UserError(f"{name}: is not a table of queries; name a folder that the evaluate stage of this version wrote")
         if set(table.column_names) >= REQUIRED:
             of_set = metadata[SET.encode()].decode()
             documents, as_zero = (int(metadata[key.encode()]) for key in (DOCUMENTS, AS_ZERO))
