@@ -12,7 +12,7 @@ class Ranked:
     """Vectors whose weights are ranked once, by absolute value, ties by dimension; each pruning of them then costs one pass.
 
     Args:
-        matrix: shape (vectors, dimensions). Ranking needs about 50 bytes a weight.
+        matrix: shape (vectors, dimensions), with sorted indices. Ranking needs about 50 bytes a weight.
     """
 
     def __init__(self, matrix: csr_array) -> None:
@@ -20,7 +20,7 @@ class Ranked:
         lengths = np.diff(matrix.indptr)
         rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), lengths)
         weights = np.abs(matrix.data)
-        order = np.lexsort((matrix.indices, -weights, rows))
+        order = np.lexsort((-weights, rows))  # stable: equal weights stay in the order of dimensions
         first = np.repeat(matrix.indptr[:-1], lengths)  # place of the first weight of the same vector
         self._rank = np.empty(matrix.nnz, np.int32)
         self._rank[order] = np.arange(matrix.nnz) - first
