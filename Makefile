@@ -15,7 +15,7 @@ repro: .venv/complete
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/complete .venv/triton
+test-slow: .venv/complete .venv/triton .venv/playwright
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
@@ -49,6 +49,14 @@ bench-gpu: .venv/complete
 # For the tests of the Triton kernel on machines without CUDA; torch for CUDA depends on this version.
 .venv/triton: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
+	@touch $@
+
+# For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.
+.venv/playwright: .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'playwright==1.65.2'
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } \
+	|| { echo 'make: the test of the report needs Chromium; install it, on Debian with `sudo apt-get install chromium`' >&2; exit 1; }
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 	@touch $@
 
 .venv/complete: requirements.lock pyproject.toml

@@ -116,5 +116,5 @@ def _pruning_chart(number: int, title: str, points: Sequence[Pruned]) -> Markup:
     for point in points:
         curves.setdefault((point.keep, point.set_name), []).append((point.dims, point.share))
     series = [Series(keep, some, 1 + keeps.index(keep)) for (keep, _), some in curves.items()]
-    labels = "dimensions left, mean", "share of the unpruned nDCG@10"
+    labels = "dimensions left, mean", "share of nDCG@10"
     return lines(f"pruning{number}", f"Loss in nDCG@10 by pruning: {title.lower()}", series, labels, levels={"99%": 0.99}, zero_x=True)

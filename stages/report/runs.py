@@ -11,6 +11,7 @@ from math import isclose
 from pathlib import Path
 
 COMMITS = 20
+KEYS = {"bm25", "ndcg@10", "query_dims", "corpus_dims"}
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,11 @@ def recorded(summary: Path, bm25: float) -> list[Run]:
     runs: dict[tuple[float, float], Run] = {}
     try:
         for name, commit, experiment in _commits(summary):
-            shown = _git("show", f"{commit}:{summary.as_posix()}")
-            values = json.loads(shown) if shown else {}
-            if isclose(values.get("bm25", -1), bm25, rel_tol=1e-6):
+            values = _json(_git("show", f"{commit}:{summary.as_posix()}"))
+            if values.keys() >= KEYS and isclose(values["bm25"], bm25, rel_tol=1e-6):
                 run = Run(name, experiment, values["ndcg@10"], values["query_dims"], values["corpus_dims"])
                 runs.setdefault((run.ndcg, run.dims), run)
-    except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError):
         return []
     return sorted(runs.values(), key=lambda run: run.dims)
 
@@ -53,6 +53,15 @@ def _commits(summary: Path) -> Iterator[tuple[str, str, bool]]:
             yield ref.rpartition("/")[2], commit, True
     for commit in _git("log", f"-{COMMITS}", "--format=%H", "--", summary.as_posix()).splitlines():
         yield commit[:7], commit, False
+
+
+def _json(text: str) -> dict[str, float]:
+    """A mapping of numbers; empty if the text is anything else."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    return {key: value for key, value in values.items() if isinstance(value, int | float)} if isinstance(values, dict) else {}
 
 
 def _git(*arguments: str) -> str:
