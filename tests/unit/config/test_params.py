@@ -315,6 +315,12 @@ def test_a_push_is_refused_inside_dvc_exp_run(read):
     assert names(mistake, "hub.push … `dvc exp run`")
 
 
+def test_pruning_changes_what_is_evaluated_and_published_and_not_the_training(read):
+    before, after = resolve(read()), resolve(read(model__max_document_dims=120, model__max_query_dims=8))
+    assert {stage for stage in after if after[stage] != before[stage]} == {"evaluate", "push"}
+    assert after["evaluate"]["pruning"] == after["push"]["pruning"] == {"max_document_dims": 120, "max_query_dims": 8}
+
+
 def test_a_value_of_another_architecture_changes_no_stage(read):
     before = resolve(read(architecture="splade"))
     assert resolve(read(architecture="splade", model__k=7, loss__contrastive_weight=3.0)) == before

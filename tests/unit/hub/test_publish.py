@@ -134,6 +134,14 @@ def test_the_fingerprint_follows_names_and_contents_of_the_model_alone(model: Pa
     assert len({before, changed, fingerprint(model)}) == 3
 
 
+def test_files_given_beside_the_folder_are_pushed_in_place_of_its_own_and_change_the_fingerprint(model: Path, hub: LoopbackHub) -> None:
+    write(model, {"retrieval.json": b"of training"})
+    assert model_files(model)["retrieval.json"] == model / "retrieval.json"
+    assert fingerprint(model) == fingerprint(model, {"retrieval.json": b"of training"}) != fingerprint(model, {"retrieval.json": b"pruned"})
+    publish(model, CARD, REPO, more={"retrieval.json": b"pruned"}, endpoint=hub.url)
+    assert hub.files("model", REPO)["retrieval.json"] == b"pruned"
+
+
 def test_only_a_changed_model_or_repository_needs_a_push() -> None:
     needed, receipt = [], None
     for print_, repo in (("a", REPO), ("a", REPO), ("b", REPO), ("a", REPO), ("a", "team/x")):

@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from stages.push.card import LOCAL, SAMPLE, TrainingSet, model_card
+from stages.retrieval.treatment import Treatment
 
 REVISION = "0123456789" * 4
 EVALUATION = {
@@ -38,6 +39,13 @@ def card(**changes: Any) -> str:
         "commit": "c0ffee" + "0" * 34,
     }
     return model_card(**(values | changes))
+
+
+def test_the_card_tells_how_to_index_if_vectors_are_pruned_or_documents_split() -> None:
+    assert "retrieval.json" not in card()
+    pruned = card(treatment=Treatment(max_document_dims=120))
+    assert "`encode_document(…, max_active_dims=120)`" in pruned and "retrieval.json" in pruned and "encode_query(…" not in pruned
+    assert "best window" in card(treatment=Treatment("max_score", 96, 16))
 
 
 def header(text: str) -> dict[str, Any]:
