@@ -28,7 +28,7 @@ SUMMARY = Path("metrics/summary.json")
 """The few metrics that `dvc exp show` and `dvc metrics diff` compare."""
 METRICS, PICTURE = Path("metrics/evaluation.json"), Path("metrics/evaluation.png")
 CURVES, CURVES_PICTURE = Path("metrics/curves.json"), Path("metrics/curves.png")
-EXPLANATIONS = Path("metrics/explain.png")
+EXPLANATIONS, SLICES = Path("metrics/explain.png"), Path("metrics/slices.json")
 QUERIES = Path("metrics/queries")
 UNTRAINED = Path("checkpoints/untrained")
 """Scores of untrained models, kept for later runs on the same base."""
@@ -41,6 +41,7 @@ def main() -> str:
     from stages.evaluate.curve_pictures import draw_curves
     from stages.evaluate.curves import as_json
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
+    from stages.evaluate.slices import slices
     from stages.evaluate.summary import headline, summary, warnings
     from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
@@ -53,6 +54,7 @@ def main() -> str:
     evaluation = summary(results)
     write_json(METRICS, evaluation)
     write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
+    write_json(SLICES, slices([(each.retrieval_set, each.by_query) for each in results if each.retrieval_set]))
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(results, temporary)
     curves = {result.name: result.curves for result in results if result.curves}
