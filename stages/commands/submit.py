@@ -15,6 +15,7 @@ from stages.config.settings import PushSettings
 from stages.runtime.errors import UserError
 
 RESULTS, FINAL, RECEIPT = Path("metrics/mteb"), Path("models/final"), Path("metrics/push.json")
+ENTRY = "registry_entry.py"
 NEXT = """\
 {count} results of {name} are committed in {path}. To open the pull request:
 
@@ -23,7 +24,7 @@ NEXT = """\
   git push fork HEAD
   gh pr create --base main
 
-mteb also wants the model in its registry: `mteb.ResultCache({folder!r}).load_results()[0].model_meta.to_python()` prints the entry.
+Check model_meta.json first. mteb also wants the model in its registry, by a pull request of its own; the entry is in {entry}.
 """
 
 
@@ -60,4 +61,5 @@ def main(
     if done["status"] == "no_changes":
         print("MTEB has these results already.")
         return
-    print(NEXT.format(count=done["result_count"], name=meta.name, path=done["path"], folder=str(folder)))
+    (entry := folder / ENTRY).write_text(meta.to_python(), encoding="utf-8")
+    print(NEXT.format(count=done["result_count"], name=meta.name, path=done["path"], entry=entry))

@@ -95,6 +95,7 @@ def needed(task_name: str, paths: Sequence[str], about: Path, where: str, langua
             for name, files in found.items():
                 for split in task.eval_splits:
                     of_split(files, split, f"{where}, config {name},", REMEDY)
+            found.setdefault(names[0], data_files(folder, names[0]))  # from whose files `datasets` infers the format of all
     chosen = {path for files in found.values() for some in files.values() for path in some}
     if not chosen:
         raise UserError(f"{where} holds no data that mteb can read; {REMEDY}")

@@ -15,15 +15,20 @@ from mteb.types import PromptType
 from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
+from stages.evaluate.cost import cost as search_cost
+from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
 from stages.evaluate.progress import progress
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval import bm25
+from stages.retrieval.documents import truncation
 from stages.retrieval.mteb import as_retrieval_set, load_task, own_cache
 from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
 from stages.retrieval.scoring import retrieve, sparsity
 from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.significance import BASELINES, MODEL
+from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import CHUNK, Encoded, stacked, to_csr
 
 MTEB_NAMES = {NDCG: "ndcg_at_10", MRR: "mrr_at_10", RECALL: "recall_at_100"}
@@ -113,8 +118,21 @@ def evaluate_mteb(
                 cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
                 metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | sparse
                 metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
-                baseline = score(bm25.retrieve(retrieval_set), retrieval_set.qrels)[NDCG] * answered
-                examples = candidates(retrieval_set, run)
-                kept: Any = {"runs": {"model": run}, "retrieval_set": retrieval_set, "encoded": encoded}
-                set_results.append(SetResult(name, False, metrics, baseline, queries, documents, examples, **kept))
+                metrics |= search_cost(encoded) | truncation(model, list(retrieval_set.corpus.values()), Treatment())
+                runs = {MODEL: run, BASELINES[0]: bm25.retrieve(retrieval_set)}
+                set_results.append(
+                    SetResult(
+                        name,
+                        False,
+                        metrics,
+                        score(runs[BASELINES[0]], retrieval_set.qrels)[NDCG] * answered,
+                        queries,
+                        documents,
+                        candidates(retrieval_set, run),
+                        retrieval_set=retrieval_set,
+                        runs=runs,
+                        encoded=encoded,
+                        curves=curves(encoded, retrieval_set, run),
+                    )
+                )
     return set_results
