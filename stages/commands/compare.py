@@ -171,10 +171,10 @@ def _query(difference: float, before: "Row", after: "Row", of_set: str, width: i
     from stages.retrieval.query_tables import RANK
 
     ranks = " → ".join(f"{row[RANK] or '>100'}" for row in (before, after))
-    head = f"  {_signed(difference)}  rank {ranks:<11}  {of_set}"
+    head = f"  {_signed(difference):>6}  rank {ranks:<11}  {of_set}"
     indent = " " * min(len(head), width - MIN_TEXT)
     text = textwrap.wrap(before["query"], width - len(indent), max_lines=3, placeholder=" …") or [""]
-    sides = [f"         {side}  {_terms(row, width - 12)}".rstrip() for side, row in (("A", before), ("B", after))]
+    sides = [f"          {side}  {_terms(row, width - 13)}".rstrip() for side, row in (("A", before), ("B", after))]
     return [f"{head}{text[0]}", *(f"{indent}{line}" for line in text[1:]), *sides]
 
 
