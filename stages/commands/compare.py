@@ -28,7 +28,7 @@ TERMS = (
 
 def main(
     first: Annotated[str, typer.Argument(metavar="A", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="[B]", show_default=False)] = WORKSPACE,
+    second: Annotated[str, typer.Argument(metavar="B", show_default=False)] = WORKSPACE,
     only: Annotated[list[str] | None, typer.Option("--set", metavar="NAME", help="Compare this set; repeat it for several.")] = None,
     top: Annotated[int, typer.Option(metavar="N", min=0, help="Number of queries gained and lost to show.")] = 10,
 ) -> None:
