@@ -53,6 +53,7 @@ def test_results_are_committed_under_the_published_name_and_commit_and_only_once
     assert (about["name"], about["revision"], about["open_weights"]) == ("me/a-model", COMMIT, True)
     printed = capsys.readouterr().out
     assert all(part in printed for part in ("1 results of me/a-model", "mteb-results/remote", "git push fork HEAD"))
+    assert "name='me/a-model'" in (pushed / "mteb-results/registry_entry.py").read_text()
     git("push", "-q", "origin", "HEAD:main", folder=clone)  # the pull request is merged
     submit.main(Path("mteb-results"))
     assert "already" in capsys.readouterr().out
