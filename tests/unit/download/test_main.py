@@ -180,6 +180,14 @@ def test_each_kind_downloads_the_files_that_it_reads(run: Stage, hub: LoopbackHu
     assert [file["path"] for file in run.manifest("data/eval/nano")["files"]] == nano
 
 
+def test_of_one_repository_training_gets_the_training_files_and_evaluation_those_held_out(run: Stage, hub: LoopbackHub) -> None:
+    files = [f"data/{split}-00000-of-00001.parquet" for split in ("train", "test")]
+    esci = origin(kind="esci", repo="tasksource/esci", revision=hub.add_repo("dataset", "tasksource/esci", dict.fromkeys(files, b"rows")))
+    for stage, folder, file in (("datasets", "raw", files[0]), ("evaluation", "eval", files[1])):
+        assert run(stage, resolved={"esci": esci}).returncode == 0
+        assert [each["path"] for each in run.manifest(f"data/{folder}/esci")["files"]] == [file]
+
+
 def test_a_repository_without_a_file_of_the_kind_is_one_line_before_any_download(run: Stage, hub: LoopbackHub) -> None:
     revision = hub.add_repo("dataset", REPO, {"train.csv": b"a,b", "README.md": b"about"})
     line = one_line(run("datasets", resolved={"x": origin(kind="pairs", repo=REPO, revision=revision)}))
