@@ -153,8 +153,8 @@ def esci() -> TrainingSet:
             item = answers[(7 * query + 3 * number) % len(answers)][1]
             rows.append(_product(query, number, locale, label, f"{texts.PLACES[query % 8]} lamp no. {query}-{number}", item))
     positives = sum(row["product_locale"] == "us" and row["esci_label"] in ("Exact", "Substitute") for row in rows)
-    held_out = [(query, number, label) for query in range(4) for number, label in enumerate(LABELS[:5])]
-    test = [_product(900 + query, number, "us", label, f"held out {query}-{number}", "held out") for query, number, label in held_out]
+    held_out = [(query, number, label) for query in range(900, 904) for number, label in enumerate(LABELS[:5])]
+    test = [_product(query, number, "us", label, f"lamp no. {query}-{number}", "held out") for query, number, label in held_out]
     files = repository_files({"default": {"train": rows, "test": test}}, license="apache-2.0", count=2)
     commits = [Repository("dataset", "tasksource/esci", files)]
     return TrainingSet(commits, {"both": {"en": positives}})
