@@ -25,5 +25,5 @@ EVALUATION: dict[str, tuple[str, ...]] = {
     "esci": ("*test*.parquet",),
     "products": ("*.csv", "*.parquet"),
 }
-EVALUATION_OPTIONS = {"esci": ("locale", "max_tokens"), "products": ("max_tokens",)}
+EVALUATION_OPTIONS = {"esci": ("locale", "max_tokens", "max_queries"), "products": ("max_tokens",)}
 """Options of `stages.config.schema.EvaluationSet` that a kind of evaluation set has of its own."""

@@ -295,6 +295,7 @@ class EvaluationSet(Location):
     subset: Word | None = None
     locale: Word | None = None
     max_tokens: Count | None = None
+    max_queries: Count | None = None
 
     def origin(self) -> dict[str, str | None]:
         """Where it comes from: what the download stage depends on."""

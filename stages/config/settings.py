@@ -69,6 +69,7 @@ class ScoredSet(Section):
     unknown_ids: float | None = None
     locale: str | None = None
     max_tokens: int | None = None
+    max_queries: int | None = None
 
 
 class Compared(Section):

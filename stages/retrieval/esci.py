@@ -7,10 +7,13 @@ reads the training split.
 from collections import defaultdict
 from pathlib import Path
 
+import pyarrow as pa
+
 from stages.hub.splits import split_of
 from stages.retrieval.beir import Row, parquet_rows, read_id, read_qrels
 from stages.retrieval.products import GRADES, Products, field_text, recalls
 from stages.retrieval.sets import RetrievalSet, retrieval_set
+from stages.rows.normalisation import hash_texts
 from stages.runtime.errors import UserError
 
 COLUMNS = ["query", "query_id", "product_id", "product_locale", "esci_label", "product_title"]
@@ -27,8 +30,11 @@ def load(
     unknown_ids: float | None = None,
     locale: str | None = None,
     max_tokens: int | None = None,
+    max_queries: int | None = None,
 ) -> list[RetrievalSet]:
     """Read the parquet files of a split (default test): one set, or, if several locales are read, ``<name>-<locale>`` for each.
+
+    With ``max_queries``, each set has that many of its queries, those with the lowest hashes of their ids; the corpus stays whole.
 
     Raises:
         UserError: the split has no file or no row of the locale; a column, id, query or label is missing or wrong.
@@ -55,14 +61,20 @@ def load(
         judgements[shop].append((where, {"query-id": query, "corpus-id": product, "score": GRADES[label]}))
     if not queries:
         raise UserError(f"{paths[0]}: has no row of the locale {locale}; correct locale")
-    several = len(queries) > 1
-    return [
-        _set(f"{name}-{shop}" if several else name, name, language or LANGUAGES.get(shop), texts, products[shop], judgements[shop])
-        for shop, texts in sorted(queries.items())
-    ]
+    sets = []
+    for shop, texts in sorted(queries.items()):
+        own = f"{name}-{shop}" if len(queries) > 1 else name
+        drawn = _drawn(texts, max_queries)
+        rows = [row for row in judgements[shop] if row[1]["query-id"] in drawn]
+        corpus = products[shop].corpus()
+        qrels, _ = read_qrels(rows, drawn, corpus)
+        sets.append(retrieval_set(own, language or LANGUAGES.get(shop), drawn, corpus, qrels, str(paths[0]), name, recalls=recalls(qrels)))
+    return sets
 
 
-def _set(name: str, entry: str, language: str | None, queries: dict[str, str], products: Products, judgements: list[Row]) -> RetrievalSet:
-    corpus = products.corpus()
-    qrels, _ = read_qrels(judgements, queries, corpus)
-    return retrieval_set(name, language, queries, corpus, qrels, judgements[0][0], entry, recalls=recalls(qrels))
+def _drawn(queries: dict[str, str], number: int | None) -> dict[str, str]:
+    if number is None or len(queries) <= number:
+        return queries
+    hashes = dict(zip(queries, hash_texts(pa.array(queries)).tolist(), strict=True))
+    chosen = set(sorted(queries, key=hashes.__getitem__)[:number])
+    return {query: text for query, text in queries.items() if query in chosen}

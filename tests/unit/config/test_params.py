@@ -388,7 +388,7 @@ def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(re
 
 def test_the_shop_of_escis_profile_is_its_held_out_queries(read):
     stages = resolve(read(profile="ecommerce"))
-    scored = {"kind": "esci", "language": "en", "split": "test", "locale": "us"}
+    scored = {"kind": "esci", "language": "en", "split": "test", "locale": "us", "max_queries": 2000}
     assert stages["evaluate"]["sets"]["esci"] == stages["mix"]["evaluation_sets"]["esci"] == scored
     shorter = resolve(read(profile="ecommerce", evaluation__sets__esci__max_tokens=100))
     assert shorter["evaluate"]["sets"]["esci"] == {**scored, "max_tokens": 100}

@@ -47,6 +47,18 @@ def test_each_locale_is_a_set_of_its_own(tmp_path: Path) -> None:
     assert (spanish.name, spanish.language, spanish.corpus) == ("esci-es", None, {"a": "Hervidor"})
 
 
+def test_a_number_of_queries_is_drawn_by_their_ids_and_the_corpus_stays_whole(tmp_path: Path) -> None:
+    rows = [row(query, f"p{query}", "Exact") for query in range(40)]
+    write(tmp_path, rows)
+    [whole] = load_sets(tmp_path, "esci", "esci")
+    [ten] = load_sets(tmp_path, "esci", "esci", max_queries=10)
+    assert len(ten.queries) == 10 and ten.queries.items() < whole.queries.items()
+    assert ten.corpus == whole.corpus and ten.qrels == {query: whole.qrels[query] for query in ten.queries}
+    assert ten.queries_left_out == 0
+    write(tmp_path, rows[::-1])
+    assert load_sets(tmp_path, "esci", "esci", max_queries=10)[0].queries == ten.queries
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "line"),
     [
