@@ -64,7 +64,7 @@ def training_charts(curve: Path) -> list[tuple[str, Markup]]:
     charts: list[tuple[str, Markup]] = []
     for title, unit, names in panels:
         points = {name: [(float(row["step"]), float(row[name])) for row in rows if row.get(name)] for name in names if name in columns}
-        series = [Series(name.replace("_", " "), some, 1 + number % 7) for number, (name, some) in enumerate(points.items()) if some]
+        series = [Series(name.replace("_", " "), some, 1 + number % 8) for number, (name, some) in enumerate(points.items()) if some]
         if series:
             place = f"training{len(charts)}"
             drawn = lines(place, f"{title} over the training steps", series, ("step", unit), zero_y=title != "Validation")

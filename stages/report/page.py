@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
+from stages.evaluate.products import product_rows
 from stages.evaluate.summary import warnings
 from stages.report.charts import pruning, scores_chart, tradeoff_chart, training_charts
 from stages.report.origins import evaluation_sets, flat, training_sets, versions
@@ -92,6 +93,7 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         names=SYSTEMS,
         costs=_present(COSTS, table),
         others=_present(OTHERS, table),
+        products=product_rows({each.name: each.metrics for each in sets}),
         scores=scores_chart("scores", "nDCG@10 of each system, by set", table),
         training=training_charts(files.training) if files.training.is_file() else [],
         tradeoff=tradeoff_chart(mean, runs),

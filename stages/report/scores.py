@@ -13,6 +13,7 @@ SYSTEMS = {
     "hybrid_sparse_dense": "model + dense",
     "hybrid_bm25_dense": "stemmed BM25 + dense",
     "hybrid_sparse_bm25": "model + stemmed BM25",
+    "compare": "compare_model",
 }
 """Every system and what the page calls it, in the order of its colours."""
 BM25 = ("bm25", "bm25_stemmed")
@@ -24,11 +25,16 @@ COSTS = {
     "flops": ("FLOPS", ".2f"),
     "query_postings_mean": ("postings a query, mean", ",.0f"),
     "query_postings_p95": ("postings, 95th percentile", ",.0f"),
+    "index_bytes_float32": ("bytes a document, float32", ",.0f"),
+    "index_bytes_uint8": ("8 bits", ",.0f"),
+    "documents_cut": ("documents cut", ".1%"),
+    "tokens_lost": ("tokens lost", ".1%"),
 }
 OTHERS = {
     "mrr@10": ("MRR@10", ".4f"),
     "recall@100": ("recall@100", ".4f"),
     "untrained_ndcg@10": ("nDCG@10 before training", ".4f"),
+    "dead_latents": ("dead latents", ".1%"),
 }
 """Metrics of the model in tables: what the page calls each, and its format."""
 

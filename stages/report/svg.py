@@ -17,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-NAMES = ("ink", "muted", "grid", *(f"series-{number}" for number in range(1, 8)))
+NAMES = ("ink", "muted", "grid", *(f"series-{number}" for number in range(1, 9)))
 COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(NAMES, start=1)}
 """CSS variable of the page → the colour that stands for it in a figure."""
 WIDTH = 4.6  # inches: 331 CSS pixels at 72 to the inch, where 10 points are 10 pixels
-MARKERS = "os^Dv*P"
+MARKERS = "os^Dv*PX"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "report",  # equal figures have equal bytes

@@ -31,6 +31,32 @@ def test_the_report_has_the_scores_and_ends_with_commands(
     assert shown.rstrip().splitlines()[-1].startswith("  dvc plots show")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "terminal", "display", "opened"),
+    [(None, True, ":0", 1), (None, True, "", 0), (None, False, ":0", 0), (False, True, ":0", 0), (True, False, "", 1)],
+)
+def test_the_page_opens_by_itself_only_on_a_terminal_with_a_screen(
+    wanted: bool | None, terminal: bool, display: str, opened: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "pending", list)
+    monkeypatch.setattr(report, "read_resolved", lambda stage: {"architecture": "splade", "profile": "sample"})
+    monkeypatch.setattr(report.sys, "platform", "linux")
+    monkeypatch.setattr(report.sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    addresses: list[str] = []
+    monkeypatch.setattr(report.webbrowser, "open", addresses.append)
+    (tmp_path / "metrics").mkdir()
+    scores = {"ndcg@10": 0.5, "bm25_ndcg@10": 0.4}
+    report.METRICS.write_text(json.dumps({"mine": scores, "mean": scores}))
+    report.DATA.write_text("{}")
+    report.MIX.write_text(json.dumps({"sources": {}}))
+    report.main(wanted)
+    assert addresses == [(tmp_path / "report.html").as_uri()] * opened
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_without_scores_the_command_that_makes_them_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with refused("metrics/evaluation.json", "missing", "`dvc repro`"):

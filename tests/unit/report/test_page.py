@@ -135,6 +135,13 @@ def test_the_scores_alone_make_a_page(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "nDCG@10 0.500, 0.100 above BM25" in page(files, git={}).text
 
 
+def test_graded_searches_have_a_table_of_their_own(files: Files) -> None:
+    assert "Graded product search" not in page(files).text
+    row = scores(0.5, 0.4, 0.3, 0.01) | {f"{prefix}recall_exact@10": 0.25 for prefix in ("", "bm25_")}
+    write(files.evaluation, {"shop": row, "mean": row})
+    assert "Graded product search" in page(files).text
+
+
 def test_csr_and_dense_and_hybrids_have_their_columns(files: Files) -> None:
     row = scores(0.5, 0.4, 0.3, 0.01) | {"dense_ndcg@10": 0.6, "hybrid_sparse_dense_ndcg@10": 0.65, "ndcg@10_at_8_dims": 0.4}
     write(files.evaluation, {"one": row, "two": row, "mean": row})
