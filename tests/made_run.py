@@ -34,7 +34,8 @@ def made_run(folder: Path) -> Files:
     write(files.evaluation, {**sets, "mean": mean})
     write(files.slices, {"language": {name: {"queries": 2, **scores(0.7, 0.6, 0.65, None)} for name in ("nb", "sv")}})
     points = [{"setting": k, "dims": k - 0.5, "ndcg@10": value} for k, value in ((2, 0.4), (4, 0.695), (8, 0.7))]
-    write(files.curves, {name: {"document_top_k": points, "query_mass": points, "keeps_99": {"document_top_k": 4}} for name in sets})
+    curve = {"points": points, "keeps_99": 4}
+    write(files.curves, {name: {"documents_top_k": curve, "queries_mass": curve} for name in sets})
     write(files.data, {"mine": {"train": {"read": 1_200, "dropped": {"duplicate": 100}}}})
     write(files.mix, {"sources": {"mine": {"used": 1_096, "tail_dropped": 4}}})
     files.training.write_text("step,base_loss,query_active_dims\n10,3.5,12\n20,2.5,\n30,1.5,11\n", encoding="utf-8")

@@ -15,10 +15,10 @@ from stages.report.svg import Series, dots, lines
 
 COLOURS = {system: number for number, system in enumerate(SYSTEMS, start=1)}
 CURVES = {
-    "document_top_k": ("Document terms", "N largest weights"),
-    "document_mass": ("Document terms", "share of the weight"),
-    "query_top_k": ("Query terms", "N largest weights"),
-    "query_mass": ("Query terms", "share of the weight"),
+    "documents_top_k": ("Document terms", "N largest weights"),
+    "documents_mass": ("Document terms", "share of the weight"),
+    "queries_top_k": ("Query terms", "N largest weights"),
+    "queries_mass": ("Query terms", "share of the weight"),
 }
 """Curve of metrics/curves.json → its chart, and what its setting says to keep."""
 KEEPS = "keeps_99"
@@ -99,8 +99,8 @@ def pruning(curves: Mapping[str, Any]) -> list[tuple[str, Markup, list[Pruned]]]
     found: dict[str, list[Pruned]] = {}
     for name, of_set in curves.items():
         for curve, (title, keep) in CURVES.items():
-            points = of_set.get(curve) or []
-            whole, smallest = points[-1][NDCG] if points else 0.0, of_set.get(KEEPS, {}).get(curve)
+            points = of_set.get(curve, {}).get("points") or []
+            whole, smallest = points[-1][NDCG] if points else 0.0, of_set.get(curve, {}).get(KEEPS)
             found.setdefault(title, []).extend(
                 Pruned(name, keep, point["setting"], point["dims"], point[NDCG], point[NDCG] / whole, point["setting"] == smallest)
                 for point in points

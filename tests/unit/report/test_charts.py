@@ -56,8 +56,8 @@ def test_this_run_stands_among_the_others_once() -> None:
 def test_pruning_names_the_smallest_setting_that_keeps_99_percent() -> None:
     points = [{"setting": k, "dims": float(k), "ndcg@10": value} for k, value in ((2, 0.4), (4, 0.595), (8, 0.6))]
     curves = {
-        "one": {"document_top_k": points, "query_mass": [], "keeps_99": {"document_top_k": 4}},
-        "two": {"document_top_k": [{"setting": 1, "dims": 1, "ndcg@10": 0}], "keeps_99": {"document_top_k": None}},
+        "one": {"documents_top_k": {"points": points, "keeps_99": 4}, "queries_mass": {"points": [], "keeps_99": None}},
+        "two": {"documents_top_k": {"points": [{"setting": 1, "dims": 1, "ndcg@10": 0}], "keeps_99": None}},
     }
     [(title, chart, found)] = pruning(curves)
     assert title == "Document terms"
