@@ -30,7 +30,7 @@ ENCODERS = ("bm25", "untrained", "splade", "inference-free-splade", "csr-128", "
 BATCH, VOCABULARY, HIDDEN = 32, 8000, 128
 
 
-def prepare(folder: Path, work: Path, length: int, passage_words: int | None) -> tuple[Any, Any]:
+def prepare(folder: Path, work: Path, length: int) -> tuple[Any, Any]:
     """Training rows and retrieval set of a BEIR folder; the bases are made in ``work``."""
     from stages.format.cleaning import format_set
     from stages.format.sources.beir import read
@@ -45,7 +45,7 @@ def prepare(folder: Path, work: Path, length: int, passage_words: int | None) ->
     from stages.train.data import open_rows
 
     retrieval_set = load_beir(folder, folder.name)
-    options = Options(language="da", split="train", passage_words=passage_words)
+    options = Options(language="da", split="train")
     format_set(folder.name, lambda split: read(RawFolder(folder), split, options), work / "formatted")
     source = Source(folder.name, work / "formatted" / "train.parquet")
     mix([source], work / "mixed", batch_size=BATCH, seed=42, evaluation=EvaluationTexts(list(retrieval_set.queries.values()), [], []))
@@ -190,13 +190,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--dense-base", type=Path, help="folder of csr's dense base; without it one is made")
     parser.add_argument("--length", type=int, default=160, help="tokens that a text is cut to")
-    parser.add_argument("--passage-words", type=int, help="train on passages of about so many words, where answers tell the place")
     options = parser.parse_args()
     print(f"{hardware('cpu')}\n")
     for folder in options.folders:
         with TemporaryDirectory() as scratch:
             work = Path(scratch)
-            rows, retrieval_set = prepare(folder, work, options.length, options.passage_words)
+            rows, retrieval_set = prepare(folder, work, options.length)
             sizes = f"{len(rows.texts)} training rows, {len(retrieval_set.queries)} queries, {len(retrieval_set.corpus)} documents"
             print(f"\n{folder.name}: {sizes}, {options.epochs:g} epochs, {options.seeds} seeds\n")
             vectors: dict[bytes, torch.Tensor] = {}

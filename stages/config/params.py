@@ -48,6 +48,7 @@ MOVED = {
     "training.push_to_hub": "use hub.push",
     "training.hub_model_id": "use hub.model_id",
     "training.hub_strategy": "use hub.strategy",
+    "passage_words": "model.long_documents trains on the passage that answers, whatever the kind",  # of any entry of datasets
 }
 """Keys of earlier versions and what replaces them."""
 
@@ -183,8 +184,8 @@ def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:
     parts = [*within, *(shorten(str(part)) for part in detail["loc"] if part != "[key]")]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
     shown = shorten(str(given).lower() if isinstance(given, bool) else repr(given))
-    if key in MOVED:
-        fault, remedy = "is no longer a key", MOVED[key]
+    if moved := MOVED.get(key) or MOVED.get(parts[-1]):
+        fault, remedy = "is no longer a key", moved
     elif kind == "extra_forbidden":
         fault, remedy = "is not a key of params.yaml", _nearest(parts)
     elif kind == "missing" or given is None:

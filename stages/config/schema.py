@@ -269,7 +269,6 @@ class Dataset(Location):
     dataset_languages: dict[str, Language] | None = None
     locale: Word | None = None
     split: Word | None = None
-    passage_words: Count | None = None
     unanswerable: Literal["drop", "keep"] = "drop"
     max_tokens: Count | None = None
     max_rows: Count | None = None
@@ -277,7 +276,7 @@ class Dataset(Location):
 
     def form(self) -> dict[str, Any]:
         """How to read its rows: what the format stage depends on."""
-        keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "passage_words", "unanswerable", "max_tokens"}
+        keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "unanswerable", "max_tokens"}
         return self.model_dump(include=keys) | self.tolerance()
 
     def spoken(self) -> list[str]:

@@ -44,7 +44,6 @@ class Options:
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
         unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped.
-        passage_words: beir: number of words that documents are cut to; None keeps them whole.
         unanswerable: squad: drop or keep questions without an answer in their passage.
         max_tokens: esci: longest product text, in tokens as `stages.rows.product` counts them; None is its default.
     """
@@ -55,7 +54,6 @@ class Options:
     locale: str | None = None
     split: str | None = None
     unknown_ids: float = UNKNOWN_IDS
-    passage_words: int | None = None
     unanswerable: str = "drop"
     max_tokens: int | None = None
 

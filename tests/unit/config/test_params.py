@@ -110,6 +110,10 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"model__trust_remote_code": ["a/b"]}, "model.trust_remote_code … no longer a key … `models`"),
         ({"mining__revision": "0" * 40}, "mining.revision … no longer a key … mining.model"),
         ({"mining__cross_encoder_revision": None}, "mining.cross_encoder_revision … no longer a key"),
+        (
+            {"datasets__a": {"kind": "beir", "path": "x", "passage_words": 80}},
+            "datasets.a.passage_words … no longer a key … long_documents",
+        ),
         ({"training__push_to_hub": True}, "training.push_to_hub … no longer a key … hub.push"),
         ({"presets__nordic__all__model__revision": None}, "presets.nordic.all.model.revision … no longer a key … `models`"),
         ({"models__b": {"repo": "a/b", "revisoin": None}}, "models.b.revisoin … models.b.revision"),

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stages.format.sources import reader
-from stages.format.sources.beir import NOT_TRAINED, passage
+from stages.format.sources.beir import NOT_TRAINED
 from stages.format.sources.chunk import Options
 from stages.format.sources.folder import RawFolder
 from tests.refused import refused
@@ -45,25 +45,6 @@ def test_the_split_chooses_the_qrels(folder):
     assert [text for chunk in chunks for text in chunk.rows["anchor"].to_pylist()] == ["spørsmål 3"]
 
 
-def test_the_passage_is_the_one_with_the_answer(folder):
-    assert [row["positive"] for row in read_all("beir", folder, passage_words=3)[0]] == ["fire fem"] * 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (["four"], "three four"),
-        (["two three"], "two three"),
-        ([], "one two"),
-        (["nowhere"], None),
-        (["nowhere", "FIVE"], "five"),
-        (["one two three"], "one two"),
-    ],
-)
-def test_passage(answer, expected):
-    assert passage("one two three four five", 2, answer) == expected
-
-
 def add_qrels(folder, *rows):
     with (folder / "qrels" / "train.tsv").open("a") as file:
         file.writelines(f"{query}\t{document}\t1\n" for query, document in rows)
@@ -99,57 +80,6 @@ def test_a_duplicate_document_id_stops_with_its_line(folder):
         file.write('\n{"_id": "d1", "text": "again"}\n')
     with refused("corpus.jsonl", "line 4", "d1", "second time"):
         read_all("beir", folder)
-
-
-def corpus_of(folder, queries, answer):
-    """Rewrite the queries, and one document of which the second passage holds the answer."""
-    document = {"_id": "d1", "title": "", "text": "en to tre fire Fem seks"}
-    (folder / "corpus.jsonl").write_text(json.dumps(document), encoding="utf-8")
-    (folder / "queries.jsonl").write_text("\n".join(json.dumps(row | answer) for row in queries), encoding="utf-8")
-    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n", encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"answer": "fem"},
-        {"answer": ["", "FEM"]},
-        {"answers": ["fem"]},
-        {"answers": {"text": ["fem"], "answer_start": [15]}},
-        {"answers": [{"text": "fem", "answer_start": 15}]},
-        {"answer": ["ikke her", "fem  seks"]},
-    ],
-)
-@pytest.mark.parametrize("identifier", ["q1", " q1 "])
-def test_an_answer_of_every_form_chooses_its_passage(folder, answer, identifier):
-    corpus_of(folder, [{"_id": identifier, "text": "spørsmål"}], answer)
-    rows, dropped = read_all("beir", folder, passage_words=3)
-    assert ([row["positive"] for row in rows], dropped) == (["fire Fem seks"], {})
-
-
-def test_an_answer_that_the_document_lacks_drops_the_row_and_is_counted(folder):
-    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {"answer": "syv"})
-    assert read_all("beir", folder, passage_words=3) == ([], {"answer not found in document": 1})
-
-
-def test_a_document_that_is_not_cut_needs_no_answer(folder):
-    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {"answer": "syv"})
-    assert [row["positive"] for row in read_all("beir", folder, passage_words=6)[0]] == ["en to tre fire Fem seks"]
-
-
-@pytest.mark.parametrize("answer", [{}, {"answer": None}, {"answers": {"text": [], "answer_start": []}}])
-def test_a_query_without_an_answer_beside_those_that_have_one_is_dropped(folder, answer):
-    corpus_of(folder, [{"_id": "q1", "text": "spørsmål", **answer}, {"_id": "q2", "text": "annet", "answer": "fem"}], {})
-    assert read_all("beir", folder, passage_words=3) == ([], {"query has no answer": 1})
-
-
-def test_where_no_query_has_an_answer_the_first_passage_is_taken_with_a_warning(folder):
-    corpus_of(folder, [{"_id": "q1", "text": "spørsmål"}], {})
-    raw = RawFolder(folder)
-    chunks = list(reader("beir")(raw, "train", Options(passage_words=3)))
-    assert [text for chunk in chunks for text in chunk.rows["positive"].to_pylist()] == ["en to tre"]
-    assert [sum(chunk.notes.values()) for chunk in chunks] == [1]
-    assert ["passage_words" in warning for warning in raw.warnings()] == [True]
 
 
 def test_judged_rows_that_give_no_pair_are_counted(folder):
