@@ -96,6 +96,7 @@ def run(
     from stages.encoders.building import ENCODERS
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.sparsifying import sparsifying_cost
+    from stages.retrieval.scores import DENSE_NDCG, NDCG, score
     from stages.retrieval.scoring import evaluate
     from stages.train.trainer import train
 
@@ -134,7 +135,8 @@ def run(
 
     results = {name: scored(model)}
     if architecture == "csr":
-        results[name] |= sparsifying_cost(model, retrieval_set, [64, 256])
+        cost, run = sparsifying_cost(model, retrieval_set, [64, 256])
+        results[name] |= cost | {DENSE_NDCG: score(run, retrieval_set.qrels)[NDCG]}
     if name == "naive":
         model.encode_query = model.encode  # the mistake
         results["naive, encode"] = scored(model)

@@ -219,6 +219,7 @@ class ModelEntry(Section):
     revision: Revision | None = None
     path: LocalPath | None = None
     trust_remote_code: bool = False
+    prompts: Prompts = Prompts()
 
 
 class Location(Section):
@@ -306,10 +307,22 @@ class EvaluationSet(Location):
         return self.model_dump(include={"kind", "language", "split"}) | self.tolerance() | own
 
 
+class BM25(Section):
+    """The parameters of the stemmed BM25."""
+
+    k1: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.5
+    b: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.75
+
+
 class Evaluation(Section):
-    """What the model is evaluated on."""
+    """What the model is evaluated on, and what it is compared with."""
+
+    NO_MODEL: ClassVar = "none"
+    """In ``dense``: no model, where the preset names one."""
 
     per_device_eval_batch_size: Batch = 32
+    dense: LocalPath | None = None
+    bm25: BM25 = BM25()
     mteb: Names
     mteb_path: LocalPath | None
     active_dims: Annotated[list[Count], AfterValidator(distinct)] = []
@@ -363,11 +376,12 @@ class Params(Section):
 
     def models_used(self) -> dict[str, str]:
         """The models that this run loads: name or folder, by the key of params.yaml that names it."""
-        mining = self.mining
+        mining, dense = self.mining, self.evaluation.dense
         named = {
             "model.base_model": self.model.base_model if self.model.base_model != "made" else None,
             "mining.model": mining.model if mining.method == "model" else None,
             "mining.cross_encoder": mining.cross_encoder,
             "evaluation.compare_model": self.evaluation.compare_model,
+            "evaluation.dense": dense if dense != Evaluation.NO_MODEL else None,
         }
         return {key: model for key, model in named.items() if model is not None}

@@ -5,7 +5,21 @@ from typing import Any
 from pydantic import model_validator
 
 from stages.config.fields import Count
-from stages.config.schema import Architecture, EvaluationKind, Hub, Language, Loss, Model, Profile, Revision, Section, Tracking, Training
+from stages.config.schema import (
+    BM25,
+    Architecture,
+    EvaluationKind,
+    Hub,
+    Language,
+    Loss,
+    Model,
+    Profile,
+    Prompts,
+    Revision,
+    Section,
+    Tracking,
+    Training,
+)
 
 
 class ResolvedModel(Model):
@@ -91,6 +105,13 @@ class About(Section):
     trained_on: list[str] | None
 
 
+class DenseSettings(Section):
+    """How to load evaluation.dense."""
+
+    trust_remote_code: bool
+    prompts: Prompts
+
+
 class EvaluateSettings(Section):
     """resolved/evaluate.yaml merged with resolved/running/evaluate.yaml; ``about`` is None if there are no MTEB tasks."""
 
@@ -100,6 +121,8 @@ class EvaluateSettings(Section):
     mteb: list[str]
     active_dims: list[int]
     pruning: Pruning = Pruning()
+    dense: DenseSettings | None = None
+    bm25: BM25 = BM25()
     sets: dict[str, ScoredSet]
     about: About | None = None
     model_id: str | None = None

@@ -1,6 +1,6 @@
 """Download or copy the profile's data sets, evaluation sets, MTEB data or one model: after this no stage needs the network.
 
-`python -m stages.download datasets|evaluation|mteb` and `model base|miner|cross-encoder|compare`.
+`python -m stages.download datasets|evaluation|mteb` and `model base|miner|cross-encoder|compare|dense`.
 Beside the files lies manifest.json: where they come from, their licence, their checksums.
 """
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> str | None:
             fetch_model(settings, MODELS / name, settings.get("architecture", ""), settings.get("max_seq_length"))
             return f"{name} model" if settings["chosen"] else None
         case _:
-            raise UserError("usage: python -m stages.download datasets | evaluation | mteb | model base|miner|cross-encoder|compare")
+            raise UserError("usage: python -m stages.download datasets | evaluation | mteb | model base|miner|cross-encoder|compare|dense")
 
 
 def fetch_sets(stage: str, folder: Path, table: str) -> str:

@@ -9,7 +9,7 @@ from stages.runtime.files import mark_unused
 
 
 def fetch_model(origin: Mapping[str, Any], target: Path, architecture: str = "", max_seq_length: int | None = None) -> None:
-    """Write the folder ``target``, whose name (base, miner, cross-encoder, compare) is the role of the model.
+    """Write the folder ``target``, whose name (base, miner, cross-encoder, compare, dense) is the role of the model.
 
     Args:
         origin: ``chosen``, and then ``key`` (names it in error lines), ``repo`` with ``revision`` or ``path``, ``trust_remote_code``.

@@ -15,12 +15,13 @@ from stages.runtime.root import place
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
+    from stages.evaluate.baselines import Baselines
     from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
     from stages.evaluate.untrained import Untrained
     from stages.retrieval.treatment import Treatment
 
-MIXED, BASE, MADE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made")
+MIXED, BASE, MADE, DENSE = Path("data/mixed/train.parquet"), Path("models/base"), Path("models/made"), Path("models/dense")
 FINAL, FINGERPRINT = Path("models/final"), Path("models/fingerprint.txt")
 COMPARE = Path("models/compare")
 SETS, MTEB = Path("data/eval"), Path("data/mteb")
@@ -34,7 +35,13 @@ UNTRAINED = Path("checkpoints/untrained")
 """Scores of untrained models, kept for later runs on the same base."""
 MTEB_RESULTS = Path("metrics/mteb")
 
-HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
+HEADLINE = {
+    "ndcg@10": "ndcg@10",
+    "bm25": "bm25_ndcg@10",
+    "bm25_stemmed": "bm25_stemmed_ndcg@10",
+    "query_dims": "query_active_dims",
+    "corpus_dims": "corpus_active_dims",
+}
 
 
 def main() -> str:
@@ -113,6 +120,7 @@ def evaluate(
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
+    from stages.evaluate.baselines import Baselines, load_dense, ndcg_by_system
     from stages.evaluate.compare import compared, load_sparse
     from stages.evaluate.cost import cost as search_cost
     from stages.evaluate.curves import curves
@@ -124,13 +132,12 @@ def evaluate(
     from stages.evaluate.terms import explain
     from stages.pretrained.files import Use, task_of
     from stages.pretrained.own_code import require_allowed_code
-    from stages.retrieval.bm25 import retrieve
     from stages.retrieval.documents import truncation
     from stages.retrieval.graded import graded_scores
     from stages.retrieval.scores import NDCG, score
     from stages.retrieval.scoring import evaluate as evaluate_set
     from stages.retrieval.sets import RESERVED, RetrievalSet, distinct, load_sets
-    from stages.retrieval.significance import BASELINES, MODEL
+    from stages.retrieval.significance import BASELINES
     from stages.runtime.device import choose_device
     from stages.runtime.oom import memory_errors
 
@@ -148,6 +155,9 @@ def evaluate(
         tasks = _tasks(settings)
         attempt.at("loading evaluation.compare_model")
         other = load_sparse(COMPARE, settings.compare.trust_remote_code, device) if settings.compare else None
+        attempt.at("loading evaluation.dense")
+        dense = load_dense(DENSE, settings.dense, device) if settings.dense else None
+        baselines = Baselines(settings.bm25, dense, settings.batch_size)
         results = []
         loaded = (load_sets(SETS / name, name, **form.model_dump(exclude_none=True)) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *tasks])
@@ -158,9 +168,11 @@ def evaluate(
             size = len(each.queries), len(each.corpus)
             with progress(model, each.name, sum(size)):
                 result = evaluate_set(model, each, batch_size=settings.batch_size, treatment=treatment)
-                cost = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
-            runs = {MODEL: result.run, BASELINES[0]: retrieve(each)}
+                sparsifying = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
+            attempt.at(f"scoring {each.name} with its baselines")
+            runs = baselines.runs(each, result.run, sparsifying.run)
             bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
+            cost = sparsifying.metrics | ndcg_by_system(runs, each)
             if other:
                 attempt.at(f"scoring {each.name} with evaluation.compare_model")
                 runs["compare"], metrics = compared(other, each, settings.batch_size)
@@ -185,7 +197,7 @@ def evaluate(
                 )
             )
         if settings.mteb:
-            results += _of_mteb(model, settings, tasks, attempt)
+            results += _of_mteb(model, settings, tasks, baselines, attempt)
         else:
             mark_unused(MTEB_RESULTS)
         attempt.at("writing the scores by query")
@@ -206,7 +218,9 @@ def _tasks(settings: EvaluateSettings) -> list[str]:
     return expand(settings.mteb)
 
 
-def _of_mteb(model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], attempt: "_Attempt") -> list["SetResult"]:
+def _of_mteb(
+    model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], baselines: "Baselines", attempt: "_Attempt"
+) -> list["SetResult"]:
     """The results of MTEB's tasks, which are also written to metrics/mteb in mteb's own format."""
     from stages.evaluate.mteb_results import model_meta
     from stages.evaluate.mteb_tasks import evaluate_mteb
@@ -225,7 +239,7 @@ def _of_mteb(model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str
         for task in tasks:
             attempt.at(f"scoring {task}")
             sizes: Any = {"batch_size": settings.batch_size, "active_dims": settings.active_dims, "languages": about.get("languages", ())}
-            results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, **sizes)
+            results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, baselines=baselines, **sizes)
     return results
 
 

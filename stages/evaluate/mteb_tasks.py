@@ -15,19 +15,19 @@ from mteb.types import PromptType
 from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
+from stages.evaluate.baselines import Baselines, ndcg_by_system
 from stages.evaluate.cost import cost as search_cost
 from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
 from stages.evaluate.progress import progress
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
-from stages.retrieval import bm25
 from stages.retrieval.documents import truncation
-from stages.retrieval.mteb import as_retrieval_set, load_task, own_cache
+from stages.retrieval.mteb import as_retrieval_set, language_of, load_task, own_cache
 from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
 from stages.retrieval.scoring import retrieve, sparsity
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import BASELINES, MODEL
+from stages.retrieval.significance import BASELINES
 from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import CHUNK, Encoded, stacked, to_csr
 
@@ -77,12 +77,13 @@ def evaluate_mteb(
     active_dims: Sequence[int] = (),
     meta: ModelMeta | None = None,
     results: Path | None = None,
+    baselines: Baselines | None = None,
 ) -> list[SetResult]:
     """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
 
     The three scores are mteb's own: nDCG and recall rounded to five digits, ties by descending document id, a query without a
-    relevant document counted as 0. Active dimensions and FLOPS are those of the embeddings that mteb asked for. BM25 and, for csr,
-    `sparsifying_cost` are ours, on the texts that mteb loaded, also with 0 for a query without a relevant document.
+    relevant document counted as 0. Active dimensions and FLOPS are those of the embeddings that mteb asked for. The baselines and,
+    for csr, `sparsifying_cost` are ours, on the texts that mteb loaded, also with 0 for a query without a relevant document.
 
     Args:
         folder: the files of the task's data set, as on the Hub.
@@ -90,13 +91,14 @@ def evaluate_mteb(
         active_dims: as in `sparsifying_cost`.
         meta: the model as mteb should know it.
         results: the folder of a `mteb.ResultCache`, to which mteb adds its result.
+        baselines: to compare with; None: BM25.
 
     Returns:
         results named after the task, with "/subset/split" added if it has several.
     """
     encoder = RecordingEncoder(model, meta)
     options: Any = {"batch_size": batch_size, "show_progress_bar": False, "save_to_cpu": True}  # of `SparseEncoder.encode_*`
-    cache = mteb.ResultCache(results) if results else None
+    cache, baselines = mteb.ResultCache(results) if results else None, baselines or Baselines()
     set_results = []
     with own_cache():
         task = load_task(task_name, folder, languages)
@@ -111,15 +113,17 @@ def evaluate_mteb(
                 name = task.metadata.name if len(scored) == 1 else f"{task.metadata.name}/{subset}/{split}"
                 data = task.dataset[subset][split]
                 queries, documents = len(data["queries"]), len(data["corpus"])
-                retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids)
+                spoken = language_of(task, subset)
+                retrieval_set = as_retrieval_set(name, data, str(folder), task.ignore_identical_ids, spoken)
                 answered = len(retrieval_set.queries) / queries  # the others count as 0
                 sparse, encoded = encoder.take(subset, split, retrieval_set)
                 run = retrieve(encoded, retrieval_set)
                 cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
+                runs = baselines.runs(retrieval_set, run, cost.run)
                 metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | sparse
-                metrics |= {key: value if key == DEAD else value * answered for key, value in cost.items()}
+                own = cost.metrics | ndcg_by_system(runs, retrieval_set)
+                metrics |= {key: value if key == DEAD else value * answered for key, value in own.items()}
                 metrics |= search_cost(encoded) | truncation(model, list(retrieval_set.corpus.values()), Treatment())
-                runs = {MODEL: run, BASELINES[0]: bm25.retrieve(retrieval_set)}
                 set_results.append(
                     SetResult(
                         name,

@@ -10,12 +10,19 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Patch
 
 from stages.evaluate.examples import Example
-from stages.evaluate.summary import BM25_NDCG, MEAN, SetResult, summary
+from stages.evaluate.summary import BM25_NDCG, FUSED, MEAN, STEMMED_NDCG, SetResult, summary
 from stages.evaluate.terms import Explanation, Term
-from stages.retrieval.scores import DENSE_NDCG, NDCG
+from stages.retrieval.scores import BASE_NDCG, DEAD, DENSE_NDCG, NDCG
 from stages.runtime.pictures import ACCENT, BASELINE, LIGHT, MUTED, OURS, WIDTH, save
 
-SYSTEMS = [(NDCG, "model", OURS), (DENSE_NDCG, "its dense base", LIGHT), (BM25_NDCG, "BM25", BASELINE)]
+SYSTEMS = [
+    (NDCG, "model", OURS),
+    (BASE_NDCG, "its dense base", LIGHT),
+    (BM25_NDCG, "BM25", BASELINE),
+    (STEMMED_NDCG, "stemmed BM25", "#98a3ad"),
+    (DENSE_NDCG, "dense model", "#e3a567"),
+    *((key, name, colour) for (key, name), colour in zip(FUSED.items(), ("#2f8f83", "#86bfb4", "#c2ddd6"), strict=True)),
+]
 ROWS, HEAD, GAP = 9, 6.2, 1.2  # heights in rows of bars: of a panel's bars, of the heading above them, between panels
 MIDDLE, VALUE, EDGE = 0.62, 0.34, 2.4  # lengths in longest bars: half the column of terms, the room for a weight, the right end
 ROW = 0.18  # inches
@@ -23,24 +30,27 @@ UNMATCHED = 0.3  # opacity
 
 
 def draw_evaluation(results: Sequence[SetResult], picture: Path) -> None:
-    """nDCG@10 of the model, of BM25 and, for csr, of the dense base: a group of bars for each set and, below a line, their mean."""
+    """nDCG@10 of the model, its baselines and the hybrids: a group of bars for each set and, below a line, their mean."""
     scores = summary(results)
     names = {each.name: f"{each.name}\n{each.queries:,} queries, {each.documents:,} documents" for each in results}
     if len(results) > 1:
         names[MEAN] = f"mean\nn = {len(results)} sets"
     systems = [system for system in SYSTEMS if system[0] in scores[MEAN]]
+    if DEAD in scores[MEAN] and BASE_NDCG not in scores[MEAN]:  # a csr model's dense base is the dense model
+        systems = [(key, "its dense base" if key == DENSE_NDCG else label, colour) for key, label, colour in systems]
     height = 0.84 / len(systems)
-    figure, axis = plt.subplots(figsize=(WIDTH, 1.1 + 0.24 * len(systems) * len(names)), layout="constrained")
+    lines, row = -(-len(systems) // 4), 0.24 if len(systems) <= 4 else 0.19  # of the legend; inches of a bar
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.85 + 0.25 * lines + row * len(systems) * len(names)), layout="constrained")
     for number, (key, label, colour) in enumerate(systems):
         places = [place + height * (number - (len(systems) - 1) / 2) for place in range(len(names))]
         bars = axis.barh(places, [scores[name][key] for name in names], height=0.94 * height, color=colour, label=label)
-        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9 if row > 0.2 else 8)
     axis.set(yticks=range(len(names)), yticklabels=names.values(), xlim=(0, 1), ylim=(len(names) - 0.45, -0.55))
     axis.set_xlabel("nDCG@10, mean over the queries of a set (0 to 1, higher is better)")
     axis.tick_params(axis="y", length=0, labelsize=9, labelcolor="black")
     if MEAN in names:
         axis.axhline(len(names) - 1.5, color=MUTED, linewidth=0.8)
-    figure.legend(ncols=len(systems), loc="outside upper left")
+    figure.legend(ncols=min(4, len(systems)), loc="outside upper left")
     save(figure, picture)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sentence_transformers import SparseEncoder
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch.nn import Module
 from tqdm import tqdm
 
@@ -14,7 +14,7 @@ FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} texts, {remaini
 
 
 @contextmanager
-def progress(model: SparseEncoder, name: str, texts: int) -> Iterator[None]:
+def progress(model: SparseEncoder | SentenceTransformer, name: str, texts: int) -> Iterator[None]:
     """Show a bar on a terminal that advances with every batch; sentence-transformers would show two for every chunk of documents."""
     total = texts * (2 if autoencoder_of(model) else 1)  # `sparsifying_cost` encodes them too
     with tqdm(total=total, desc=f"evaluate {name}", bar_format=FORM, leave=False, dynamic_ncols=True, disable=None) as bar:

@@ -1,7 +1,7 @@
 """The content of metrics/evaluation.json, and what the terminal shows: the training rows of a run, the scores, warnings."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
@@ -13,6 +13,7 @@ from stages.evaluate.curves import Curves
 from stages.evaluate.examples import Example
 from stages.evaluate.products import product_rows
 from stages.retrieval.scores import (
+    BASE_NDCG,
     CORPUS_DIMS,
     DEAD,
     DENSE_NDCG,
@@ -30,7 +31,13 @@ from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertain
 if TYPE_CHECKING:
     from stages.retrieval.vectors import Encoded
 
-BM25_NDCG = "bm25_ndcg@10"
+BM25_NDCG, STEMMED_NDCG = "bm25_ndcg@10", "bm25_stemmed_ndcg@10"
+FUSED = {
+    f"hybrid_sparse_dense_{NDCG}": "model + dense",
+    f"hybrid_bm25_dense_{NDCG}": "stemmed BM25 + dense",
+    f"hybrid_sparse_bm25_{NDCG}": "model + stemmed BM25",
+}
+"""The hybrids' metrics, in words."""
 UNTRAINED_NDCG = "untrained_ndcg@10"
 """The model's score before its first training step; not of MTEB tasks."""
 IGNORED = "qrels_with_unknown_ids"
@@ -49,15 +56,17 @@ REASONS = {
 
 @dataclass(frozen=True)
 class SetResult:
-    """The scores of a model and of BM25 on one set.
+    """The scores of a model and of its baselines on one set.
 
     Attributes:
         nano: whether the set is in NanoBEIR's form.
+        metrics: of the model, and nDCG@10 of the systems other than plain BM25.
+        bm25_ndcg: of plain BM25.
         queries, documents: how many the set has.
         examples: queries that the picture of explanations may show.
         ignored: rows of its qrels that were ignored because they name unknown ids.
         retrieval_set: the set, if its runs are known.
-        runs: what each system retrieved.
+        runs: of 100 documents a query, by system (`stages.evaluate.baselines`).
         encoded: the model's vectors, if they are known.
         curves: nDCG@10 under pruning, if its vectors are ours.
     """
@@ -124,24 +133,38 @@ def account(formatted: Mapping[str, Any], mixed: Mapping[str, Any]) -> str:
 def headline(evaluation: Mapping[str, Any]) -> str:
     """`summary`'s mean as one line."""
     mean, sets = evaluation[MEAN], len(_sets(evaluation))
-    score = f"nDCG@10 {mean[NDCG]:.3f} (BM25: {mean[BM25_NDCG]:.3f}) on {sets} set{'s' if sets > 1 else ''}"
+    name, bm25 = best_bm25(mean)
+    score = f"nDCG@10 {mean[NDCG]:.3f} ({name}: {bm25:.3f}) on {sets} set{'s' if sets > 1 else ''}"
     return f"{score}, query dims {mean[QUERY_DIMS]:.1f}, document dims {mean[CORPUS_DIMS]:.1f}"
 
 
+def best_bm25(metrics: Mapping[str, float]) -> tuple[str, float]:
+    """The better of the two BM25s by nDCG@10, with its score; the plain one if they are equal."""
+    plain = metrics[BM25_NDCG]
+    return max([("BM25", plain), ("stemmed BM25", metrics.get(STEMMED_NDCG, plain))], key=lambda system: system[1])
+
+
 def table(evaluation: Mapping[str, Any]) -> str:
-    """`summary`'s value as a table with the mean last; below it, for csr, the comparison with the dense base, and warnings."""
-    header = ["set", "nDCG@10", "BM25 nDCG@10", "difference", "query dims", "document dims"]
+    """`summary`'s value as a table with the mean last; below it the hybrids, for csr the comparison with the dense base, and warnings.
+
+    The difference is to the better of the two BM25s.
+    """
     mean, legend = evaluation[MEAN], [LEGEND] if any(P_VALUE in row for row in _sets(evaluation).values()) else []
     notes = [*legend, *warnings(evaluation)]
-    first, *lines, last = aligned([header, *(_row(name, row) for name, row in (_sets(evaluation) | {MEAN: mean}).items())], "lrrrrr")
+    titles = {NDCG: "nDCG@10", BM25_NDCG: "BM25", STEMMED_NDCG: "stemmed", "difference": "difference", DENSE_NDCG: "dense"}
+    titles = {key: title for key, title in titles.items() if key in mean or key == "difference"}
+    titles |= {QUERY_DIMS: "query dims", CORPUS_DIMS: "document dims"}
+    rows = [["set", *titles.values()], *(_row(name, row, titles) for name, row in (_sets(evaluation) | {MEAN: mean}).items())]
+    first, *lines, last = aligned(rows, "l" + "r" * len(titles))
     rule = "-" * len(first)
     products = product_rows(_sets(evaluation))
     graded = ["", *aligned(products, "ll" + "r" * (len(products[0]) - 2))] if products else []
-    return "\n".join([first, rule, *lines, rule, last, *_sparsifying(mean), *graded, *([""] if notes else []), *notes])
+    return "\n".join([first, rule, *lines, rule, last, *_fused(mean), *_sparsifying(mean), *graded, *([""] if notes else []), *notes])
 
 
 def warnings(evaluation: Mapping[str, Any]) -> list[str]:
-    """A line for each fault: training made the model worse on some sets, many documents of a set are cut, it is below BM25."""
+    """A line for each fault: training made the model worse on some sets, many documents of a set are cut, it is below
+    the better of the two BM25s."""
     mean, sets, lines = evaluation[MEAN], _sets(evaluation), []
     if worse := [name for name, row in sets.items() if row[NDCG] < row.get(UNTRAINED_NDCG, 0.0)]:
         before, now = (fmean(sets[name][key] for name in worse) for key in (UNTRAINED_NDCG, NDCG))
@@ -155,9 +178,9 @@ def warnings(evaluation: Mapping[str, Any]) -> list[str]:
         for name, row in sets.items()
         if row.get(DOCUMENTS_CUT, 0.0) > MANY_CUT
     ]
-    if below := [name for name, row in sets.items() if row[NDCG] < row[BM25_NDCG]]:
-        worse = mean[NDCG] < mean[BM25_NDCG]
-        average = f": nDCG@10 {mean[NDCG]:.4f} against {mean[BM25_NDCG]:.4f} on average, and" if worse else ""
+    if below := [name for name, row in sets.items() if row[NDCG] < best_bm25(row)[1]]:
+        system, bm25 = best_bm25(mean)
+        average = f": nDCG@10 {mean[NDCG]:.4f} against {bm25:.4f} ({system}) on average, and" if mean[NDCG] < bm25 else ""
         lines.append(f"warning: the model is below BM25{average} on {len(below)} of {len(sets)} sets ({', '.join(below)})")
     return lines
 
@@ -177,16 +200,23 @@ def _sets(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {name: row for name, row in evaluation.items() if isinstance(row, Mapping) and name != MEAN}
 
 
-def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
-    dims = [f"{metrics[key]:.1f}" if key in metrics else "–" for key in (QUERY_DIMS, CORPUS_DIMS)]
-    difference = metrics[NDCG] - metrics[BM25_NDCG]
-    return [name, f"{metrics[NDCG]:.4f}", f"{metrics[BM25_NDCG]:.4f}", f"{difference:+.4f}{mark(difference, metrics.get(P_VALUE))}", *dims]
+def _row(name: str, metrics: Mapping[str, float], keys: Iterable[str]) -> list[str]:
+    forms = {QUERY_DIMS: ".1f", CORPUS_DIMS: ".1f", "difference": "+.4f"}
+    values = {**metrics, "difference": metrics[NDCG] - best_bm25(metrics)[1]}
+    cells = {key: f"{values[key]:{forms.get(key, '.4f')}}" if key in values else "–" for key in keys}
+    cells["difference"] += mark(values["difference"], metrics.get(P_VALUE))
+    return [name, *cells.values()]
+
+
+def _fused(mean: Mapping[str, float]) -> list[str]:
+    parts = [f"{name} {mean[key]:.4f}" for key, name in FUSED.items() if key in mean]
+    return ["", f"fused by reciprocal rank: {', '.join(parts)}"] if parts else []
 
 
 def _sparsifying(mean: Mapping[str, float]) -> list[str]:
     """For csr: the share of the dense base's mean nDCG@10 that is kept at each number of active dimensions."""
-    dense = mean.get(DENSE_NDCG)
-    if not dense:
+    dense = mean.get(BASE_NDCG, mean.get(DENSE_NDCG))
+    if not dense or DEAD not in mean:
         return []
     kept = [(re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key), value) for key, value in mean.items()]
     parts = [f"{value / dense:.1%} at {match[1]} dims" for match, value in kept if match]

@@ -1,4 +1,4 @@
-"""Check a downloaded or copied model before anything uses it: base model, miner and cross-encoder alike.
+"""Check a downloaded or copied model before anything uses it: base model, miner, cross-encoder and dense baseline alike.
 
 If files are missing, transformers silently makes up a tokenizer of five tokens and initialises weights at random. Weights are not read
 into memory. `files` and `own_code` have the checks that load no model; `base_check` runs the base model as it is built for training.

@@ -1,7 +1,7 @@
 """Check that a model's files are complete and fit params.yaml. Nothing is executed, and only the headers of weights are read.
 
-The rules are the same for the base model, the miner and the cross-encoder, as a folder of transformers or of sentence-transformers. The
-checks take milliseconds, so resolve runs them too. `own_code` checks the Python code a model needs, `check` loads the model.
+The rules are the same for every model that params.yaml names, as a folder of transformers or of sentence-transformers. The checks take
+milliseconds, so resolve runs them too. `own_code` checks the Python code a model needs, `check` loads the model.
 """
 
 from dataclasses import dataclass, replace
@@ -174,11 +174,13 @@ def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
     """``use`` with the task of a model in its role, of which ``folder`` needs to hold only the small files.
 
     Raises:
-        UserError: `require_readable` refuses them, or a model to compare is not sparse.
+        UserError: `require_readable` refuses them, or a model to compare is not sparse, or evaluation.dense not dense.
     """
     require_readable(folder, use)
     if role == "compare" and not is_sparse(folder):
         raise use.error("is not a sparse model of sentence-transformers, and only those can be compared; name a SparseEncoder")
+    if role == "dense" and (is_sparse(folder) or task_of(folder, role) != "feature-extraction"):
+        raise use.error("is not a dense model, as evaluation.dense must be; name a dense sentence-transformers model")
     return replace(use, task=task_of(folder, role, architecture))
 
 
@@ -188,7 +190,9 @@ def task_of(folder: Path, role: str, architecture: str = "") -> str:
         return "feature-extraction" if architecture == "csr" else "fill-mask"
     if any(str(module.get("type")).endswith(".MLMTransformer") for module in read_json(folder / "modules.json") or []):
         return "fill-mask"
-    usual = {"miner": "feature-extraction", "cross-encoder": "sequence-classification"}.get(role, "fill-mask")
+    usual = {"miner": "feature-extraction", "dense": "feature-extraction", "cross-encoder": "sequence-classification"}.get(
+        role, "fill-mask"
+    )
     return str(read_json(transformer_folder(folder) / "sentence_bert_config.json").get("transformer_task") or usual)
 
 

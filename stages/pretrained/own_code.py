@@ -1,4 +1,4 @@
-"""Check which of a model's own Python code would run, and whether it may: one rule for base model, miner and cross-encoder.
+"""Check which of a model's own Python code would run, and whether it may: one rule for every model.
 
 Only classes that are loaded count: the configuration, the task's model class, the tokenizer, and sentence-transformers modules. Code from
 another repository (``owner/name--module.Class``) is refused, since transformers downloads it without a pinned revision; fine-tuned models

@@ -50,6 +50,7 @@ EXAMPLES = {
 COLUMNS = (
     ("nDCG@10", "ndcg@10", ".3f"),
     ("BM25 nDCG@10", "bm25_ndcg@10", ".3f"),
+    ("stemmed BM25 nDCG@10", "bm25_stemmed_ndcg@10", ".3f"),
     ("MRR@10", "mrr@10", ".3f"),
     ("recall@100", "recall@100", ".3f"),
     ("active dimensions, query", "query_active_dims", ".0f"),
@@ -164,7 +165,7 @@ def _score_section(scores: Mapping[str, Mapping[str, Any]]) -> str:
         for name, values in sorted(scores.items(), key=lambda item: item[0] == "mean")
     ]
     table = _table(["evaluation set", *(title for title, _, _ in COLUMNS)], rows, numbers=True)
-    return f"## Scores\n\nBM25 ranks the same documents for the same queries.\n\n{table}"
+    return f"## Scores\n\nBM25 ranks the same documents for the same queries, with every word as it is and with stemmed words.\n\n{table}"
 
 
 def _data_section(training_sets: Sequence[TrainingSet]) -> str:

@@ -121,6 +121,8 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "pruning": pruning,
             "trust_remote_code": base.trust_remote_code,
             "about": _about(params, languages) if params.evaluation.mteb else None,
+            "bm25": params.evaluation.bm25.model_dump(),
+            "dense": _loading(params, "evaluation.dense"),
             **_compared(params),
         },
         "running/evaluate": {"device": params.training.device, "model_id": params.hub.model_id, "license": params.hub.license},
@@ -206,6 +208,12 @@ def _compared(params: Params) -> dict[str, Any]:
     return {"compare": {"trust_remote_code": params.entry(name).trust_remote_code}} if name else {}
 
 
+def _loading(params: Params, key: str) -> dict[str, Any] | None:
+    """How to load the dense model that ``key`` of params.yaml names; None if it names none."""
+    name = params.models_used().get(key)
+    return params.entry(name).model_dump(include={"trust_remote_code", "prompts"}) if name else None
+
+
 def _mining(params: Params, names: list[str]) -> dict[str, Any]:
     """The settings of mining that its method uses, and the sets it works on."""
     mining = params.mining
@@ -216,7 +224,9 @@ def _mining(params: Params, names: list[str]) -> dict[str, Any]:
     if mining.method != "none":
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
     if mining.method == "model":
-        values |= {"miner": {"trust_remote_code": params.entry(mining.model or "").trust_remote_code}}
+        entry = params.entry(mining.model or "")
+        prompts = {"prompts": given} if (given := entry.prompts.given()) else {}
+        values |= {"miner": {"trust_remote_code": entry.trust_remote_code, **prompts}}
     if mining.cross_encoder:
         values |= {"cross_encoder": {"trust_remote_code": params.entry(mining.cross_encoder).trust_remote_code}}
     return values

@@ -16,7 +16,7 @@ from stages.sample import DATASETS, EVALUATION_SETS
 
 OUTPUTS = (
     *(f"data/{name}" for name in ("raw", "eval", "mteb", "formatted", "mined", "mixed", "validation")),
-    *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "compare", "made", "final")),
+    *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "compare", "dense", "made", "final")),
 )
 """What the stages write, and therefore cannot be an input."""
 

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.config.schema import Params
+from stages.config.schema import Evaluation, Params
 from stages.hub.manifest import read_manifest
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json
@@ -19,6 +19,7 @@ ROLES = {  # the key of params.yaml that names a model: its folder in models/
     "mining.model": "miner",
     "mining.cross_encoder": "cross-encoder",
     "evaluation.compare_model": "compare",
+    "evaluation.dense": "dense",
 }
 MASKED_LM_BASES = (  # of the presets; they make no sentence vectors
     "ltg/norbert3-xs",
@@ -36,6 +37,8 @@ def check_models(params: Params) -> Iterator[str]:
             yield f"models.{name}: must have either repo (with revision) or path; give one of them"
         if name == "made":
             yield "models.made: is reserved for the model made from the training texts; choose another name"
+        if name == Evaluation.NO_MODEL:
+            yield f"models.{name}: is reserved, as evaluation.dense: {name} means no model; choose another name"
     base = params.model.base_model
     if params.architecture == "csr" and params.entry(base).repo in MASKED_LM_BASES:
         yield (

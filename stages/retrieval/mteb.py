@@ -166,10 +166,17 @@ def own_cache() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def as_retrieval_set(name: str, data: Any, where: str, ignore_identical_ids: bool) -> RetrievalSet:
+def language_of(task: AbsTaskRetrieval, subset: str) -> str | None:
+    """The language of a subset as params.yaml names it; None if it has several, or none of ours."""
+    spoken = task.metadata.eval_langs
+    codes = {language.partition("-")[0] for language in (spoken.get(subset, []) if isinstance(spoken, dict) else spoken)}
+    return next((ours for ours, theirs in ISO.items() if codes < {*theirs, ""}), None)
+
+
+def as_retrieval_set(name: str, data: Any, where: str, ignore_identical_ids: bool, language: str | None = None) -> RetrievalSet:
     corpus = {identifier: f"{title} {text}".strip() for identifier, title, text in _documents(data)}
     queries = dict(zip(data["queries"]["id"], data["queries"]["text"], strict=True))
-    return retrieval_set(name, None, queries, corpus, data["relevant_docs"], where, own=queries if ignore_identical_ids else ())
+    return retrieval_set(name, language, queries, corpus, data["relevant_docs"], where, own=queries if ignore_identical_ids else ())
 
 
 def _documents(data: Any) -> Iterator[tuple[str, str, str]]:

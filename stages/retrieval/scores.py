@@ -24,7 +24,8 @@ Run = dict[str, dict[str, float]]
 NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
 QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
 DOCUMENTS_CUT, TOKENS_LOST = "documents_cut", "tokens_lost"
-DENSE_NDCG, DEAD = "dense_ndcg@10", "dead_latents"  # csr: nDCG@10 of the dense base; share of latents that no document uses
+DENSE_NDCG = "dense_ndcg@10"  # of evaluation.dense, or else of a csr model's dense base
+BASE_NDCG, DEAD = "base_ndcg@10", "dead_latents"  # csr: of its dense base, next to evaluation.dense; share of latents that no document uses
 NANO_MEAN = "NanoBEIR_mean_dot_ndcg@10"
 """sentence-transformers' name for the mean over the sets in NanoBEIR's form."""
 CUT, RECALL_CUT = 10, 100

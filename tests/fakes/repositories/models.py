@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import DistilBertConfig, DistilBertForMaskedLM, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertForMaskedLM, PreTrainedTokenizerFast
 
 from stages.make_base.lexical import BIAS, train_tokenizer
 from tests.fakes.hub_store import read
@@ -84,6 +84,31 @@ def norbert4_embedding() -> list[Repository]:
     return [Repository("model", "thivy/norbert4-base-scandinavian-embedding", files)]
 
 
+def multilingual_e5_small() -> list[Repository]:
+    """A dense sentence-transformers folder on stock BERT, without config_sentence_transformers.json and so without its prompts."""
+    size = 32
+    config = BertConfig(
+        vocab_size=len(tokenizer()), hidden_size=size, num_hidden_layers=1, num_attention_heads=2, intermediate_size=2 * size,
+        max_position_embeddings=POSITIONS,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    pieces = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(pieces.items())
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        BertModel(config).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        _write_json(folder / "modules.json", modules)
+        _write_json(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS, "do_lower_case": False})
+        _write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": size, "pooling_mode_mean_tokens": True})
+        files = read(folder) | {"README.md": card({"license": "mit", "tags": ["sentence-transformers"]})}
+    twice: Files = dict.fromkeys(("pytorch_model.bin", "onnx/model.onnx", "openvino/openvino_model.xml"), b"not needed")
+    return [Repository("model", "intfloat/multilingual-e5-small", {**files, **twice})]
+
+
 def distilbert_base() -> list[Repository]:
     """A stock masked language model in every format there is; it starts out lexical, as `stages.make_base.lexical` draws one."""
     size = 48
@@ -129,5 +154,6 @@ MODELS: dict[str, Callable[[], list[Repository]]] = {
         "norbert3-base": norbert3_base,
         "norbert4-embedding": norbert4_embedding,
         "distilbert-base": distilbert_base,
+        "multilingual-e5-small": multilingual_e5_small,
     }.items()
 }

@@ -118,6 +118,8 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"presets__nordic__all__model__revision": None}, "presets.nordic.all.model.revision … no longer a key … `models`"),
         ({"models__b": {"repo": "a/b", "revisoin": None}}, "models.b.revisoin … models.b.revision"),
         ({"evaluation__sets__a": {"kind": "beir", "path": "x", "unknown_ids": 1.5}}, "evaluation.sets.a.unknown_ids … 1.5"),
+        ({"evaluation__bm25__b": 1.2}, "evaluation.bm25.b … at most 1 … 1.2"),
+        ({"evaluation__bm25__k1": -0.1}, "evaluation.bm25.k1 … at least 0 … -0.1"),
         ({"evaluation__sets__mean": {"kind": "beir", "path": "x"}}, "evaluation.sets.mean … another name"),
         ({"evaluation__sets__dev": {"kind": "beir", "path": "x"}}, "evaluation.sets.dev … another name"),
         ({"evaluation__sets__NanoBEIR_mean_dot": {"kind": "beir", "path": "x"}}, "evaluation.sets.NanoBEIR_mean_dot … another name"),
@@ -137,7 +139,10 @@ def test_two_mistakes_are_two_lines(read):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"profile": "nordic"}, "models.norbert3-base.revision, datasets.nli.revision … must be set … make pin"),
+        (
+            {"profile": "nordic"},
+            "models.norbert3-base.revision, models.multilingual-e5-small.revision, datasets.nli.revision … must be set … make pin",
+        ),
         ({"datasets__sample-nli__path": "somewhere"}, "datasets.sample-nli … path and sample"),
         ({"datasets__mine": {"kind": "beir", "path": "/nowhere/at/all"}}, "datasets.mine.path … /nowhere/at/all … not exist"),
         ({"evaluation__sets__mine": {"kind": "beir", "path": "/nowhere/at/all"}}, "evaluation.sets.mine.path … not exist"),
@@ -229,6 +234,7 @@ def test_a_local_model_is_checked_before_anything_runs(read, change, line, tmp_p
         "model.base_model": {"model__base_model": str(folder)},
         "models.b": settings,
         "mining.cross_encoder": {"mining__cross_encoder": str(folder)},
+        "evaluation.dense": {"evaluation__dense": str(folder)},
     }.items():
         [mistake] = check(read(**asked), {})
         assert names(mistake, key, str(folder), line) and "\n" not in mistake
@@ -278,7 +284,7 @@ def test_a_single_mistake_is_a_single_line(read, changes, line):
 
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
     off = resolve(read())
-    assert all(off[f"download_models/{name}"] == {"chosen": False} for name in ("base", "miner", "cross-encoder"))
+    assert all(off[f"download_models/{name}"] == {"chosen": False} for name in ("base", "miner", "cross-encoder", "dense"))
     assert off["mine"] == {"datasets": []}
     bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
     assert {name for name in bm25 if bm25[name] != off[name]} == {"mine"}
@@ -292,7 +298,14 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
     save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
     pinned = {"repo": "a/b", "branch": "refs/pr/1", "revision": "0" * 40, "trust_remote_code": True}
     models = {"models__b": pinned, "models__c": {"path": str(tmp_path)}}
-    params = read(**models, model__base_model="b", mining__method="model", mining__model="c", mining__cross_encoder=str(tmp_path))
+    params = read(
+        **models,
+        model__base_model="b",
+        mining__method="model",
+        mining__model="c",
+        mining__cross_encoder=str(tmp_path),
+        evaluation__dense="c",
+    )
     assert not [*check(params, {})]
     resolved = resolve(params)
     local = {"repo": None, "revision": None, "path": str(tmp_path), "trust_remote_code": False}
@@ -301,11 +314,35 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
         "miner": {"chosen": True, "key": "models.c", **local},
         "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
         "compare": {"chosen": False},
+        "dense": {"chosen": True, "key": "models.c", **local},
     }
     assert resolved["running/download_models/base"] == {"architecture": "splade", "max_seq_length": 128}
     assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
     assert resolved["evaluate"]["trust_remote_code"] is True
     assert resolved["mine"]["miner"] == resolved["mine"]["cross_encoder"] == {"trust_remote_code": False}
+
+
+def test_only_evaluation_sees_what_the_model_is_compared_with(read):
+    entry = {"path": "/", "prompts": {"query": "query: "}}
+    before, after = read(models__b=entry), read(models__b=entry, evaluation__dense="b", evaluation__bm25__k1=0.9)
+    assert changed(before, after) == {"evaluate", "download_models/dense"}
+    evaluate = resolve(after)["evaluate"]
+    assert evaluate["bm25"] == {"k1": 0.9, "b": 0.75}
+    assert evaluate["dense"] == {"trust_remote_code": False, "prompts": {"query": "query: ", "document": None}}
+    assert resolve(before)["evaluate"]["dense"] is None
+
+
+def test_the_dense_model_of_the_preset_can_be_left_out(read):
+    chosen = [resolve(read(profile="nordic", **more))["download_models/dense"]["chosen"] for more in ({}, {"evaluation__dense": "none"})]
+    assert chosen == [True, False]
+    [mistake] = check(read(models__none={"path": "/"}), {})
+    assert names(mistake, "models.none … reserved … evaluation.dense")
+
+
+def test_the_miner_gets_the_prompts_of_its_entry(read):
+    entry = {"path": "/", "prompts": {"query": "query: "}}
+    mined = resolve(read(models__b=entry, mining__method="model", mining__model="b"))["mine"]
+    assert mined["miner"] == {"trust_remote_code": False, "prompts": {"query": "query: "}}
 
 
 def test_distillation_requires_scores_of_mix(read):
@@ -432,17 +469,17 @@ def test_the_digest_of_a_path_is_next_to_it_and_nowhere_else(read, tmp_path):
     paths = {"datasets__my-search__path": str(tmp_path), "evaluation__sets__my-search__path": str(tmp_path)}
     models = {"model__base_model": str(tmp_path), "mining__method": "model", "mining__model": str(tmp_path)}
     tasks = {"evaluation__mteb": ["NorQuadRetrieval"], "evaluation__mteb_path": str(tmp_path)}
-    params = read(profile="own", mining__cross_encoder=str(tmp_path), **paths, **models, **tasks)
+    params = read(profile="own", mining__cross_encoder=str(tmp_path), evaluation__dense=str(tmp_path), **paths, **models, **tasks)
     keys = own_paths(params)
     assert keys["evaluation.mteb_path (NorQuadRetrieval)"] == tmp_path / "NorQuadRetrieval"
     before, after = resolve(params, dict.fromkeys(keys, "a")), resolve(params, dict.fromkeys(keys, "b"))
     assert {stage for stage in before if before[stage] != after[stage]} == {
         "download", "download_eval", "download_mteb",
-        "download_models/base", "download_models/miner", "download_models/cross-encoder",
+        "download_models/base", "download_models/miner", "download_models/cross-encoder", "download_models/dense",
     }  # fmt: skip
     assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
     assert before["download_mteb"]["digests"] == ["a"]
-    assert [before[f"download_models/{name}"]["digest"] for name in ("base", "miner", "cross-encoder")] == ["a", "a", "a"]
+    assert [before[f"download_models/{name}"]["digest"] for name in ("base", "miner", "cross-encoder", "dense")] == ["a"] * 4
     assert own_paths(read()) == {}
     assert "digest" not in str(resolve(read())).replace("'digests': []", "")
 

@@ -7,9 +7,10 @@ from typing import Literal, NoReturn
 
 import pytest
 import torch
-from sentence_transformers import SparseEncoder
+from sentence_transformers import SentenceTransformer, SparseEncoder
 
-from stages.config.settings import Compared, EvaluateSettings, ScoredSet
+from stages.config.schema import Prompts
+from stages.config.settings import Compared, DenseSettings, EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.summary import summary
 from stages.evaluate.untrained import Untrained
@@ -33,6 +34,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateSetting
     return EvaluateSettings(batch_size=2, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets=sets)
 
 
+def test_a_dense_model_is_scored_and_fused_with_the_others(settings: EvaluateSettings, dense: SentenceTransformer) -> None:
+    dense.save_pretrained("models/dense")
+    named = settings.model_copy(update={"dense": DenseSettings(trust_remote_code=False, prompts=Prompts())})
+    [mine], _ = evaluate.evaluate(named, UNTREATED)
+    systems = ["bm25", "bm25_stemmed", "dense", "hybrid_sparse_dense", "hybrid_bm25_dense", "hybrid_sparse_bm25"]
+    assert [*mine.runs] == ["model", *systems]
+    assert summary([mine])["mine"].items() >= {f"{system}_ndcg@10": 1.0 for system in systems}.items()
+
+
 def run_out(*_: object, **__: object) -> NoReturn:
     torch.empty(2**60)
     raise AssertionError("no memory holds that")
@@ -42,7 +52,9 @@ def test_a_set_is_scored_without_a_request_and_ignored_qrels_are_printed_and_cou
     settings: EvaluateSettings, no_network: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [mine], _ = evaluate.evaluate(settings, UNTREATED, queries=Path("queries"))
-    assert {path.name for path in Path("queries").iterdir()} == {"mine.parquet", "mine.model.trec", "mine.bm25.trec"}
+    systems = ["model", "bm25", "bm25_stemmed", "hybrid_sparse_bm25"]
+    assert [*mine.runs] == systems and "dense_ndcg@10" not in mine.metrics
+    assert {path.name for path in Path("queries").iterdir()} == {"mine.parquet", *(f"mine.{system}.trec" for system in systems)}
     assert mine.metrics["ndcg@10"] == 1.0 and (mine.queries, mine.documents, mine.ignored) == (11, 1, 1)
     printed = capsys.readouterr().out
     assert printed == "mine: 11 queries, 1 documents; 1 of 12 rows of the qrels name unknown ids (document 'gone'), which are ignored\n"

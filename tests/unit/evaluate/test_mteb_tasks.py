@@ -1,5 +1,6 @@
 """MTEB tasks from local files, without network."""
 
+import json
 import random
 import re
 from dataclasses import replace
@@ -20,7 +21,7 @@ from stages.evaluate.curves import CURVES
 from stages.evaluate.mteb_tasks import RecordingEncoder, evaluate_mteb
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.retrieval import bm25
-from stages.retrieval.mteb import benchmark_tasks, expand, get_task, required_datasets, task_texts
+from stages.retrieval.mteb import benchmark_tasks, expand, get_task, language_of, load_task, own_cache, required_datasets, task_texts
 from stages.retrieval.scores import score
 from stages.retrieval.scoring import encode_set, evaluate, sparsity
 from stages.retrieval.sets import RetrievalSet, load_nanobeir
@@ -62,8 +63,50 @@ def test_mtebs_score_is_our_score_on_the_same_data(
 
 def test_a_csr_models_sparsifying_cost_is_scored_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
     [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
-    cost = sparsifying_cost(csr, binary_set, [2, 8])
+    cost, run = sparsifying_cost(csr, binary_set, [2, 8])
     assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
+    assert result.runs["dense"] == run
+
+
+SWEDISH = {
+    "d1": "Bilarna stod parkerade vid sjön, och båtarna låg vid bryggorna.",
+    "d2": "Båten går från ön till fastlandet varje timme, men inte på söndagar.",
+    "d3": "Kommunens bibliotek har öppet på söndagarna och lånar ut böcker.",
+    "d4": "En bok om sjöfart och om skärgårdens öar; boken finns på biblioteket.",
+    "d5": "Det regnar.",
+}
+QUESTIONS = {"q1": "när går båtarna från bryggan", "q2": "var finns böckerna om öarna", "q3": "parkera en bil vid sjön på söndag"}
+
+
+def test_stemmed_bm25_gives_the_scores_of_mtebs_own_baseline(splade: SparseEncoder, swedn: Path, tmp_path: Path) -> None:
+    write(swedn / "corpus/test-0.parquet", {"_id": [*SWEDISH], "title": [""] * len(SWEDISH), "text": [*SWEDISH.values()]})
+    write(swedn / "queries/test-0.parquet", {"_id": [*QUESTIONS], "text": [*QUESTIONS.values()]})
+    write(swedn / "qrels/test-0.parquet", {"query-id": [*QUESTIONS], "corpus-id": ["d2", "d4", "d1"], "score": [1, 1, 1]})
+    [result] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    model = mteb.get_model("mteb/baseline-bm25s")
+    with own_cache():
+        theirs = mteb.evaluate(
+            model, load_task("SwednRetrieval", swedn, None), co2_tracker=False, cache=None, prediction_folder=tmp_path / "kept"
+        )
+    predicted = json.loads((tmp_path / "kept/SwednRetrieval_predictions.json").read_text())["default"]["test"]
+    for query, documents in result.runs["bm25_stemmed"].items():
+        assert documents == pytest.approx({document: score for document, score in predicted[query].items() if score > 0}, rel=1e-6)
+    assert result.runs["bm25_stemmed"] != result.runs["bm25"]
+    [scores] = theirs.task_results[0].scores["test"]
+    assert round(result.metrics["bm25_stemmed_ndcg@10"], 5) == scores["ndcg_at_10"]
+
+
+def test_the_models_run_is_mtebs(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
+    [result] = evaluate_mteb(splade, "SwednRetrieval", swedn)
+    assert score(result.runs["model"], binary_set.qrels)["ndcg@10"] == pytest.approx(result.metrics["ndcg@10"], abs=1e-5)
+    assert all(len(documents) == 100 for documents in result.runs["model"].values())
+
+
+@pytest.mark.parametrize(("task", "language"), [("NorQuadRetrieval", "nb"), ("DanFeverRetrieval", "da"), ("SwednRetrieval", "sv")])
+def test_a_tasks_language_is_ours(task: str, language: str) -> None:
+    assert language_of(get_task(task), "default") == language
+    assert language_of(get_task("MultilingualNanoNQRetrieval"), "no") == "nb"
+    assert language_of(get_task("MultilingualNanoNQRetrieval"), "de") is None
 
 
 def dense(encoded: Encoded) -> list[np.ndarray]:

@@ -28,8 +28,11 @@ def result(number: int, ndcg: float = 1.0, **more: float) -> SetResult:
 
 
 EXPLANATIONS = {"splade": [explanation()] * 4, "csr": [explanation(latent=True)] * 3, "no weights": [explanation(active=0)], "none": []}
-DENSE = {"dense_ndcg@10": 1.0, "ndcg@10_at_8_dims": 0.5, "ndcg@10_at_64_dims": 0.9}
+DENSE = {"dense_ndcg@10": 1.0, "ndcg@10_at_8_dims": 0.5, "ndcg@10_at_64_dims": 0.9, "dead_latents": 0.1}
+HYBRIDS = {f"hybrid_{name}_ndcg@10": 1.0 for name in ("sparse_dense", "bm25_dense", "sparse_bm25")}
+EVERY = {**DENSE, "base_ndcg@10": 0.8, "bm25_stemmed_ndcg@10": 0.9, **HYBRIDS}
 RESULTS = {"1": [result(1)], "3": [result(n, 0.0) for n in range(3)], "12": [result(n) for n in range(12)], "csr": [result(1, **DENSE)]}
+RESULTS |= {"every system": [result(n, **EVERY) for n in range(5)]}
 PICTURES: list[tuple[Callable[..., None], Any]] = [(draw_explanations, each) for each in EXPLANATIONS.values()]
 PICTURES += [(draw_evaluation, each) for each in RESULTS.values()]
 

@@ -6,23 +6,24 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
 from stages.evaluate.sparsifying import autoencoder_of, ndcg_at, sparsifying_cost
+from stages.retrieval.scores import score
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
 
 
 def test_the_scores_equal_those_of_the_evaluators(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
-    cost = sparsifying_cost(csr, binary_set, [2, 8, 64])
+    cost, run = sparsifying_cost(csr, binary_set, [2, 8, 64])
     assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
     base = SentenceTransformer(modules=[*csr][:-1], similarity_fn_name="dot")
     relevant = {query: set(documents) for query, documents in binary_set.qrels.items()}
     stock = InformationRetrievalEvaluator(dict(binary_set.queries), dict(binary_set.corpus), relevant)(base)
-    assert cost["dense_ndcg@10"] == pytest.approx(stock["dot_ndcg@10"])
+    assert run is not None and score(run, binary_set.qrels)["ndcg@10"] == pytest.approx(stock["dot_ndcg@10"])
     assert cost[ndcg_at(2)] != cost[ndcg_at(8)]
 
 
 def test_latents_that_no_document_uses_are_dead(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
     used = csr.encode_document(list(binary_set.corpus.values())).to_dense().gt(0).any(dim=0)
-    assert sparsifying_cost(csr, binary_set, [])["dead_latents"] == pytest.approx(1 - used.float().mean().item())
+    assert sparsifying_cost(csr, binary_set, []).metrics["dead_latents"] == pytest.approx(1 - used.float().mean().item())
 
 
 def test_only_a_csr_model_has_an_autoencoder(csr: SparseEncoder, splade: SparseEncoder) -> None:
@@ -31,12 +32,12 @@ def test_only_a_csr_model_has_an_autoencoder(csr: SparseEncoder, splade: SparseE
 
 
 def test_the_bases_scores_are_of_texts_with_the_models_prompts(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
-    plain = sparsifying_cost(csr, binary_set, [8])
+    plain = sparsifying_cost(csr, binary_set, [8]).run
     csr.prompts.update(query="fjellhus havtur: ", document="bytur skogvann: ")
     try:
-        cost = sparsifying_cost(csr, binary_set, [8])
+        cost, run = sparsifying_cost(csr, binary_set, [8])
         assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, binary_set).metrics["ndcg@10"])
-        assert cost["dense_ndcg@10"] != plain["dense_ndcg@10"]
+        assert run != plain
     finally:
         csr.prompts.update(query="", document="")
 
@@ -46,6 +47,8 @@ def test_a_query_that_is_a_document_is_left_out_of_its_own_results(csr: SparseEn
     queries = {query: binary_set.queries[query] for query in qrels}
     whole = replace(binary_set, corpus=binary_set.corpus | binary_set.queries, queries=queries, qrels=qrels)
     some = replace(whole, own=frozenset(queries))
-    cost = sparsifying_cost(csr, some, [8])
+    cost, run = sparsifying_cost(csr, some, [8])
     assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, some).metrics["ndcg@10"])
-    assert cost["dense_ndcg@10"] > sparsifying_cost(csr, whole, [8])["dense_ndcg@10"]
+    kept = sparsifying_cost(csr, whole, [8]).run
+    assert run is not None and kept is not None
+    assert all(query not in run[query] for query in queries) and any(query in kept[query] for query in queries)

@@ -41,7 +41,7 @@ def test_table_is_aligned_and_ends_with_the_mean() -> None:
     assert lines[-1] == "warning: the model is below BM25 on 1 of 2 sets (dense)" and not lines[-2]
     lines = lines[:-2]
     assert len({len(line) for line in lines}) == 1
-    assert lines[0].split() == ["set", "nDCG@10", "BM25", "nDCG@10", "difference", "query", "dims", "document", "dims"]
+    assert lines[0].split() == ["set", "nDCG@10", "BM25", "difference", "query", "dims", "document", "dims"]
     assert lines[2].split() == ["NanoSampleNb", "0.6000", "0.4000", "+0.2000", "14.0", "110.0"]
     assert lines[3].split() == ["dense", "0.3000", "0.4000", "-0.1000", "–", "–"]
     assert lines[-1].split()[:2] == ["mean", "0.4500"]
@@ -107,9 +107,35 @@ def test_no_warning_for_a_model_that_is_better_everywhere() -> None:
 
 def test_a_warning_below_bm25_on_average_or_on_single_sets() -> None:
     [line] = warned((0.3, 0.5, None), (0.6, 0.5, None))
-    assert line == "warning: the model is below BM25: nDCG@10 0.4500 against 0.5000 on average, and on 1 of 2 sets (a)"
+    assert line == "warning: the model is below BM25: nDCG@10 0.4500 against 0.5000 (BM25) on average, and on 1 of 2 sets (a)"
     [line] = warned((0.4, 0.5, None), (0.9, 0.5, None))
     assert line == "warning: the model is below BM25 on 1 of 2 sets (a)"
+
+
+def test_what_is_compared_is_the_better_of_the_two_bm25s() -> None:
+    """The plain one has .4 on every set."""
+    dims = {"query_active_dims": 14.0, "corpus_active_dims": 110.0}
+    stemmed = [result(name, 0.45, **{"bm25_stemmed_ndcg@10": score}, **dims) for name, score in (("a", 0.5), ("b", 0.4), ("c", 0.6))]
+    evaluation = summary(stemmed)
+    [line] = warnings(evaluation)
+    assert line == "warning: the model is below BM25: nDCG@10 0.4500 against 0.5000 (stemmed BM25) on average, and on 2 of 3 sets (a, c)"
+    assert headline(evaluation).startswith("nDCG@10 0.450 (stemmed BM25: 0.500) on 3 sets, ")
+    lines = table(evaluation).splitlines()
+    assert [line.split()[2:5] for line in lines[2:5]] == [["0.4000", f"{b:.4f}", f"{0.45 - b:+.4f}"] for b in (0.5, 0.4, 0.6)]
+
+
+def test_the_dense_model_has_a_column_and_the_hybrids_a_line() -> None:
+    more = {"dense_ndcg@10": 0.7, "hybrid_sparse_dense_ndcg@10": 0.8, "hybrid_sparse_bm25_ndcg@10": 0.5}
+    lines = table(summary([result("mine", 0.6, **more)])).splitlines()
+    assert lines[0].split()[3:5] == ["difference", "dense"] and lines[2].split()[4] == "0.7000"
+    assert lines[-1] == "fused by reciprocal rank: model + dense 0.8000, model + stemmed BM25 0.5000"
+
+
+@pytest.mark.parametrize("more", [{"dense_ndcg@10": 0.8}, {"dense_ndcg@10": 0.9, "base_ndcg@10": 0.8}])
+def test_what_csr_keeps_is_a_share_of_its_own_base(more: dict[str, float]) -> None:
+    csr = {"ndcg@10_at_8_dims": 0.4, "dead_latents": 0.25, **more}
+    line = table(summary([result("mine", 0.6, **csr)])).splitlines()[-1]
+    assert line == "dense base: 0.8000; kept of it: 50.0% at 8 dims; dead latents: 25.0%"
 
 
 def test_a_warning_for_a_model_worse_than_before_training() -> None:

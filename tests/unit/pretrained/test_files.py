@@ -250,3 +250,5 @@ def test_a_model_of_ours_is_recognised_as_sparse_and_passes_as_a_miner(architect
     folder = tiny_models.save(tmp_path / "model", architecture)
     assert is_sparse(folder)
     check_model(folder, use_as("miner", folder, USE, "csr"))
+    with refused(USE.key, "not a dense model", "evaluation.dense"):
+        use_as("dense", folder, USE, "csr")

@@ -19,6 +19,7 @@ EVALUATION = {
         "corpus_active_dims": 110.4,
         "flops": 1.234,
         "bm25_ndcg@10": 0.69,
+        "bm25_stemmed_ndcg@10": 0.71,
     },
     "mean": {"ndcg@10": 0.64, "bm25_ndcg@10": 0.61, "flops": float("nan")},
     "squad | da": {"ndcg@10": 0.55, "bm25_ndcg@10": 0.53},
@@ -102,11 +103,11 @@ def test_the_code_compiles_and_trusts_remote_code_only_where_needed(trust: bool)
 
 def test_scores_are_beside_bm25_and_the_mean_is_last() -> None:
     table = [line for line in card().splitlines() if line.startswith("|")][:5]
-    assert table[0].startswith("| evaluation set | nDCG@10 | BM25 nDCG@10 |")
+    assert table[0].startswith("| evaluation set | nDCG@10 | BM25 nDCG@10 | stemmed BM25 nDCG@10 |")
     assert table[2:] == [
-        "| NanoSampleNb | 0.727 | 0.690 | 0.701 | 0.980 | 14 | 110 | 1.23 |",
-        r"| squad \| da | 0.550 | 0.530 | – | – | – | – | – |",
-        "| **mean** | 0.640 | 0.610 | – | – | – | – | – |",
+        "| NanoSampleNb | 0.727 | 0.690 | 0.710 | 0.701 | 0.980 | 14 | 110 | 1.23 |",
+        r"| squad \| da | 0.550 | 0.530 | – | – | – | – | – | – |",
+        "| **mean** | 0.640 | 0.610 | – | – | – | – | – | – |",
     ]
 
 
