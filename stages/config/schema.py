@@ -308,10 +308,10 @@ class EvaluationSet(Location):
 
 
 class BM25(Section):
-    """The parameters of the stemmed BM25."""
+    """The parameters of the stemmed BM25; null: the usual ones, as in `stages.retrieval.bm25`."""
 
-    k1: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.5
-    b: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.75
+    k1: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    b: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
 
 class Evaluation(Section):

@@ -25,7 +25,7 @@ class Baselines:
     """The systems that are the same for every set.
 
     Attributes:
-        bm25: k1 and b of the stemmed BM25.
+        bm25: k1 and b of the stemmed BM25, where they are not the usual ones.
         dense: evaluation.dense; None if it names no model.
     """
 
@@ -40,7 +40,7 @@ class Baselines:
             base: of a CSR model's dense base. It is the dense system if there is no other.
         """
         runs = {"model": model, "bm25": bm25.retrieve(retrieval_set)}
-        runs["bm25_stemmed"] = bm25.retrieve_stemmed(retrieval_set, k1=self.bm25.k1, b=self.bm25.b)
+        runs["bm25_stemmed"] = bm25.retrieve_stemmed(retrieval_set, **self.bm25.model_dump(exclude_none=True))
         if self.dense is not None:
             with progress(self.dense, f"{retrieval_set.name}, dense", len(retrieval_set.queries) + len(retrieval_set.corpus)):
                 runs["dense"] = dense.retrieve(self.dense, retrieval_set, self.batch_size)

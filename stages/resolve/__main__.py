@@ -121,7 +121,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "pruning": pruning,
             "trust_remote_code": base.trust_remote_code,
             "about": _about(params, languages) if params.evaluation.mteb else None,
-            "bm25": params.evaluation.bm25.model_dump(),
+            "bm25": params.evaluation.bm25.model_dump(exclude_none=True),
             "dense": _loading(params, "evaluation.dense"),
             **_compared(params),
         },

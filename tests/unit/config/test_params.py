@@ -327,7 +327,7 @@ def test_only_evaluation_sees_what_the_model_is_compared_with(read):
     before, after = read(models__b=entry), read(models__b=entry, evaluation__dense="b", evaluation__bm25__k1=0.9)
     assert changed(before, after) == {"evaluate", "download_models/dense"}
     evaluate = resolve(after)["evaluate"]
-    assert evaluate["bm25"] == {"k1": 0.9, "b": 0.75}
+    assert evaluate["bm25"] == {"k1": 0.9}
     assert evaluate["dense"] == {"trust_remote_code": False, "prompts": {"query": "query: ", "document": None}}
     assert resolve(before)["evaluate"]["dense"] is None
 
@@ -433,6 +433,7 @@ def test_the_shop_of_escis_profile_is_its_held_out_queries(read):
     assert stages["evaluate"]["sets"]["esci"] == stages["mix"]["evaluation_sets"]["esci"] == scored
     shorter = resolve(read(profile="ecommerce", evaluation__sets__esci__max_tokens=100))
     assert shorter["evaluate"]["sets"]["esci"] == {**scored, "max_tokens": 100}
+    assert stages["evaluate"]["bm25"] == {"k1": 0.3, "b": 0.6} and resolve(read())["evaluate"]["bm25"] == {}
     with_foreign_key = read(evaluation__sets__sample__locale="us")
     assert changed(read(), with_foreign_key) == set()
 
