@@ -50,10 +50,11 @@ def training_tasks(repositories: Iterable[str]) -> set[str]:
 
     A task is found by its own data set, or in `SAME_DATA`. mteb itself adds the tasks that it lists as similar.
     """
-    seen = set().union(*({repository, *BASES.get(repository, ())} for repository in repositories))
-    lower = {repository.lower() for repository in seen}
-    own = {task.metadata.name for task in mteb.get_tasks(exclude_superseded=False) if task.metadata.dataset["path"].lower() in lower}
-    return own.union(*(SAME_DATA.get(repository, ()) for repository in seen))
+    known, bases = ({key.lower(): value for key, value in table.items()} for table in (SAME_DATA, BASES))
+    trained = {repository.lower() for repository in repositories}
+    seen = trained | {repository.lower() for base in trained for repository in bases.get(base, ())}
+    own = {task.metadata.name for task in mteb.get_tasks(exclude_superseded=False) if task.metadata.dataset["path"].lower() in seen}
+    return own.union(*(known.get(repository, ()) for repository in seen))
 
 
 def model_meta(

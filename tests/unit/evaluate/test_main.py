@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 
 from stages.config.schema import Prompts
-from stages.config.settings import Compared, DenseSettings, EvaluateSettings, ScoredSet
+from stages.config.settings import About, Compared, DenseSettings, EvaluateSettings, ScoredSet
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.summary import summary
 from stages.evaluate.untrained import Untrained
@@ -73,6 +73,24 @@ def test_long_documents_are_treated_as_the_models_own_file_says(
     expected = (0.5, pytest.approx(98 / 161)) if long_documents == "cut" else (0.0, 0.0)
     assert (mine.metrics["documents_cut"], mine.metrics["tokens_lost"]) == expected
     assert mine.metrics["corpus_active_dims"] > 0 and explanations[0].document.terms
+
+
+def test_an_mteb_tasks_result_is_written_in_mtebs_format_with_what_params_yaml_says_of_the_model(
+    settings: EvaluateSettings, swedn: Path, no_network: None
+) -> None:
+    shutil.move(swedn, evaluate.MTEB / "SwednRetrieval")
+    evaluate.FINGERPRINT.write_text("4fb1040c1d2d26f2\n")
+    about = About(languages=["sv"], base="ltg/norbert3-base", trained_on=["mteb/SwednRetrieval"])
+    with_task = settings.model_copy(update={"mteb": ["SwednRetrieval"], "about": about, "model_id": "me/a-model", "license": "mit"})
+    results, _ = evaluate.evaluate(with_task, UNTREATED, queries=Path("queries"))
+    assert [result.name for result in results] == ["mine", "SwednRetrieval"]
+    folder = evaluate.MTEB_RESULTS / "results/me__a-model/4fb1040c1d2d26f2"
+    assert json.loads((folder / "SwednRetrieval.json").read_text())["scores"]["test"][0]["main_score"] == results[1].metrics["ndcg@10"]
+    found = json.loads((folder / "model_meta.json").read_text())
+    assert (found["languages"], found["adapted_from"], found["license"]) == (["swe-Latn"], "ltg/norbert3-base", "mit")
+    assert {"SwednRetrieval"} <= {*found["training_datasets"]} and Path("queries/SwednRetrieval.parquet").exists()
+    evaluate.evaluate(settings, UNTREATED)
+    assert [path.name for path in evaluate.MTEB_RESULTS.iterdir()] == ["unused.txt"]
 
 
 @pytest.mark.parametrize(

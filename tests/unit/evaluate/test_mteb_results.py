@@ -54,7 +54,7 @@ def test_mteb_loads_the_results_and_the_model_that_was_scored(
 @pytest.mark.parametrize(
     ("trained_on", "percentage"),
     [
-        (["ltg/norquad"], 85),  # one of seven
+        (["LTG/NorQuAD"], 85),  # one of seven
         (["LTG/NorBERT3-base", "DDSC/nordic-embedding-training-data"], 100),
         (["alexandrainst/nordjylland-news-summarization", "mteb/swednretrieval"], 71),  # by mteb's own ids, in any case
         (["mteb/DanFEVER"], 85),  # similar to DanFeverRetrieval, as mteb says
