@@ -54,9 +54,9 @@ bench-gpu: .venv/complete
 # For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.
 .venv/playwright: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'playwright==1.65.2'
-	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } \
-	|| { echo 'make: the test of the report needs Chromium; install it, on Debian with `sudo apt-get install chromium`' >&2; exit 1; }
-	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable; } >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; \
+	  else echo 'make: the test of the report needs Chromium; install it (Debian: `sudo apt-get install chromium`)' >&2; exit 1; fi; fi
 	@touch $@
 
 .venv/complete: requirements.lock pyproject.toml

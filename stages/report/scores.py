@@ -34,6 +34,7 @@ OTHERS = {
     "mrr@10": ("MRR@10", ".4f"),
     "recall@100": ("recall@100", ".4f"),
     "untrained_ndcg@10": ("nDCG@10 before training", ".4f"),
+    "base_ndcg@10": ("nDCG@10 of its dense base", ".4f"),
     "dead_latents": ("dead latents", ".1%"),
 }
 """Metrics of the model in tables: what the page calls each, and its format."""

@@ -152,6 +152,10 @@ def _series(number: int) -> str:
 
 def _svg(figure: Figure, name: str, title: str) -> Markup:
     """The figure as an SVG element that a screen reader calls by its title; its numbers stand in a table of the page."""
+    layout = figure.get_layout_engine()
+    if layout:
+        layout.execute(figure)
+        figure.set_layout_engine("none")  # savefig would draw twice
     figure.savefig(drawn := StringIO(), format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = drawn.getvalue()
     text = text[text.index("<svg") :]
