@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def tradeoff_chart(mean: Row, runs: Sequence[Run]) -> Markup | None:
     dims = mean.metrics.get("corpus_active_dims")
     if dims is None:
         return None
-    others = [run for run in runs if (run.ndcg, run.dims) != (mean.systems["model"], dims)]
+    others = [run for run in runs if not (isclose(run.ndcg, mean.systems["model"]) and isclose(run.dims, dims, rel_tol=1e-6))]
     series = []
     if others:
         names = [run.name if run.experiment else "" for run in others] if len(others) <= 8 else []

@@ -39,7 +39,7 @@ def recorded(summary: Path, bm25: float) -> list[Run]:
             values = _json(_git("show", f"{commit}:{summary.as_posix()}"))
             if values.keys() >= KEYS and isclose(values["bm25"], bm25, rel_tol=1e-6):
                 run = Run(name, experiment, values["ndcg@10"], values["query_dims"], values["corpus_dims"])
-                runs.setdefault((run.ndcg, run.dims), run)
+                runs.setdefault((round(run.ndcg, 6), round(run.dims, 3)), run)
     except (OSError, subprocess.SubprocessError):
         return []
     return sorted(runs.values(), key=lambda run: run.dims)
