@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.evaluate.curves import Curves
 from stages.evaluate.examples import Example
 from stages.evaluate.products import product_rows
 from stages.retrieval.scores import (
@@ -28,7 +27,8 @@ from stages.retrieval.scores import (
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch takes seconds to load, and `nordic-sparse report` does without
+    from stages.evaluate.curves import Curves
     from stages.retrieval.vectors import Encoded
 
 BM25_NDCG, STEMMED_NDCG = "bm25_ndcg@10", "bm25_stemmed_ndcg@10"
@@ -82,7 +82,7 @@ class SetResult:
     retrieval_set: RetrievalSet | None = field(default=None, repr=False)
     runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
     encoded: "Encoded | None" = field(default=None, repr=False)
-    curves: Curves | None = None
+    curves: "Curves | None" = None
 
     @property
     def as_zero(self) -> int:

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from datetime import datetime
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from stages.report.page import SECTIONS, Files, render
+from tests import ROOT
 from tests.made_run import HOSTILE, SETTINGS, made_run, scores, write
 
 NOW = datetime(2026, 11, 27, 12, 30)
@@ -140,6 +143,11 @@ def test_graded_searches_have_a_table_of_their_own(files: Files) -> None:
     row = scores(0.5, 0.4, 0.3, 0.01) | {f"{prefix}recall_exact@10": 0.25 for prefix in ("", "bm25_")}
     write(files.evaluation, {"shop": row, "mean": row})
     assert "Graded product search" in page(files).text
+
+
+def test_no_library_for_models_is_loaded() -> None:
+    loaded = "import stages.report.page, sys; print({'torch', 'transformers', 'pandas', 'mteb', 'mlflow'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True, capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_csr_and_dense_and_hybrids_have_their_columns(files: Files) -> None:
