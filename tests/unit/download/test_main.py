@@ -224,7 +224,7 @@ def test_a_base_model_is_downloaded_pinned(near_hub: LoopbackHub, base: Path) ->
 
 
 @pytest.mark.usefixtures("modules_cache")
-@pytest.mark.parametrize("role", ["base", "miner"])
+@pytest.mark.parametrize("role", ["base", "miner", "dense"])
 def test_code_needs_permission_before_the_weights_and_nothing_is_downloaded_twice(near_hub: LoopbackHub, role: str) -> None:
     write_folder(Path("norbert"), "norbert3")
     entry = model_origin("ltg/norbert3-base", near_hub.add_repo("model", "ltg/norbert3-base", Path("norbert"), branch="refs/pr/5"))
@@ -260,7 +260,7 @@ def test_a_base_without_a_tokenizer_is_refused_before_its_weights(near_hub: Loop
 
 
 @pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("role", ["base", "miner", "cross-encoder"])
+@pytest.mark.parametrize("role", ["base", "miner", "cross-encoder", "dense"])
 def test_a_small_file_that_cannot_be_read_is_one_line(near_hub: LoopbackHub, base: Path, role: str, name: str) -> None:
     for content in (b'{"a": ', b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"7", b'"text"', b"\xff\xfe"):
         revision = near_hub.add_repo("model", "a/base", read(base) | {name: content})
