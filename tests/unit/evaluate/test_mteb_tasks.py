@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mteb.models import SearchEncoderWrapper
+from mteb.models.model_implementations.bm25 import BM25Tokenizer
 from sentence_transformers import SparseEncoder
 
 from stages.download.benchmark import lay_out, part_files
@@ -94,6 +95,14 @@ def test_stemmed_bm25_gives_the_scores_of_mtebs_own_baseline(splade: SparseEncod
     assert result.runs["bm25_stemmed"] != result.runs["bm25"]
     [scores] = theirs.task_results[0].scores["test"]
     assert round(result.metrics["bm25_stemmed_ndcg@10"], 5) == scores["ndcg_at_10"]
+
+
+@pytest.mark.parametrize(("language", "code"), [("nb", "nob"), ("nn", "nno"), ("sv", "swe"), ("en", "eng")])
+def test_words_are_stemmed_and_dropped_as_by_mtebs_baseline(language: str, code: str) -> None:
+    texts = ["Ho las bøkene, og båtane låg ved bryggja.", "Bilene og bilarna var parkert der", "The cars and the boats", *SWEDISH.values()]
+    theirs = BM25Tokenizer(code).fit_transform(texts)
+    words = {number: word for word, number in theirs.vocab.items()}
+    assert bm25.tokenize(texts, language) == [[words[number] for number in each] for each in theirs.ids]
 
 
 def test_the_models_run_is_mtebs(splade: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
