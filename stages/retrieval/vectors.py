@@ -21,7 +21,7 @@ from stages.runtime.errors import UserError
 
 Route = Literal["query", "document"]
 CHUNK = 16_384  # texts encoded at a time
-ENTRIES, POSTINGS = 65_536, 8_000_000  # searched at a time: 256 kB of scores, which stay in the processor's cache; 130 MB of postings
+ENTRIES, POSTINGS = 32_768, 4_000_000  # searched at a time: 128 kB of scores, which stay in the processor's cache; 64 MB of postings
 
 
 @dataclass(frozen=True)
