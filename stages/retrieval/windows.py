@@ -71,17 +71,24 @@ class Windows:
     def long(self, texts: Sequence[str]) -> list[int]:
         """The places of the texts that have more tokens than a window has room for."""
         room = self.room
-        maybe = [place for place, text in enumerate(texts) if len(text) > room // 4 and len(text.encode()) > room]  # a token has a byte
-        return [place for place, count in zip(maybe, self.count([texts[place] for place in maybe]), strict=True) if count > room]
+        return [place for place, ends in self._candidates(texts, room) if len(ends) > room]
 
     def split(self, texts: Sequence[str]) -> list[list[str]]:
         """The windows of each text, in order; a text that fits is its own only window, unchanged."""
-        windows, places = [[text] for text in texts], self.long(texts)
-        room = self.room
-        whole = [texts[place] for place in places]
-        for place, text, (_, token_ends) in zip(places, whole, self.tokens(whole), strict=True):
-            windows[place] = [text[start:end] for start, end in spans(text, token_ends, room, min(self.overlap, room - 1))]
+        windows, places, room = [[text] for text in texts], list[int](), self.room
+        for place, ends in self._candidates(texts, room):
+            if len(ends) > room:
+                places.append(place)
+                text = texts[place]
+                windows[place] = [text[start:end] for start, end in spans(text, ends, room, min(self.overlap, room - 1))]
         return self._fitting(windows, places, room)
+
+    def _candidates(self, texts: Sequence[str], room: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The place of each text that may be too long, and the character after each of its tokens."""
+        # a token has at least one byte, but for one at the beginning, and a character at most four
+        places = [place for place, text in enumerate(texts) if 4 * len(text) >= room and len(text.encode()) >= room]
+        for place, (_, ends) in zip(places, self.tokens([texts[place] for place in places]), strict=True):
+            yield place, ends
 
     def _fitting(self, windows: list[list[str]], places: Sequence[int], room: int) -> list[list[str]]:
         """``windows`` with those halved that have more tokens by themselves than in their text, as some tokenizers give the first word."""
