@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,11 @@ def run(
         model = build(
             settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
         )
-    windows = _training_windows(model, treatment)
-    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write, windows=windows))
+    windows = Windows.of(model, treatment)
+    if windows and processes.first:
+        _count_long(windows, treatment)
+    kept = None if treatment.long_documents == "cut" else windows
+    rows = processes.after_first(lambda write: open_rows(MIXED, folder / "rows.arrow", scored=scored, write=write, windows=kept))
     if not len(rows.sources):
         raise UserError(f"{MIXED}: has no batch; lower training.per_device_train_batch_size or add data")
     loss = encoder.make_loss(model, settings.loss, training.mini_batch_size)
@@ -84,18 +88,16 @@ def run(
     return summary(trained, validation)
 
 
-def _training_windows(model: SparseEncoder, treatment: Treatment) -> Windows | None:
-    """How long positives and negatives are split; None if they are cut. Prints how many are too long, from the first rows."""
-    if not (windows := Windows.of(model, treatment)):
-        return None
-    first = next(read_tables(MIXED, ["positive"]))["positive"].to_pylist()[:LOOKED_AT]
-    cut = treatment.long_documents == "cut"
-    if share := len(windows.long(first)) / max(1, len(first)):
+def _count_long(windows: Windows, treatment: Treatment) -> None:
+    """Print the share of the positives that are too long, in the first rows, which mix has shuffled."""
+    tables = islice(read_tables(MIXED, ["positive"]), 1)
+    first = [text for table in tables for text in table["positive"].to_pylist()[:LOOKED_AT]]
+    if share := round(len(windows.long(first)) / max(1, len(first)), 2):
+        cut = treatment.long_documents == "cut"
         done = "are cut; set model.long_documents to max_score" if cut else "give the window that fits their query best"
         print(
             f"{share:.0%} of the positives (of the first {len(first):,} rows) have more than {windows.length} tokens and {done}", flush=True
         )
-    return None if cut else windows
 
 
 def _read_validation(settings: TrainSettings, treatment: Treatment) -> Validation | None:
