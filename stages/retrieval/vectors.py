@@ -22,6 +22,7 @@ from stages.runtime.errors import UserError
 Route = Literal["query", "document"]
 CHUNK = 16_384  # texts encoded at a time
 ENTRIES, POSTINGS = 32_768, 4_000_000  # searched at a time: 128 kB of scores, which stay in the processor's cache; 64 MB of postings
+MAX_INT32 = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def stacked(chunks: Iterable[csr_array]) -> csr_array:
             width = chunk.shape[1]
         starts = np.concatenate(ends)
         data, indices = _mapped(values, np.float32, starts[-1]), _mapped(columns, np.int32, starts[-1])
-        return csr_array((data, indices, starts), shape=(len(starts) - 1, width), copy=False)
+        if starts[-1] > MAX_INT32:
+            indices = _widened(indices)
+        # scipy holds places and columns in one type, and copies those of another into memory
+        return csr_array((data, indices, starts.astype(indices.dtype)), shape=(len(starts) - 1, width), copy=False)
 
 
 def search(encoded: Encoded, ids: Sequence[str], depth: int) -> Iterator[dict[str, float]]:
@@ -169,6 +173,14 @@ def _document_chunks(starts: np.ndarray, entries: int) -> Iterator[tuple[int, in
         last = max(first + 1, int(np.searchsorted(starts, starts[first] + entries, side="right")) - 1)
         yield first, last
         first = last
+
+
+def _widened(indices: np.ndarray) -> np.ndarray:
+    """``indices`` as int64, in a temporary file."""
+    with tempfile.TemporaryFile() as wide:
+        for start in range(0, len(indices), POSTINGS):
+            wide.write(indices[start : start + POSTINGS].astype(np.int64).tobytes())
+        return _mapped(wide, np.int64, len(indices))
 
 
 def _mapped(file: IO[bytes], dtype: Any, length: int) -> np.ndarray:

@@ -1,5 +1,8 @@
 """Search over sparse vectors, against a loop over all documents."""
 
+from mmap import mmap
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -64,6 +67,19 @@ def test_pruned_vectors_lose_the_small_weights_of_each_entry_in_chunks(monkeypat
         assert sorted(few[few > 0]) == sorted(all_[all_ > 0])[-2:]
 
 
-def test_stacked_matrices_are_the_rows_in_order() -> None:
+@pytest.mark.parametrize("most", [2**31 - 1, 3])
+def test_stacked_matrices_are_the_rows_in_order_and_lie_in_files(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(vectors, "MAX_INT32", most)
+    monkeypatch.setattr(vectors, "POSTINGS", 5)
     parts = [drawn(3, 7), csr_array((2, 30), dtype=np.float32), drawn(4, 8)]
-    assert np.array_equal(stacked(parts).toarray(), np.vstack([part.toarray() for part in parts]))
+    found = stacked(parts)
+    assert np.array_equal(found.toarray(), np.vstack([part.toarray() for part in parts]))
+    assert not found.data.flags.owndata and not found.indices.flags.owndata and found.indptr.dtype == found.indices.dtype
+    assert isinstance(_root(found.data), mmap) and isinstance(_root(found.indices), mmap)
+
+
+def _root(array: Any) -> Any:
+    """What an array's memory belongs to in the end."""
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return array
