@@ -45,13 +45,15 @@ def pairs(language: str) -> list[Row]:
 
 @cache
 def search(language: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """The documents of the built-in evaluation set by id, and (question, id of its document)."""
+    """The documents of the built-in evaluation set by id, and (question, id of a document that answers it), all different."""
     with tempfile.TemporaryDirectory() as folder:
         sample.write_set("sample", Path(folder))
         split = f"NanoSample{language.capitalize()}-00000-of-00001.parquet"
         corpus, queries, qrels = (pq.read_table(Path(folder) / part / split).to_pylist() for part in ("corpus", "queries", "qrels"))
     asked = {row["_id"]: row["text"] for row in queries}
-    return {row["_id"]: row["text"] for row in corpus}, [(asked[row["query-id"]], row["corpus-id"]) for row in qrels]
+    answer = {row["corpus-id"]: row["query-id"] for row in qrels}  # one query a document, then one document a query
+    documents = {query: document for document, query in answer.items()}
+    return {row["_id"]: row["text"] for row in corpus}, [(asked[query], document) for query, document in documents.items()]
 
 
 def english() -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from stages.config.settings import EvaluateSettings
 from stages.encoders.building import ENCODERS
 from stages.evaluate.__main__ import evaluate
 from stages.pretrained.norbert import lift_code, prepare_base
-from stages.retrieval.treatment import Treatment
+from stages.retrieval.treatment import UNTREATED, Treatment
 from tests import tiny_models
 from tests.fakes.lookalikes.folders import write_folder
 from tests.refused import refused
@@ -103,4 +103,4 @@ def test_a_model_with_code_of_its_own_needs_permission(
     monkeypatch.setattr("stages.evaluate.__main__.FINAL", tmp_path / "splade")
     settings = EvaluateSettings(batch_size=1, trust_remote_code=False, device="cpu", mteb=[], active_dims=[], sets={})
     with refused("Python code", "trust_remote_code", "`models`"):
-        evaluate(settings)
+        evaluate(settings, UNTREATED)

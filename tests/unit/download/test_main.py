@@ -354,7 +354,7 @@ def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: 
 @pytest.fixture
 def task_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The texts of a task are the number of its files; how mteb reads them is tested in unit/retrieval."""
-    texts = lambda task, folder: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]  # noqa: E731
+    texts = lambda task, folder, languages: [("queries", f"{task}: {len(list(folder.rglob('*.*')))} files")]  # noqa: E731
     monkeypatch.setattr("stages.download.mteb_sources.task_texts", texts)
 
 
@@ -370,7 +370,7 @@ def test_mteb_tasks_are_copied_from_a_local_folder(tmp_path: Path) -> None:
 
 
 def test_an_mteb_task_that_does_not_load_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def broken(task: str, folder: Path) -> None:
+    def broken(task: str, folder: Path, languages: Sequence[str]) -> None:
         raise UserError(f"{folder}: does not load")
 
     monkeypatch.setattr("stages.download.mteb_sources.task_texts", broken)
