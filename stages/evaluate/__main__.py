@@ -1,6 +1,6 @@
 """Score models/final on every evaluation set, next to BM25, and draw the scores and the terms of a few queries."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
     from stages.evaluate.baselines import Baselines
+    from stages.evaluate.scorer import Attempt
     from stages.evaluate.summary import SetResult
     from stages.evaluate.terms import Explanation
     from stages.evaluate.untrained import Untrained
@@ -115,86 +116,38 @@ def evaluate(
     from sentence_transformers import SparseEncoder
 
     from stages.encoders.fast.model import make_fast
-    from stages.evaluate.baselines import Baselines, load_dense, ndcg_by_system
-    from stages.evaluate.compare import compared, load_sparse
-    from stages.evaluate.cost import cost as search_cost
-    from stages.evaluate.curves import curves
-    from stages.evaluate.examples import candidates, choose
-    from stages.evaluate.progress import progress
+    from stages.evaluate.baselines import Baselines, load_dense
+    from stages.evaluate.compare import load_sparse
+    from stages.evaluate.examples import choose
     from stages.evaluate.queries import dimension_names, write_queries
-    from stages.evaluate.sparsifying import sparsifying_cost
-    from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
+    from stages.evaluate.scorer import Attempt, Scorer
     from stages.evaluate.terms import explain
     from stages.pretrained.files import Use, task_of
     from stages.pretrained.own_code import require_allowed_code
-    from stages.retrieval.documents import truncation
-    from stages.retrieval.graded import graded_scores
-    from stages.retrieval.scores import NDCG, score
-    from stages.retrieval.scoring import evaluate as evaluate_set
-    from stages.retrieval.sets import RESERVED, RetrievalSet, distinct, load_sets
-    from stages.retrieval.significance import BASELINES
+    from stages.retrieval.sets import RESERVED, distinct, load_sets
     from stages.runtime.device import choose_device
     from stages.runtime.oom import memory_errors
 
     require_allowed_code(FINAL, Use("model.base_model", f"the model in {FINAL}", task_of(FINAL, "trained"), settings.trust_remote_code))
     device = choose_device(settings.device)
-
-    def ndcg_of(other: SparseEncoder, each: RetrievalSet) -> float:
-        with progress(other, f"{each.name}, untrained", len(each.queries) + len(each.corpus)):
-            return evaluate_set(other, each, batch_size=settings.batch_size, treatment=treatment).metrics[NDCG]
-
-    with memory_errors(attempt := _Attempt()):
+    with memory_errors(attempt := Attempt()):
         # without local_files_only, sentence-transformers asks the Hub for a repository with the folder's name
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
-        tasks = _tasks(settings)
         attempt.at("loading evaluation.compare_model")
-        other = load_sparse(COMPARE, settings.compare.trust_remote_code, device) if settings.compare else None
+        compare = load_sparse(COMPARE, settings.compare.trust_remote_code, device) if settings.compare else None
         attempt.at("loading evaluation.dense")
         dense = load_dense(DENSE, settings.dense, device) if settings.dense else None
         baselines = Baselines(settings.bm25, dense, settings.batch_size)
-        results = []
+        tasks = _tasks(settings.mteb)
         loaded = (load_sets(SETS / name, name, **form.model_dump(exclude_none=True)) for name, form in settings.sets.items())
         retrieval_sets = distinct([retrieval_set for sets in loaded for retrieval_set in sets], [*RESERVED, *tasks])
         for each in retrieval_sets:
             if remarks := each.remarks():
                 print(remarks, flush=True)
-            attempt.at(f"scoring {each.name}")
-            size = len(each.queries), len(each.corpus)
-            with progress(model, each.name, sum(size)):
-                result = evaluate_set(model, each, batch_size=settings.batch_size, treatment=treatment)
-                sparsifying = sparsifying_cost(model, each, settings.active_dims, settings.batch_size)
-            attempt.at(f"scoring {each.name} with its baselines")
-            runs = baselines.runs(each, result.run, sparsifying.run)
-            bm25 = score(runs[BASELINES[0]], each.qrels)[NDCG]
-            cost = sparsifying.metrics | ndcg_by_system(runs, each)
-            if other:
-                attempt.at(f"scoring {each.name} with evaluation.compare_model")
-                runs["compare"], metrics = compared(other, each, settings.batch_size)
-                cost |= metrics
-            cost |= search_cost(result.encoded) | truncation(model, list(each.corpus.values()), treatment) | graded_scores(runs, each)
-            if untrained:
-                attempt.at(f"scoring {each.name} with the untrained model")
-                cost[UNTRAINED_NDCG] = untrained.ndcg(each, ndcg_of)
-            results.append(
-                SetResult(
-                    each.name,
-                    each.nano,
-                    result.metrics | cost,
-                    bm25,
-                    *size,
-                    candidates(each, result.run),
-                    each.unknown_ids,
-                    retrieval_set=each,
-                    runs=runs,
-                    encoded=result.encoded,
-                    curves=curves(result.unpruned, each, result.unpruned_run),
-                )
-            )
-        if settings.mteb:
-            results += _of_mteb(model, settings, tasks, baselines, attempt)
-        else:
-            mark_unused(MTEB_RESULTS)
+        scorer = Scorer(model, treatment, baselines, compare, untrained, settings.active_dims, settings.batch_size, attempt)
+        results = [scorer.score(each) for each in retrieval_sets]
+        results += _of_mteb(model, settings, tasks, baselines, attempt)
         attempt.at("writing the scores by query")
         if queries:
             queries.mkdir()
@@ -205,18 +158,22 @@ def evaluate(
         return results, [explain(model, example, treatment) for example in choose([result.examples for result in results])]
 
 
-def _tasks(settings: EvaluateSettings) -> list[str]:
-    if not settings.mteb:
+def _tasks(names: list[str]) -> list[str]:
+    """The MTEB tasks that ``names`` of tasks and benchmarks stand for; importing mteb takes seconds."""
+    if not names:
         return []
     from stages.retrieval.mteb import expand
 
-    return expand(settings.mteb)
+    return expand(names)
 
 
 def _of_mteb(
-    model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], baselines: "Baselines", attempt: "_Attempt"
+    model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], baselines: "Baselines", attempt: "Attempt"
 ) -> list["SetResult"]:
     """The results of MTEB's tasks, which are also written to metrics/mteb in mteb's own format."""
+    if not tasks:
+        mark_unused(MTEB_RESULTS)
+        return []
     from stages.evaluate.mteb_results import model_meta
     from stages.evaluate.mteb_tasks import evaluate_mteb
 
@@ -236,20 +193,6 @@ def _of_mteb(
             sizes: Any = {"batch_size": settings.batch_size, "active_dims": settings.active_dims, "languages": about.get("languages", ())}
             results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, baselines=baselines, **sizes)
     return results
-
-
-@dataclass
-class _Attempt:
-    """What the stage is doing, and what to change if the memory does not suffice for it."""
-
-    doing: str = "loading the model"
-    remedy: str = "use a smaller model, or set training.device to cpu"
-
-    def at(self, doing: str) -> None:
-        self.doing, self.remedy = doing, "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
-
-    def __str__(self) -> str:
-        return f"evaluation: out of memory while {self.doing}; {self.remedy}"
 
 
 if __name__ == "__main__":

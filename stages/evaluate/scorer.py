@@ -1,0 +1,97 @@
+"""Everything that the stage computes on one evaluation set, from one encoding of its texts by each model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sentence_transformers import SparseEncoder
+
+from stages.evaluate.baselines import Baselines, ndcg_by_system
+from stages.evaluate.compare import compared
+from stages.evaluate.cost import cost
+from stages.evaluate.curves import curves
+from stages.evaluate.examples import candidates
+from stages.evaluate.progress import progress
+from stages.evaluate.sparsifying import sparsifying_cost
+from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
+from stages.evaluate.untrained import Untrained
+from stages.retrieval.documents import truncation
+from stages.retrieval.graded import graded_scores
+from stages.retrieval.scores import NDCG, score
+from stages.retrieval.scoring import evaluate
+from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.significance import BASELINES
+from stages.retrieval.treatment import Treatment
+
+
+@dataclass
+class Attempt:
+    """What the stage is doing, and what to change if the memory does not suffice for it."""
+
+    doing: str = "loading the model"
+    remedy: str = "use a smaller model, or set training.device to cpu"
+
+    def at(self, doing: str) -> None:
+        self.doing, self.remedy = doing, "halve evaluation.per_device_eval_batch_size, then model.max_seq_length"
+
+    def __str__(self) -> str:
+        return f"evaluation: out of memory while {self.doing}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores the model, and what it is compared with, on one set after another.
+
+    Attributes:
+        treatment: of the model's documents and vectors.
+        compare: evaluation.compare_model; None if it names no model.
+        untrained: the model as it was before training; None to leave it out.
+        active_dims: as in `sparsifying_cost`.
+    """
+
+    model: SparseEncoder
+    treatment: Treatment
+    baselines: Baselines
+    compare: SparseEncoder | None
+    untrained: Untrained | None
+    active_dims: Sequence[int]
+    batch_size: int
+    attempt: Attempt
+
+    def score(self, retrieval_set: RetrievalSet) -> SetResult:
+        """The metrics, runs and curves of one set."""
+        name, qrels = retrieval_set.name, retrieval_set.qrels
+        queries, documents = len(retrieval_set.queries), len(retrieval_set.corpus)
+        self.attempt.at(f"scoring {name}")
+        with progress(self.model, name, queries + documents):
+            result = evaluate(self.model, retrieval_set, self.batch_size, self.treatment)
+            sparsifying = sparsifying_cost(self.model, retrieval_set, self.active_dims, self.batch_size)
+        self.attempt.at(f"scoring {name} with its baselines")
+        runs = self.baselines.runs(retrieval_set, result.run, sparsifying.run)
+        metrics = result.metrics | sparsifying.metrics | ndcg_by_system(runs, retrieval_set)
+        if self.compare:
+            self.attempt.at(f"scoring {name} with evaluation.compare_model")
+            runs["compare"], scores = compared(self.compare, retrieval_set, self.batch_size)
+            metrics |= scores
+        metrics |= cost(result.encoded) | graded_scores(runs, retrieval_set)
+        metrics |= truncation(self.model, list(retrieval_set.corpus.values()), self.treatment)
+        if self.untrained:
+            self.attempt.at(f"scoring {name} with the untrained model")
+            metrics[UNTRAINED_NDCG] = self.untrained.ndcg(retrieval_set, self._ndcg)
+        return SetResult(
+            name,
+            retrieval_set.nano,
+            metrics,
+            score(runs[BASELINES[0]], qrels)[NDCG],
+            queries,
+            documents,
+            candidates(retrieval_set, result.run),
+            retrieval_set.unknown_ids,
+            retrieval_set=retrieval_set,
+            runs=runs,
+            encoded=result.encoded,
+            curves=curves(result.unpruned, retrieval_set, result.unpruned_run),
+        )
+
+    def _ndcg(self, model: SparseEncoder, retrieval_set: RetrievalSet) -> float:
+        with progress(model, f"{retrieval_set.name}, untrained", len(retrieval_set.queries) + len(retrieval_set.corpus)):
+            return evaluate(model, retrieval_set, self.batch_size, self.treatment).metrics[NDCG]
