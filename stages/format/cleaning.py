@@ -18,7 +18,7 @@ from stages.format.sources.folder import RawFolder
 from stages.hub.splits import Split
 from stages.rows.dropping import as_mask, drop
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, nfc, normal_form
-from stages.rows.parquet import SCORES, RowGroupWriter, one_array, row_schema, text_columns
+from stages.rows.parquet import ANSWER, SCORES, RowGroupWriter, one_array, row_schema, text_columns
 from stages.rows.report import SplitReport, check_sums
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
@@ -109,8 +109,8 @@ def _usable(rows: pa.Table, report: SplitReport) -> pa.Table:
         "anchor equals positive": _same(columns, begins, "anchor", "positive"),
         "too long": np.logical_or.reduce([_too_long(texts) for texts in columns.values()]),
     }
-    scores = {SCORES: rows[SCORES]} if SCORES in rows.column_names else {}
-    kept, dropped = drop(pa.table({**columns, **scores, "language": language}), reasons)
+    more = {name: rows[name] for name in (SCORES, ANSWER) if name in rows.column_names}
+    kept, dropped = drop(pa.table({**columns, **more, "language": language}), reasons)
     report.drop(dropped)
     return kept
 
@@ -139,7 +139,7 @@ def _too_long(texts: pa.StringArray) -> np.ndarray:
 
 def _write(name: str, tables: Iterator[pa.Table], path: Path, report: SplitReport) -> None:
     first = next(tables, pa.table({column: [] for column in ("anchor", "positive", "negative")}))
-    schema = row_schema(len(text_columns(first.column_names)) - 2, SCORES in first.column_names)
+    schema = row_schema(len(text_columns(first.column_names)) - 2, *(name in first.column_names for name in (SCORES, ANSWER)))
     with RowGroupWriter(path, schema) as writer:
         for rows in chain([first] if len(first) else [], tables):
             report.keep(rows)

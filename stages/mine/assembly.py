@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stages.mine.negatives import Rules, candidates
 from stages.mine.teacher import Teacher
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
-from stages.rows.parquet import SCORES, RowGroupWriter, gathered, read_tables, row_schema, text, text_columns
+from stages.rows.parquet import ANSWER, SCORES, RowGroupWriter, gathered, read_tables, row_schema, text, text_columns
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
 
@@ -53,7 +54,8 @@ def mine(
         raise UserError(
             f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave {name} out"
         )
-    schema = row_schema(own + (rules.negatives if rules else 0), teacher is not None)
+    answered = ANSWER in pq.read_schema(source).names
+    schema = row_schema(own + (rules.negatives if rules else 0), teacher is not None, answered)
     report = {"rows": 0, "negatives": 0, "without": 0}
     with atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -66,7 +68,7 @@ def mine(
                     report["without"] += sum(not found for found in mined)
                     negatives = [[*kept, *found] for kept, found in zip(negatives, mined, strict=True)]
                 report["rows"] += len(rows)
-                columns = {name: rows[name] for name in ("anchor", "positive", "source", "language")}
+                columns = {name: rows[name] for name in ("anchor", "positive", *([ANSWER] if answered else []), "source", "language")}
                 for place, column in enumerate(text_columns(schema.names)[2:]):
                     columns[column] = pa.array([row[place] if place < len(row) else None for row in negatives], pa.string())
                 if teacher is not None:

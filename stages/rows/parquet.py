@@ -15,17 +15,21 @@ READ_BYTES = 64 * 2**20
 SCORES = "scores"
 """A teacher's scores of a row: one for the positive, then one for each column of negatives; null if there is none."""
 
+ANSWER = "answer"
+"""A text in a row's positive that answers its anchor, if the data set names one: training takes the window of a long positive with it."""
+
 
 def text_columns(names: Sequence[str]) -> list[str]:
     """The columns of a schema that hold texts to train on: anchor, positive, then every negative."""
     return ["anchor", "positive", *(name for name in names if name == "negative" or name.startswith("negative_"))]
 
 
-def row_schema(negatives: int, scores: bool) -> pa.Schema:
-    """The columns of formatted rows: anchor, positive, negative, negative_2 …, maybe scores, source, language."""
+def row_schema(negatives: int, scores: bool, answer: bool = False) -> pa.Schema:
+    """The columns of formatted rows: anchor, positive, negative, negative_2 …, maybe scores and answer, source, language."""
     texts = ["anchor", "positive", *("negative" if number == 1 else f"negative_{number}" for number in range(1, max(negatives, 1) + 1))]
     fields = [(name, pa.string()) for name in [*texts, "source", "language"]]
-    return pa.schema([*fields[:-2], *([(SCORES, pa.list_(pa.float64()))] if scores else []), *fields[-2:]])
+    more = [*([(SCORES, pa.list_(pa.float64()))] if scores else []), *([(ANSWER, pa.string())] if answer else [])]
+    return pa.schema([*fields[:-2], *more, *fields[-2:]])
 
 
 def read_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

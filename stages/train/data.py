@@ -13,7 +13,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.data_collator import SparseEncoderDataCollator
 
 from stages.retrieval.windows import Windows
-from stages.rows.parquet import SCORES, read_tables, text_columns
+from stages.rows.parquet import ANSWER, SCORES, read_tables, text_columns
 from stages.runtime.errors import UserError
 from stages.train.passages import with_best_windows
 
@@ -72,7 +72,7 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
     if write:
         written = pa.schema([schema.field(column) for column in columns])
         with pa.OSFile(str(arrow_file), "wb") as sink, pa.ipc.new_stream(sink, written) as writer:
-            for rows in read_tables(mixed, columns):
+            for rows in read_tables(mixed, [*columns, *([ANSWER] if windows and ANSWER in schema.names else [])]):
                 writer.write_table((with_best_windows(rows, windows) if windows else rows).select(columns))
     table = pq.read_table(mixed, columns=["batch", "source"])
     starts = np.flatnonzero(np.diff(table["batch"].to_numpy(), prepend=-1))

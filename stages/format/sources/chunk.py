@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from stages.hub.splits import Split
 from stages.retrieval.beir import UNKNOWN_IDS
 from stages.rows.dropping import Dropped, as_mask, marked
-from stages.rows.parquet import SCORES, one_array
+from stages.rows.parquet import ANSWER, SCORES, one_array
 
 if TYPE_CHECKING:
     from stages.format.sources.folder import RawFolder
@@ -69,7 +69,7 @@ class Chunk:
     """Some rows of a split, and the number of raw rows that were dropped, by reason and language.
 
     ``rows`` has string columns anchor, positive, negative (null if there is none), further negatives as negative_2
-    …, language, and, if the set has a teacher's scores, scores (lists of float64, see `stages.rows.parquet.SCORES`).
+    …, language, and, if the set has them, a teacher's scores (lists of float64) and answers (see `stages.rows.parquet`).
 
     Attributes:
         added: rows beyond the first made from one raw row; ``rows`` and ``dropped`` hold so many more than were read.
@@ -94,6 +94,7 @@ def chunk(
     reasons: Mapping[str, Any] | None = None,
     notes: Mapping[str, np.ndarray] | None = None,
     scores: Any = None,
+    answer: Any = None,
 ) -> Chunk:
     """A `Chunk` of columns of equal length, without the rows that a mask in ``reasons`` marks.
 
@@ -102,6 +103,7 @@ def chunk(
         language: a code for each row or for all of them; null is unknown.
         notes: masks of rows; counted are those that are kept.
         scores: lists of numbers, or of their texts.
+        answer: texts in the positives that answer the anchors, null if unknown.
     """
     if language is None or isinstance(language, str):
         language = repeated(language, len(anchor))
@@ -111,6 +113,8 @@ def chunk(
     columns["language"] = language
     if scores is not None:
         columns[SCORES] = scores.cast(pa.list_(pa.float64()))
+    if answer is not None:
+        columns[ANSWER] = answer
     reasons = dict(reasons or {})
     if pa.types.is_list(positive.type):
         reasons["no positive"] = pc.equal(pc.fill_null(pc.list_value_length(positive), 0), 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.format.sources.answers import is_answered
+from stages.format.sources.answers import answer_texts, is_answered
 from stages.format.sources.chunk import Chunk, Options, chunk, language_codes, language_of, repeated
 from stages.format.sources.folder import RawFolder
 from stages.format.sources.labels import LABEL, judged
@@ -87,7 +87,16 @@ def squad(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         languages = repeated(language_of(path, raw.path) or options.language, len(table))
         reasons, empty = {"language not chosen": options.unwanted(languages)}, unanswerable(table)
         dropped, kept = ({"unanswerable": empty}, {}) if options.unanswerable == "drop" else ({}, {"unanswerable, kept": empty})
-        yield chunk(table["question"], table["context"], language=languages, reasons=reasons | dropped, notes=kept)
+        yield chunk(
+            table["question"], table["context"], language=languages, reasons=reasons | dropped, notes=kept, answer=first_answers(table)
+        )
+
+
+def first_answers(table: pa.Table) -> pa.StringArray | None:
+    """The first answer of each question, null if it has none; None if the set has no column of answers."""
+    known = [table[name].to_pylist() for name in ANSWERS if not pa.types.is_null(table[name].type)]
+    firsts = [next((text for value in values for text in answer_texts(value)), None) for values in zip(*known, strict=True)]
+    return pa.array(firsts, pa.string()) if known else None
 
 
 def unanswerable(table: pa.Table) -> np.ndarray:
