@@ -13,7 +13,7 @@ from sentence_transformers import SparseEncoder
 from stages.retrieval.scores import DOCUMENTS_CUT, TOKENS_LOST
 from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import CHUNK, encode, encode_chunk, stacked
-from stages.retrieval.windows import Windows
+from stages.retrieval.windows import Windows, portions
 
 SPLIT = 1_024  # texts split at a time
 
@@ -32,7 +32,8 @@ def encode_documents(
     lengths: list[int] = []
 
     def chunks() -> Iterator[csr_array]:
-        for parts in _portions(windows, texts):
+        split = (part for start in range(0, len(texts), SPLIT) for part in windows.split(texts[start : start + SPLIT]))
+        for parts in portions(split, CHUNK):
             matrix = encode_chunk(model, [window for part in parts for window in part], "document", batch_size)
             counts = [len(part) for part in parts]
             joined = treatment.long_documents == "max_vector"
@@ -73,18 +74,3 @@ def truncation(model: SparseEncoder, texts: Sequence[str], treatment: Treatment)
         return {DOCUMENTS_CUT: 0.0, TOKENS_LOST: 0.0}
     tokens = windows.count(texts)
     return {DOCUMENTS_CUT: len(cut) / len(texts), TOKENS_LOST: float((tokens[cut] - windows.room).sum() / tokens.sum())}
-
-
-def _portions(windows: Windows, texts: Sequence[str]) -> Iterator[list[list[str]]]:
-    """The windows of ``texts``, as many texts at a time as have `CHUNK` windows together, or one text with more."""
-    waiting: list[list[str]] = []
-    size = 0
-    for start in range(0, len(texts), SPLIT):
-        for part in windows.split(texts[start : start + SPLIT]):
-            if waiting and size + len(part) > CHUNK:
-                yield waiting
-                waiting, size = [], 0
-            waiting.append(part)
-            size += len(part)
-    if waiting:
-        yield waiting

@@ -5,11 +5,11 @@ seen whole, cover all of it. A word is what stands between white space; one that
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sentence_transformers import SparseEncoder
@@ -18,6 +18,7 @@ from sentence_transformers.base.modules import Router
 from stages.retrieval.treatment import Treatment
 from stages.runtime.errors import UserError
 
+T = TypeVar("T", bound=Sized)
 WORD = re.compile(r"\S+")
 AT_ONCE = 2**20  # characters tokenized at a time: their offsets are Python objects, about 100 bytes each
 PROMPTS = ("document", "passage", "corpus")  # names of the documents' prompt, as sentence-transformers' encode_document looks for them
@@ -65,7 +66,7 @@ class Windows:
 
     def tokens(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """For each text its token ids and the character after each token, shapes (tokens,); without special tokens."""
-        for part in _parts(texts):
+        for part in portions(texts, AT_ONCE):
             yield from _tokens(self.tokenizer, part)
 
     def long(self, texts: Sequence[str]) -> list[int]:
@@ -101,6 +102,24 @@ class Windows:
                 windows[place] = parts
             places = changed
         return windows
+
+
+def portions(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Consecutive ``items`` whose lengths add up to at most ``most``, or one that is longer.
+
+    >>> list(portions(["a", "bc", "defg", "h"], 3))
+    [['a', 'bc'], ['defg'], ['h']]
+    """
+    portion: list[T] = []
+    size = 0
+    for item in items:
+        if portion and size + len(item) > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += len(item)
+    if portion:
+        yield portion
 
 
 def spans(text: str, token_ends: np.ndarray, room: int, overlap: int) -> list[tuple[int, int]]:
@@ -146,20 +165,6 @@ def _halves(window: str) -> list[str]:
     words = [match.start() for match in WORD.finditer(window)]
     middle = words[len(words) // 2] if len(words) > 1 else len(window) // 2
     return [part for part in (window[:middle].rstrip(), window[middle:]) if part]
-
-
-def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
-    """``texts`` in order, in parts of at most `AT_ONCE` characters or one text."""
-    part: list[str] = []
-    size = 0
-    for text in texts:
-        if part and size + len(text) > AT_ONCE:
-            yield part
-            part, size = [], 0
-        part.append(text)
-        size += len(text)
-    if part:
-        yield part
 
 
 def _tokens(tokenizer: Any, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
