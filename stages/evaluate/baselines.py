@@ -16,7 +16,7 @@ from stages.pretrained.norbert import prepare_base
 from stages.pretrained.own_code import require_allowed_code
 from stages.retrieval import bm25
 from stages.retrieval.fusion import hybrids
-from stages.retrieval.scores import NDCG, Run, score
+from stages.retrieval.scores import MODEL, NDCG, Run, metric_of, score
 from stages.retrieval.sets import RetrievalSet
 
 
@@ -39,7 +39,7 @@ class Baselines:
         Args:
             base: of a CSR model's dense base. It is the dense system if there is no other.
         """
-        runs = {"model": model, "bm25": bm25.retrieve(retrieval_set)}
+        runs = {MODEL: model, "bm25": bm25.retrieve(retrieval_set)}
         runs["bm25_stemmed"] = bm25.retrieve_stemmed(retrieval_set, **self.bm25.model_dump(exclude_none=True))
         if self.dense is not None:
             with progress(self.dense, f"{retrieval_set.name}, dense", len(retrieval_set.queries) + len(retrieval_set.corpus)):
@@ -60,6 +60,6 @@ def load_dense(folder: Path, settings: DenseSettings, device: str) -> SentenceTr
 
 
 def ndcg_by_system(runs: Mapping[str, Run], retrieval_set: RetrievalSet) -> dict[str, float]:
-    """nDCG@10 of each system but the model and plain BM25, by ``<system>_ndcg@10``."""
-    others = {system: run for system, run in runs.items() if system not in ("model", "bm25")}
-    return {f"{system}_{NDCG}": score(run, retrieval_set.qrels)[NDCG] for system, run in others.items()}
+    """nDCG@10 of each system but the model and plain BM25, by `metric_of`."""
+    others = {system: run for system, run in runs.items() if system not in (MODEL, "bm25")}
+    return {metric_of(system): score(run, retrieval_set.qrels)[NDCG] for system, run in others.items()}

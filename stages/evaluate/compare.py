@@ -6,11 +6,9 @@ from sentence_transformers import SparseEncoder
 
 from stages.pretrained.files import Use, task_of
 from stages.pretrained.own_code import require_allowed_code
-from stages.retrieval.scores import CORPUS_DIMS, NDCG, QUERY_DIMS, Run
+from stages.retrieval.scores import CORPUS_DIMS, NDCG, QUERY_DIMS, Run, metric_of
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
-
-PREFIX = "compare_"
 
 
 def load_sparse(folder: Path, trust_remote_code: bool, device: str) -> SparseEncoder:
@@ -23,4 +21,4 @@ def load_sparse(folder: Path, trust_remote_code: bool, device: str) -> SparseEnc
 def compared(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int) -> tuple[Run, dict[str, float]]:
     """The model's run, and ``compare_ndcg@10`` with its mean active dimensions."""
     result = evaluate(model, retrieval_set, batch_size)
-    return result.run, {f"{PREFIX}{name}": result.metrics[name] for name in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
+    return result.run, {metric_of("compare", name): result.metrics[name] for name in (NDCG, QUERY_DIMS, CORPUS_DIMS)}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.retrieval.graded import CONDENSED, recall_name
-from stages.retrieval.scores import CUT, NDCG, RECALL_CUT
+from stages.retrieval.scores import CUT, MODEL, NDCG, RECALL_CUT, metric_of
 
 COLUMNS = {
     "nDCG@10": NDCG,
@@ -17,21 +17,21 @@ COLUMNS = {
     "E+S@100": recall_name("exact_substitute", RECALL_CUT),
 }
 SYSTEMS = {
-    "model": "",
-    "compare_model": "compare_",
-    "BM25": "bm25_",
-    "BM25, stemmed": "bm25_stemmed_",
-    "dense": "dense_",
+    "model": MODEL,
+    "compare_model": "compare",
+    "BM25": "bm25",
+    "BM25, stemmed": "bm25_stemmed",
+    "dense": "dense",
 }
-"""Name of a system → the prefix of its metrics."""
+"""What the table calls each system."""
 
 
 def product_rows(sets: Mapping[str, Mapping[str, Any]]) -> Sequence[Sequence[str]]:
     """The cells of the table with its header, one row for each system of each set; empty if no set has the recall of exact products."""
     rows = [
-        [name, system, *(f"{row[prefix + metric]:.3f}" if prefix + metric in row else "–" for metric in COLUMNS.values())]
+        [name, title, *(f"{row[key]:.3f}" if key in row else "–" for key in (metric_of(system, metric) for metric in COLUMNS.values()))]
         for name, row in sets.items()
-        for system, prefix in SYSTEMS.items()
-        if f"{prefix}{COLUMNS['recall E@10']}" in row
+        for title, system in SYSTEMS.items()
+        if metric_of(system, COLUMNS["recall E@10"]) in row
     ]
     return [["products", "system", *map(str.strip, COLUMNS)], *rows] if rows else []

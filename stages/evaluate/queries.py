@@ -18,9 +18,8 @@ from sentence_transformers import SparseEncoder
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.evaluate.terms import term_names
 from stages.retrieval.query_tables import AS_ZERO, DOCUMENTS, SET
-from stages.retrieval.scores import NDCG, Run, rank, score_by_query
+from stages.retrieval.scores import MODEL, NDCG, Run, rank, score_by_query
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import MODEL
 from stages.retrieval.vectors import Encoded
 
 TERMS, CHARACTERS = 20, 1_000

@@ -9,9 +9,8 @@ from statistics import fmean
 from typing import TypeAlias
 
 from stages.retrieval.bm25 import tokenize
-from stages.retrieval.scores import NDCG
+from stages.retrieval.scores import metric_of
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import MODEL
 
 Slices: TypeAlias = dict[str, dict[str, dict[str, float]]]
 """What divides the queries → part → number of ``queries``, and nDCG@10 of each system: ``ndcg@10``, ``bm25_ndcg@10``, …"""
@@ -42,7 +41,7 @@ def slices(sets: Sequence[tuple[RetrievalSet, Mapping[str, Iterable[float]]]]) -
         for parts, row in zip(_parts(retrieval_set), by_query, strict=False):
             for kind, part in parts.items():
                 rows[kind].setdefault(part, []).append(row)
-    names = [NDCG if system == MODEL else f"{system}_{NDCG}" for system in systems]
+    names = [metric_of(system) for system in systems]
     return {kind: {part: _means(names, found) for part, found in parts.items() if found} for kind, parts in rows.items()}
 
 

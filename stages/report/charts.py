@@ -11,8 +11,9 @@ from typing import Any
 from markupsafe import Markup
 
 from stages.report.runs import Run
-from stages.report.scores import NDCG, SYSTEMS, Row
+from stages.report.scores import SYSTEMS, Row
 from stages.report.svg import Series, dots, lines
+from stages.retrieval.scores import CORPUS_DIMS, MODEL, NDCG
 
 COLOURS = {system: number for number, system in enumerate(SYSTEMS, start=1)}
 CURVES = {
@@ -75,17 +76,17 @@ def training_charts(curve: Path) -> list[tuple[str, Markup]]:
 
 def tradeoff_chart(mean: Row, runs: Sequence[Run]) -> Markup | None:
     """nDCG@10 against the mean active dimensions of a document: this run, csr's other numbers of dimensions, recorded runs, BM25."""
-    dims = mean.metrics.get("corpus_active_dims")
+    dims = mean.metrics.get(CORPUS_DIMS)
     if dims is None:
         return None
-    others = [run for run in runs if not (isclose(run.ndcg, mean.systems["model"]) and isclose(run.dims, dims, rel_tol=1e-6))]
+    others = [run for run in runs if not (isclose(run.ndcg, mean.systems[MODEL]) and isclose(run.dims, dims, rel_tol=1e-6))]
     series = []
     if others:
         names = [run.name if run.experiment else "" for run in others] if len(others) <= 8 else []
         series.append(Series("recorded runs", [(run.dims, run.ndcg) for run in others], 2, line=False, labels=names))
     if cut := sorted((int(match[1]), value) for key, value in mean.metrics.items() if (match := BASE_CSR.fullmatch(key))):
         series.append(Series("this model, other numbers of dimensions", cut, 3))
-    series.append(Series("this run", [(dims, mean.systems["model"])], 1, line=False))
+    series.append(Series("this run", [(dims, mean.systems[MODEL])], 1, line=False))
     levels = {SYSTEMS[system]: value for system, value in mean.systems.items() if system in ("bm25", "bm25_stemmed", "dense")}
     labels = "active dimensions of a document, mean", "nDCG@10"
     return lines("tradeoff", "nDCG@10 against document dimensions", series, labels, levels=levels, zero_x=True)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.report.highlight import find, highlighted
-from stages.report.scores import BM25
+from stages.retrieval.query_tables import RANK, SCORE
+from stages.retrieval.significance import BASELINES
 
-MODEL = "model_ndcg@10"
 SHOWN = 10
 
 
@@ -40,12 +40,12 @@ class Query:
     @property
     def scores(self) -> tuple[float, float]:
         """nDCG@10 of the model and of the baseline."""
-        return self.values[MODEL], self.values[f"{self.baseline}_ndcg@10"]
+        return self.values[SCORE], self.values[f"{self.baseline}_ndcg@10"]
 
     @property
     def ranks(self) -> tuple[int | None, int | None]:
         """Rank of the first relevant document for the model and for the baseline; None if neither of 100 is."""
-        return self.values["model_rank"], self.values[f"{self.baseline}_rank"]
+        return self.values[RANK], self.values[f"{self.baseline}_rank"]
 
     @property
     def language(self) -> str | None:
@@ -80,11 +80,11 @@ def read_queries(folder: Path, names: Sequence[str]) -> tuple[list[Count], list[
         if not path.is_file():
             continue
         table = pq.ParquetFile(path).read()
-        means = {system: _mean(table, f"{system}_ndcg@10") for system in BM25 if f"{system}_ndcg@10" in table.column_names}
-        if not means or not table.num_rows or MODEL not in table.column_names:
+        means = {system: _mean(table, f"{system}_ndcg@10") for system in BASELINES if f"{system}_ndcg@10" in table.column_names}
+        if not means or not table.num_rows or SCORE not in table.column_names:
             continue
         baseline = max(means, key=lambda system: means[system])
-        differences = np.nan_to_num(_values(table, MODEL) - _values(table, f"{baseline}_ndcg@10"))
+        differences = np.nan_to_num(_values(table, SCORE) - _values(table, f"{baseline}_ndcg@10"))
         wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
         counts.append(Count(name, len(differences), baseline, wins, len(differences) - wins - losses, losses))
         order = np.argsort(-differences, kind="stable")

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeGuard
 
+from stages.retrieval.scores import MODEL, metric_of
+from stages.retrieval.significance import BASELINES, DOWN, HIGH, LEVEL, LOW, MEAN, P_VALUE, UP
+
 SYSTEMS = {
     "model": "model",
     "bm25": "BM25",
@@ -16,9 +19,6 @@ SYSTEMS = {
     "compare": "compare_model",
 }
 """Every system and what the page calls it, in the order of its colours."""
-BM25 = ("bm25", "bm25_stemmed")
-MEAN, NDCG, P_VALUE = "mean", "ndcg@10", "p_value"
-SIGNIFICANT = 0.05
 COSTS = {
     "query_active_dims": ("query dims", ".1f"),
     "corpus_active_dims": ("document dims", ".1f"),
@@ -59,16 +59,16 @@ class Row:
 
     @property
     def difference(self) -> float:
-        return self.systems["model"] - self.systems[self.baseline]
+        return self.systems[MODEL] - self.systems[self.baseline]
 
     @property
     def mark(self) -> tuple[str, str]:
         """A sign and what it says: whether the difference is significant."""
         if self.p_value is None:
             return "", ""
-        if self.p_value >= SIGNIFICANT:
+        if self.p_value >= LEVEL:
             return "○", "not significant"
-        return ("▲", "significantly better") if self.difference > 0 else ("▼", "significantly worse")
+        return (UP, "significantly better") if self.difference > 0 else (DOWN, "significantly worse")
 
 
 def rows(evaluation: Mapping[str, Any]) -> list[Row]:
@@ -82,8 +82,8 @@ def row(name: str, metrics: Mapping[str, float]) -> Row:
     """The scores of one set, or of a slice of the queries."""
     found = {system: metrics.get(metric_of(system)) for system in SYSTEMS}
     systems = {system: value for system, value in found.items() if _number(value)}
-    baseline = max((system for system in BM25 if system in systems), key=lambda system: systems[system], default="model")
-    low, high = metrics.get("ndcg@10_low"), metrics.get("ndcg@10_high")
+    baseline = max((system for system in BASELINES if system in systems), key=lambda system: systems[system], default=MODEL)
+    low, high = metrics.get(LOW), metrics.get(HIGH)
     interval = (float(low), float(high)) if _number(low) and _number(high) else None
     p_value = metrics.get(P_VALUE)
     return Row(name, metrics, systems, baseline, p_value if _number(p_value) else None, interval)
@@ -91,8 +91,8 @@ def row(name: str, metrics: Mapping[str, float]) -> Row:
 
 def verdict(mean: Row) -> str:
     """The run as one line: the model's score and its distance to the better BM25."""
-    score = f"nDCG@10 {mean.systems['model']:.3f}"
-    if mean.baseline == "model":
+    score = f"nDCG@10 {mean.systems[MODEL]:.3f}"
+    if mean.baseline == MODEL:
         return score
     side = "above" if mean.difference > 0 else "below"
     name = SYSTEMS[mean.baseline]
@@ -104,19 +104,14 @@ def significance(sets: Sequence[Row]) -> str:
     tested = [row for row in sets if row.p_value is not None]
     if not tested:
         return "not tested"
-    count = {sign: sum(row.mark[0] == sign for row in tested) for sign in "▲▼"}
+    count = {sign: sum(row.mark[0] == sign for row in tested) for sign in (UP, DOWN)}
     of = f"of {len(tested)} sets" if len(tested) > 1 else "the set"
     parts = [
         f"{word} on {f'{number} ' if len(tested) > 1 else ''}{of}"
-        for word, number in (("better", count["▲"]), ("worse", count["▼"]))
+        for word, number in (("better", count[UP]), ("worse", count[DOWN]))
         if number
     ]
     return f"significantly {', '.join(parts)}" if parts else "not significant"
-
-
-def metric_of(system: str) -> str:
-    """The metric with a system's nDCG@10."""
-    return NDCG if system == "model" else f"{system}_{NDCG}"
 
 
 def _number(value: Any) -> TypeGuard[float]:

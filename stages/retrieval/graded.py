@@ -7,20 +7,15 @@ much of a score depends on documents that nobody judged: the full ranking counts
 from collections.abc import Mapping
 from statistics import fmean
 
-from stages.retrieval.scores import CUT, NDCG, RECALL_CUT, Run, rank, score
+from stages.retrieval.scores import CUT, NDCG, RECALL_CUT, Run, metric_of, rank, score
 from stages.retrieval.sets import RetrievalSet
 
 CONDENSED = "_condensed"
 
 
 def graded_scores(runs: Mapping[str, Run], retrieval_set: RetrievalSet) -> dict[str, float]:
-    """The graded scores of every system, by ``<system>_<metric>``; those of the system ``model`` without a prefix.
-
-    Empty for a set without grades of 0 and without ``recalls``.
-    """
-    prefixes = {system: "" if system == "model" else f"{system}_" for system in runs}
-    scores = {system: _scores(run, retrieval_set) for system, run in runs.items()}
-    return {f"{prefixes[system]}{name}": value for system, values in scores.items() for name, value in values.items()}
+    """The graded scores of every system, by `metric_of`; empty for a set without grades of 0 and without ``recalls``."""
+    return {metric_of(system, name): value for system, run in runs.items() for name, value in _scores(run, retrieval_set).items()}
 
 
 def recall_name(group: str, cut: int) -> str:

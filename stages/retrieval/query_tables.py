@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.retrieval.scores import NDCG
-from stages.retrieval.significance import MODEL
+from stages.retrieval.scores import MODEL, NDCG
 from stages.runtime.errors import UserError
 
 SET, DOCUMENTS, AS_ZERO = "set", "documents", "queries_counted_as_zero"

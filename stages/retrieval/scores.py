@@ -21,6 +21,8 @@ from stages.runtime.errors import UserError
 Run = dict[str, dict[str, float]]
 """Query id → document id → score."""
 
+MODEL = "model"
+"""The system that is evaluated, next to its baselines."""
 NDCG, MRR, RECALL = "ndcg@10", "mrr@10", "recall@100"
 QUERY_DIMS, CORPUS_DIMS, FLOPS = "query_active_dims", "corpus_active_dims", "flops"
 DOCUMENTS_CUT, TOKENS_LOST = "documents_cut", "tokens_lost"
@@ -32,6 +34,15 @@ CUT, RECALL_CUT = 10, 100
 NOT_A_NUMBER = (
     "evaluation: the model's scores must be numbers, got NaN; its training diverged, lower training.learning_rate and train again"
 )
+
+
+def metric_of(system: str, metric: str = NDCG) -> str:
+    """The key of a system's metric in metrics/evaluation.json and metrics/slices.json.
+
+    >>> metric_of("bm25"), metric_of("model")
+    ('bm25_ndcg@10', 'ndcg@10')
+    """
+    return metric if system == MODEL else f"{system}_{metric}"
 
 
 def score(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

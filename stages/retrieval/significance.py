@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.retrieval.scores import MODEL
+
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 LEVEL = 0.05
@@ -23,8 +25,8 @@ EXACT = 13  # queries: 2**13 assignments of signs are fewer than RESAMPLES
 SEED = 1
 DRAWS = 4_000_000  # numbers in memory at a time
 
-MODEL, BASELINES = "model", ("bm25", "bm25_stemmed")
-"""Names of systems."""
+BASELINES = ("bm25", "bm25_stemmed")
+"""The systems of which the better one is what the model is tested against."""
 LOW, HIGH, P_VALUE = "ndcg@10_low", "ndcg@10_high", "p_value"
 MEAN = "mean"
 
