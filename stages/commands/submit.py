@@ -42,16 +42,17 @@ def main(
         raise UserError(f"{RECEIPT}: names no pushed model; set hub.push and hub.model_id, and run `dvc repro`")
 
     from stages.hub.publish import fingerprint
+    from stages.retrieval.treatment import Treatment
 
-    if receipt["fingerprint"] != fingerprint(FINAL):
+    settings = load_resolved("push", PushSettings)
+    if receipt["fingerprint"] != fingerprint(FINAL, Treatment.pruned(FINAL, settings.pruning).files()):
         raise UserError(f"{RECEIPT}: {receipt['repo_id']} has another model than {FINAL}; push this one with `dvc repro`")
 
     import mteb
 
     from stages.evaluate.mteb_results import rename
 
-    public = not load_resolved("push", PushSettings).private
-    meta = rename(RESULTS, folder, receipt["repo_id"], receipt["commit"], public)
+    meta = rename(RESULTS, folder, receipt["repo_id"], receipt["commit"], public=not settings.private)
     try:
         done = mteb.ResultCache(folder).submit_results(meta)
     except (RuntimeError, ValueError, OSError, subprocess.CalledProcessError) as error:

@@ -6,7 +6,6 @@ The receipt survives the next run of the stage, so that an unchanged model is no
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +36,20 @@ def main() -> str:
         raise UserError("hub.push: is true inside `dvc exp run`; `dvc exp apply` the winner and push it with `dvc repro`")
 
     from stages.hub.publish import fingerprint, needs_push, publish
-    from stages.retrieval.treatment import FILE, UNTREATED, Treatment
+    from stages.retrieval.treatment import Treatment
 
     if settings.model_id is None:
         raise UserError("hub.model_id: must be set if hub.push is true; set it to you/your-model")
-    treatment = replace(Treatment.read(FINAL), **settings.pruning.model_dump())
-    more = {} if treatment == UNTREATED else {FILE: treatment.json()}
+    treatment = Treatment.pruned(FINAL, settings.pruning)
+    more = treatment.files()
     current = fingerprint(FINAL, more)
     if not needs_push(receipt, current, settings.model_id):
         return f"nothing to push, because {settings.model_id} already has this model"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
-    published = publish(FINAL, card(settings, settings.model_id, treatment), settings.model_id, more=more, private=settings.private)
+    published = publish(
+        FINAL, card(settings, settings.model_id, treatment), settings.model_id, more=more, private=settings.private
+    )
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.oid})
     return f"{published.repo_url}, commit {published.oid}"
 

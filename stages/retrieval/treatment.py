@@ -4,6 +4,7 @@ The file lies in the model's folder. sentence-transformers does not read it: wha
 text. Whoever evaluates or indexes with the model reads the file and applies it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from stages.config.fields import Count, Number
 from stages.config.params import describe
+from stages.config.settings import Pruning
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 
@@ -52,6 +54,11 @@ class Treatment:
         except ValidationError as error:
             raise UserError(f"{path}: {_fault(error)}") from error
 
+    @classmethod
+    def pruned(cls, folder: Path, pruning: Pruning) -> "Treatment":
+        """`read`, with the pruning of this run's params.yaml, which can change without training again."""
+        return replace(cls.read(folder), **pruning.model_dump())
+
     def write(self, folder: Path) -> None:
         """Write it into a model's ``folder``."""
         with atomic_write(folder / FILE) as temporary:
@@ -69,6 +76,10 @@ class Treatment:
         kept = "The {1} largest weights of a {0} are kept: `encode_{0}(…, max_active_dims={1})`."
         pruning = [kept.format(side, number) for side, number in dims.items() if number is not None]
         return [*filter(None, [long.get(self.long_documents)]), *pruning]
+
+    def files(self) -> dict[str, bytes]:
+        """What is published next to the model: the file by its name; nothing for the default."""
+        return {FILE: self.json()} if self != UNTREATED else {}
 
     def json(self) -> bytes:
         """The content of the file."""

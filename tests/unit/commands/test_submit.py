@@ -13,6 +13,7 @@ from stages.config.settings import PushSettings
 from stages.evaluate.mteb_results import model_meta
 from stages.evaluate.mteb_tasks import evaluate_mteb
 from stages.hub.publish import fingerprint
+from stages.retrieval.treatment import Treatment
 from tests.refused import refused
 
 COMMIT = "5" * 40
@@ -57,6 +58,15 @@ def test_results_are_committed_under_the_published_name_and_commit_and_only_once
     git("push", "-q", "origin", "HEAD:main", folder=clone)  # the pull request is merged
     submit.main(Path("mteb-results"))
     assert "already" in capsys.readouterr().out
+
+
+def test_a_model_pushed_with_pruning_is_the_one_in_the_folder(pushed: Path) -> None:
+    settings = YAML().load(Path("resolved/push.yaml")) | {"pruning": {"max_document_dims": 8}}
+    YAML().dump(settings, Path("resolved/push.yaml"))
+    published = fingerprint(submit.FINAL, Treatment(max_document_dims=8).files())
+    submit.RECEIPT.write_text(json.dumps({"repo_id": "me/a-model", "commit": COMMIT, "fingerprint": published}))
+    with refused("submit", "mteb-results/remote"):  # the repository, not another model
+        submit.main(Path("mteb-results"))
 
 
 def test_without_the_repository_it_is_one_line(pushed: Path) -> None:
