@@ -18,8 +18,8 @@ Places = Mapping[str, list[tuple[int, int]]]
 def find(text: str, terms: Iterable[str]) -> Places:
     """The places of ``terms`` in ``text``.
 
-    >>> find("Oslo er hovedstaden.", ["oslo", "-staden", "by"])
-    {'oslo': [(0, 4)], '-staden': [(13, 19)]}
+    >>> find("Oslo er hovedstaden.", ["-staden", "oslo", "by"])
+    {'-staden': [(13, 19)], 'oslo': [(0, 4)]}
     """
     wanted = list(dict.fromkeys(terms))
     found = _find(text, wanted, str.lower)
