@@ -13,7 +13,8 @@ from stages.runtime.errors import UserError
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
-    from stages.evaluate.terms import Match, Representation, Route, Term
+    from stages.evaluate.terms import Match, Representation, Term
+    from stages.retrieval.vectors import Route
 
 FINAL = Path("models/final")
 BAR, EIGHTHS = 24, " ▏▎▍▌▋▊▉"  # cells of the longest bar, and the fractions of one

@@ -5,7 +5,7 @@ set is represented by some of its queries and the documents that come near their
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,8 @@ def curves(encoded: Encoded, retrieval_set: RetrievalSet, run: Run) -> dict[str,
         yield points(top_settings(np.diff(matrix.indptr)), ranked.top)
         yield points(MASSES, ranked.mass)
 
-    of_documents = of_side(encoded.documents, lambda side: Encoded(encoded.queries, side, encoded.starts))
-    of_queries = of_side(encoded.queries, lambda side: Encoded(side, encoded.documents, encoded.starts))
+    of_documents = of_side(encoded.documents, lambda side: replace(encoded, documents=side))
+    of_queries = of_side(encoded.queries, lambda side: replace(encoded, queries=side))
     return dict(zip(CURVES, [*of_documents, *of_queries], strict=True))
 
 

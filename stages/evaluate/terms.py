@@ -6,7 +6,6 @@ no word: it is named by its number and by the words of the text whose removal lo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from sentence_transformers import SparseEncoder
@@ -17,11 +16,10 @@ from stages.evaluate.examples import Example
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.retrieval.documents import best_window
 from stages.retrieval.treatment import UNTREATED, Treatment
-from stages.retrieval.windows import Windows
+from stages.retrieval.vectors import Route
+from stages.retrieval.windows import DOCUMENT_PROMPTS, Windows
 
-Route = Literal["query", "document"]
-
-PROMPTS: Mapping[Route, Sequence[str]] = {"query": ["query"], "document": ["document", "passage", "corpus"]}  # as `SparseEncoder` has them
+PROMPTS: Mapping[Route, Sequence[str]] = {"query": ("query",), "document": DOCUMENT_PROMPTS}
 WORDS_TRIED = 64  # each costs one more encoding of the text
 WORDS_NAMED = 2
 ENDS = ".,;:!?\"'()[]«»“”…"

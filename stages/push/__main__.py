@@ -47,9 +47,7 @@ def main() -> str:
         return f"nothing to push, because {settings.model_id} already has this model"
     if not settings.allow_non_commercial:
         refuse_non_commercial(settings.datasets, FORMATTED)
-    published = publish(
-        FINAL, card(settings, settings.model_id, treatment), settings.model_id, more=more, private=settings.private
-    )
+    published = publish(FINAL, card(settings, settings.model_id, treatment), settings.model_id, more=more, private=settings.private)
     write_json(RECEIPT, {"repo_id": settings.model_id, "fingerprint": current, "commit": published.oid})
     return f"{published.repo_url}, commit {published.oid}"
 

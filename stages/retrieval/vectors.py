@@ -121,10 +121,17 @@ def search(encoded: Encoded, ids: Sequence[str], depth: int) -> Iterator[dict[st
         yield {ids[order[place]]: float(value) for value, place in zip(values, places, strict=True)}
 
 
-def _pruned(matrix: csr_array, dims: int | None) -> csr_array:
-    if dims is None or not matrix.shape[0]:
-        return matrix
-    return stacked(Ranked(matrix[start : start + CHUNK]).top(dims) for start in range(0, matrix.shape[0], CHUNK))
+def run_of(encoded: Encoded, queries: Iterable[str], ids: Sequence[str], depth: int) -> Run:
+    """`search`'s results by query id."""
+    return dict(zip(queries, search(encoded, ids, depth), strict=True))
+
+
+def dimension_counts(matrix: csr_array) -> np.ndarray:
+    """The number of rows with each dimension, shape (dimensions,): the lengths of the posting lists."""
+    counts = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, POSTINGS):
+        counts += np.bincount(matrix.indices[start : start + POSTINGS], minlength=matrix.shape[1])
+    return counts
 
 
 def _dot_products(queries: csr_array, postings: csc_array) -> Iterator[np.ndarray]:
@@ -138,11 +145,6 @@ def _dot_products(queries: csr_array, postings: csc_array) -> Iterator[np.ndarra
         yield scores
 
 
-def run_of(encoded: Encoded, queries: Iterable[str], ids: Sequence[str], depth: int) -> Run:
-    """`search`'s results by query id."""
-    return dict(zip(queries, search(encoded, ids, depth), strict=True))
-
-
 def _best(values: np.ndarray, places: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``depth`` highest values with their places, best first, ties in the order of places."""
     for step in (16, 1):  # of the sample whose best value bounds the rest: most are left out before the slower, exact selection
@@ -151,14 +153,6 @@ def _best(values: np.ndarray, places: np.ndarray, depth: int) -> tuple[np.ndarra
             values, places = values[chosen], places[chosen]
     order = np.lexsort((places, -values))[:depth]
     return values[order], places[order]
-
-
-def dimension_counts(matrix: csr_array) -> np.ndarray:
-    """The number of rows with each dimension, shape (dimensions,): the lengths of the posting lists."""
-    counts = np.zeros(matrix.shape[1], np.int64)
-    for start in range(0, matrix.nnz, POSTINGS):
-        counts += np.bincount(matrix.indices[start : start + POSTINGS], minlength=matrix.shape[1])
-    return counts
 
 
 def _entries(documents: csr_array) -> int:
@@ -186,3 +180,9 @@ def _widened(indices: np.ndarray) -> np.ndarray:
 def _mapped(file: IO[bytes], dtype: Any, length: int) -> np.ndarray:
     file.flush()
     return np.memmap(file, dtype=dtype, mode="r", shape=(int(length),)) if length else np.empty(0, dtype)
+
+
+def _pruned(matrix: csr_array, dims: int | None) -> csr_array:
+    if dims is None or not matrix.shape[0]:
+        return matrix
+    return stacked(Ranked(matrix[start : start + CHUNK]).top(dims) for start in range(0, matrix.shape[0], CHUNK))

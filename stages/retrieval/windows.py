@@ -21,7 +21,7 @@ from stages.runtime.errors import UserError
 T = TypeVar("T", bound=Sized)
 WORD = re.compile(r"\S+")
 AT_ONCE = 2**20  # characters tokenized at a time: their offsets are Python objects, about 100 bytes each
-PROMPTS = ("document", "passage", "corpus")  # names of the documents' prompt, as sentence-transformers' encode_document looks for them
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # names of a prompt, as sentence-transformers' encode_document looks for them
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Windows:
             module = cast(Any, module.sub_modules["document"])[0]
         window = None if treatment.long_documents == "cut" else treatment.window
         limit = min(window or np.inf, getattr(module, "max_seq_length", None) or np.inf)
-        prompt = next((model.prompts[name] for name in PROMPTS if name in model.prompts), None) or ""
+        prompt = next((model.prompts[name] for name in DOCUMENT_PROMPTS if name in model.prompts), None) or ""
         return cls(module.tokenizer, int(limit), treatment.overlap, prompt) if np.isfinite(limit) else None
 
     @property
