@@ -8,8 +8,10 @@ Importing this module imports mteb, which takes seconds.
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,8 +55,16 @@ def training_tasks(repositories: Iterable[str]) -> set[str]:
     known, bases = ({key.lower(): value for key, value in table.items()} for table in (SAME_DATA, BASES))
     trained = {repository.lower() for repository in repositories}
     seen = trained | {repository.lower() for base in trained for repository in bases.get(base, ())}
-    own = {task.metadata.name for task in mteb.get_tasks(exclude_superseded=False) if task.metadata.dataset["path"].lower() in seen}
-    return own.union(*(known.get(repository, ()) for repository in seen))
+    return set[str]().union(*(table.get(repository, ()) for table in (_tasks_by_data(), known) for repository in seen))
+
+
+@cache
+def _tasks_by_data() -> dict[str, set[str]]:
+    """Hub id of a data set in lower case → the tasks of mteb on it; making them all takes a second."""
+    found = defaultdict(set)
+    for task in mteb.get_tasks(exclude_superseded=False):
+        found[task.metadata.dataset["path"].lower()].add(task.metadata.name)
+    return found
 
 
 def model_meta(
