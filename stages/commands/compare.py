@@ -60,7 +60,7 @@ def tables_of(name: str) -> dict[str, "QueryTable"]:
     """The tables of an experiment, branch, tag or commit, from the DVC cache; of the workspace or of a folder.
 
     Raises:
-        UserError: there is no such thing, or it has no tables.
+        UserError: nothing has this name, or it has no tables.
     """
     from stages.retrieval.query_tables import read_tables
 

@@ -1,4 +1,4 @@
-"""A sparse model of others, evaluation.compare_model, scored on the same sets as ours."""
+"""An off-the-shelf sparse model, evaluation.compare_model, scored on the same sets as ours."""
 
 from pathlib import Path
 

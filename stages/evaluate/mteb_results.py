@@ -21,10 +21,11 @@ from mteb.types import Licenses
 from sentence_transformers import SparseEncoder
 from transformers import PreTrainedModel
 
+from stages.retrieval.mteb import ISO
+
 UNPUBLISHED = "unpublished/nordic-sparse"
 """The name of a model without `hub.model_id`."""
 META = "model_meta.json"
-LANGUAGES = {"nb": "nob-Latn", "nn": "nno-Latn", "da": "dan-Latn", "sv": "swe-Latn", "en": "eng-Latn"}
 
 SAME_DATA = {
     "ltg/norquad": {"NorQuadRetrieval"},  # mteb has a copy
@@ -82,7 +83,7 @@ def model_meta(
     Args:
         revision: identifies the weights; the commit on the Hub if it is known.
         name: Hub id; None if the model is not published.
-        languages: keys of `LANGUAGES`.
+        languages: keys of `ISO`.
         base: Hub id of the base model.
         trained_on: as in `training_tasks`; None if not known, which leaves the zero-shot mark open.
         license: left out if mteb does not know it.
@@ -93,7 +94,7 @@ def model_meta(
         "name": name or UNPUBLISHED,
         "revision": revision,
         "reference": f"https://huggingface.co/{name}" if name else None,
-        "languages": [LANGUAGES[language] for language in languages] or None,
+        "languages": [f"{ISO[language][0]}-Latn" for language in languages] or None,
         "license": license.lower() if license and license.lower() in get_args(Licenses) else None,
         "embed_dim": model.encode_document(["a"]).shape[1],  # a model that has encoded nothing may not know it
         "n_parameters": parameters,

@@ -20,7 +20,7 @@ from stages.retrieval.texts import Role
 from stages.runtime.errors import UserError
 
 ISO = {"nb": ("nob", "nor"), "nn": ("nno", "nor"), "da": ("dan",), "sv": ("swe",), "en": ("eng",)}
-"""A language of ours → what mteb calls it."""
+"""A language of ours → what mteb calls it, its own code first: nor is Norwegian in either form."""
 UNKNOWN_LIMIT = 0.5  # share of the judged documents that may be missing from the corpus; mteb gives no warning and scores them 0
 
 

@@ -1,6 +1,6 @@
 """A shop's products and judgements as a retrieval set: products.csv and judgements.csv, or the same as parquet.
 
-Grades are those of ESCI, as words, letters or numbers, or numbers of a scale of one's own (https://arxiv.org/abs/2206.06588). The text of
+Grades are those of ESCI, as words, letters or numbers, or numbers on your own scale (https://arxiv.org/abs/2206.06588). The text of
 a product is the same as in training (`stages.rows.product`).
 """
 

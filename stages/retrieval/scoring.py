@@ -39,7 +39,7 @@ def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int 
     The metrics are those of `scores.score` and of `sparsity`. A query's results are the 100 best documents; one that shares no
     dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator. A query in
     ``retrieval_set.own`` is not among its own results. If ``treatment`` prunes, they are those of the pruned vectors, and
-    ``unpruned_ndcg@10``, ``max_document_dims`` and ``max_query_dims`` stand beside them.
+    ``unpruned_ndcg@10``, ``max_document_dims`` and ``max_query_dims`` are added.
     """
     unpruned = encode_set(model, retrieval_set, batch_size, treatment)
     unpruned_run = retrieve(unpruned, retrieval_set)

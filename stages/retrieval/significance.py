@@ -127,7 +127,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mark(difference: float, p: float | None) -> str:
-    """What stands behind a difference in a table, of one width: ▲ or ▼ if it is significant; nothing if there was no test."""
+    """The mark after a difference in a table: ▲ or ▼ if it is significant, else a blank of the same width; "" if there was no test."""
     if p is None:
         return ""
     return f" {(UP if difference > 0 else DOWN) if p < LEVEL else ' '}"

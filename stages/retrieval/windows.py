@@ -1,7 +1,7 @@
 """Splits long texts into windows that a model encodes whole, at word boundaries, and counts what truncation would lose.
 
 A model truncates a text after ``max_seq_length`` tokens. Windows of that length, which overlap a little so that a sentence at a boundary is
-seen whole, cover all of it. A word is what stands between white space; one that is longer than a window is cut, as there is no other way.
+seen whole, cover all of it. Words are separated by white space; one that is longer than a window is cut.
 """
 
 import re

@@ -11,6 +11,6 @@ EVALUATION_SETS = ("sample", "esci")
 
 
 def write_set(name: str, folder: Path, seed: int = 0) -> None:
-    """Write a set of `DATASETS` or `EVALUATION_SETS` in its native files into ``folder``, made if need be."""
+    """Write a set of `DATASETS` or `EVALUATION_SETS` in its native files into ``folder``, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     import_module(f"stages.sample.{'evaluation' if name == 'sample' else name}").write(folder, seed)

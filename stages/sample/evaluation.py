@@ -142,7 +142,7 @@ def _documents(lexicon: Lexicon, told: dict[Fact, Told], rng: Random) -> list[Do
             alike = [other for other in told if other != fact and getattr(other, kind) == getattr(fact, kind)]
             if each.query and rng.random() < share and len(alike) >= PAGE_FACTS:
                 facts = shuffled(rng, [fact, *shuffled(rng, alike)[: PAGE_FACTS - 1]])
-                sentences = [told[other].sentence(rng, named=place == 0) for place, other in enumerate(facts)]
+                sentences = [told[other].sentence(rng, named=number == 0) for number, other in enumerate(facts)]
                 documents.append(Document(" ".join(sentences), tuple(facts)))
     return documents
 
