@@ -26,12 +26,14 @@ TERMS, CHARACTERS = 20, 1_000
 SPACE = re.compile(r"\s")
 TERM_LISTS = pa.list_(pa.struct([("term", pa.string()), ("query", pa.float32()), ("document", pa.float32())]))
 
+Names = Callable[[Sequence[int]], list[str]]
+"""Names a model's dimensions."""
 Shared = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Dimensions, the query's weights and the document's."""
 
 
-def dimension_names(model: SparseEncoder) -> Callable[[Sequence[int]], list[str]]:
-    """The function that names a model's dimensions: vocabulary terms, or "latent N" for csr."""
+def dimension_names(model: SparseEncoder) -> Names:
+    """Names a dimension by its vocabulary term, or "latent N" for csr."""
     if autoencoder_of(model):
         return lambda dimensions: [f"latent {dimension}" for dimension in dimensions]
     return lambda dimensions: term_names(model.tokenizer, dimensions)
@@ -42,7 +44,7 @@ def write_queries(
     retrieval_set: RetrievalSet,
     runs: Mapping[str, Run],
     encoded: Encoded | None,
-    names: Callable[[Sequence[int]], list[str]],
+    names: Names,
     as_zero: int = 0,
 ) -> None:
     """Write ``<set>.parquet`` (see `table`) and, for each system, ``<set>.<system>.trec`` into ``folder``; "/" in a name becomes "__"."""
@@ -60,7 +62,7 @@ def table(
     runs: Mapping[str, Run],
     ranked: Mapping[str, Mapping[str, Sequence[str]]],
     encoded: Encoded | None,
-    names: Callable[[Sequence[int]], list[str]],
+    names: Names,
 ) -> pa.Table:
     """One row a query, in the order of the set.
 
@@ -149,7 +151,7 @@ def _terms(
     documents: Sequence[str | None],
     retrieval_set: RetrievalSet,
     encoded: Encoded | None,
-    names: Callable[[Sequence[int]], list[str]],
+    names: Names,
 ) -> list[list[dict[str, Any]] | None]:
     """For each query the terms that it shares with its one of ``documents``."""
     if encoded is None:
