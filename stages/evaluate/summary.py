@@ -144,6 +144,11 @@ def best_bm25(metrics: Mapping[str, float]) -> tuple[str, float]:
     return max([("BM25", plain), ("stemmed BM25", metrics.get(STEMMED_NDCG, plain))], key=lambda system: system[1])
 
 
+def by_active_dims(metrics: Mapping[str, float]) -> dict[int, float]:
+    """nDCG@10 of a csr model by number of active dimensions (`stages.evaluate.sparsifying`); empty for another model."""
+    return {int(match[1]): value for key, value in metrics.items() if (match := re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key))}
+
+
 def table(evaluation: Mapping[str, Any]) -> str:
     """`summary`'s value as a table with the mean last; below it the hybrids, for csr the comparison with the dense base, and warnings.
 
@@ -218,6 +223,5 @@ def _sparsifying(mean: Mapping[str, float]) -> list[str]:
     dense = mean.get(BASE_NDCG, mean.get(DENSE_NDCG))
     if not dense or DEAD not in mean:
         return []
-    kept = [(re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key), value) for key, value in mean.items()]
-    parts = [f"{value / dense:.1%} at {match[1]} dims" for match, value in kept if match]
+    parts = [f"{value / dense:.1%} at {dims} dims" for dims, value in by_active_dims(mean).items()]
     return ["", f"dense base: {dense:.4f}; kept of it: {', '.join(parts)}; dead latents: {mean[DEAD]:.1%}"]

@@ -1,7 +1,6 @@
 """The charts of the page and the numbers that stand in tables beside them."""
 
 import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
@@ -10,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stages.evaluate.summary import by_active_dims
 from stages.report.runs import Run
 from stages.report.scores import SYSTEMS, Row
 from stages.report.svg import Series, dots, lines
@@ -23,8 +23,7 @@ CURVES = {
     "queries_mass": ("Query terms", "share of the weight"),
 }
 """Curve of metrics/curves.json → its chart, and what its setting says to keep."""
-KEEPS = "keeps_99"
-BASE_CSR = re.compile(rf"{NDCG}_at_(\d+)_dims")
+KEEPS = "keeps_99"  # as in stages.evaluate.curves, which would import torch
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def tradeoff_chart(mean: Row, runs: Sequence[Run]) -> Markup | None:
     if others:
         names = [run.name if run.experiment else "" for run in others] if len(others) <= 8 else []
         series.append(Series("recorded runs", [(run.dims, run.ndcg) for run in others], 2, line=False, labels=names))
-    if cut := sorted((int(match[1]), value) for key, value in mean.metrics.items() if (match := BASE_CSR.fullmatch(key))):
+    if cut := sorted(by_active_dims(mean.metrics).items()):
         series.append(Series("this model, other numbers of dimensions", cut, 3))
     series.append(Series("this run", [(dims, mean.systems[MODEL])], 1, line=False))
     levels = {SYSTEMS[system]: value for system, value in mean.systems.items() if system in ("bm25", "bm25_stemmed", "dense")}
