@@ -48,7 +48,7 @@ MOVED = {
     "training.push_to_hub": "use hub.push",
     "training.hub_model_id": "use hub.model_id",
     "training.hub_strategy": "use hub.strategy",
-    "passage_words": "model.long_documents trains on the passage that answers, whatever the kind",  # of any entry of datasets
+    "passage_words": "model.long_documents trains on the passage with the answer",  # of any entry of datasets
 }
 """Keys of earlier versions and what replaces them."""
 

@@ -92,11 +92,12 @@ def squad(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         )
 
 
-def first_answers(table: pa.Table) -> pa.StringArray | None:
-    """The first answer of each question, null if it has none; None if the set has no column of answers."""
-    known = [table[name].to_pylist() for name in ANSWERS if not pa.types.is_null(table[name].type)]
-    firsts = [next((text for value in values for text in answer_texts(value)), None) for values in zip(*known, strict=True)]
-    return pa.array(firsts, pa.string()) if known else None
+def first_answers(table: pa.Table) -> pa.StringArray:
+    """The first answer of each question, null if it has none."""
+    known = [table[name].to_pylist() for name in ANSWERS]
+    return pa.array(
+        [next((text for value in values for text in answer_texts(value)), None) for values in zip(*known, strict=True)], pa.string()
+    )
 
 
 def unanswerable(table: pa.Table) -> np.ndarray:

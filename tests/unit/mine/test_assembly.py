@@ -83,6 +83,11 @@ def test_bm25_finds_the_texts_that_share_words_and_keeps_every_row_in_its_order(
     assert {row["source"] for row in rows} == {"x"} and {row["language"] for row in rows} == {"nb"}
 
 
+def test_the_answers_stay_with_their_rows(formatted: Callable[..., Path]) -> None:
+    rows, _ = mined(formatted(ROWS, answer=TOWNS), model=RowNumbers(BM25()), rules=RULES)
+    assert [row["answer"] for row in rows] == TOWNS
+
+
 def test_the_scores_are_those_of_the_bm25_baseline() -> None:
     documents = [positive for _, positive, _ in ROWS] + ["norge norge", "ingenting"]
     queries = [anchor for anchor, _, _ in ROWS] + ["norge norge oslo", "finnes ikke"]

@@ -37,6 +37,14 @@ def test_the_window_that_shares_the_anchors_rare_words_replaces_a_long_text(wind
     assert windows.count([row["positive"] for row in rows]).max() <= windows.room
 
 
+@pytest.mark.parametrize(("answer", "found"), [("søppelet", "mandag"), ("KAIA", "ferja"), ("kai", "museet"), (None, "museet")])
+def test_the_window_with_the_answer_as_a_word_comes_first(answer: str | None, found: str, windows: Windows) -> None:
+    long = FERRY + MUSEUM + "Kommunen tømmer søppelet hver mandag morgen. " * 4
+    rows = table(("billet til museet", long, long)).append_column("answer", pa.array([answer], pa.string()))
+    [row] = with_best_windows(rows, windows).to_pylist()
+    assert found in row["positive"] and "museet" in row["negative"]
+
+
 def test_an_anchor_that_shares_nothing_gets_the_first_window(windows: Windows) -> None:
     [row] = with_best_windows(table(("", FERRY + MUSEUM, None)), windows).to_pylist()
     assert (FERRY + MUSEUM).startswith(row["positive"])

@@ -26,7 +26,13 @@ def folder(tmp_path):
 
 def test_a_relevant_document_with_its_title_is_the_positive(folder):
     rows, _ = read_all("beir", folder, language="sv")
-    assert rows[0] == {"anchor": "spørsmål 1", "positive": "T1 tekst 1 en to tre fire fem", "negative": None, "language": "sv"}
+    assert rows[0] == {
+        "anchor": "spørsmål 1",
+        "positive": "T1 tekst 1 en to tre fire fem",
+        "negative": None,
+        "answer": "fire",
+        "language": "sv",
+    }
     assert [row["anchor"] for row in rows] == ["spørsmål 1", "spørsmål 2"]
 
 
@@ -43,6 +49,28 @@ def test_the_split_chooses_the_qrels(folder):
     assert [row["anchor"] for row in read_all("beir", folder, split="train")[0]] == ["spørsmål 1", "spørsmål 2"]
     chunks = list(reader("beir")(RawFolder(folder), "train", Options(split="test")))
     assert [text for chunk in chunks for text in chunk.rows["anchor"].to_pylist()] == ["spørsmål 3"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"answer": "fem"},
+        {"answer": ["", "fem"]},
+        {"answers": ["fem", "seks"]},
+        {"answers": {"text": ["fem"], "answer_start": [15]}},
+        {"answers": [{"text": "fem", "answer_start": 15}]},
+    ],
+)
+def test_a_querys_first_answer_of_every_form_goes_with_its_rows(folder, answer):
+    queries = [{"_id": " q1 ", "text": "spørsmål", **answer}, {"_id": "q2", "text": "annet"}]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
+    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n", encoding="utf-8")
+    assert [row["answer"] for row in read_all("beir", folder)[0]] == ["fem", None]
+
+
+def test_without_any_answer_there_is_no_column_for_it(folder):
+    (folder / "queries.jsonl").write_text("\n".join(json.dumps({"_id": f"q{i}", "text": f"spørsmål {i}"}) for i in (1, 2)))
+    assert "answer" not in read_all("beir", folder)[0][0]
 
 
 def add_qrels(folder, *rows):

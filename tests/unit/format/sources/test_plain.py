@@ -221,7 +221,7 @@ def test_the_folder_tells_the_language_and_no_is_bokmal(tmp_path, write):
         write(f"{language}/train/0000.parquet", [ROW])
     rows, _ = read_all("squad", tmp_path)
     assert sorted(row["language"] for row in rows) == ["da", "nb", "sv"]
-    assert rows[0] | {"language": ""} == {"anchor": "hva?", "positive": "passasje", "negative": None, "language": ""}
+    assert rows[0] | {"language": ""} == {"anchor": "hva?", "positive": "passasje", "negative": None, "answer": "p", "language": ""}
 
 
 def test_folders_of_languages_that_are_not_chosen_are_dropped_and_counted(tmp_path, write):
