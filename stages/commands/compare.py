@@ -68,8 +68,15 @@ def tables_of(name: str) -> dict[str, "QueryTable"]:
         raise UserError(f"{QUERIES}: is missing; run `dvc repro`")
     for folder in [QUERIES] if name == WORKSPACE else [Path(name), Path(name, "queries"), Path(name) / QUERIES]:
         if paths := sorted(folder.glob("*.parquet")):
-            return read_tables((str(path), path.read_bytes()) for path in paths)
+            return read_tables((str(path), _content(path)) for path in paths)
     return read_tables(from_cache(name))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); run `dvc repro` again, or remove it") from error
 
 
 def from_cache(revision: str) -> list[tuple[str, bytes]]:

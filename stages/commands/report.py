@@ -14,7 +14,7 @@ import typer
 
 from stages.config.params import RESOLVED, read_resolved
 from stages.runtime.errors import UserError
-from stages.runtime.files import atomic_write
+from stages.runtime.files import atomic_write, read_output
 
 METRICS, DATA, MIX = Path("metrics/evaluation.json"), Path("metrics/data.json"), Path("metrics/mix.json")
 SUMMARY, CURVES, SLICES, QUERIES = (Path("metrics") / name for name in ("summary.json", "curves.json", "slices.json", "queries"))
@@ -47,8 +47,9 @@ def main(
     """
     from stages.evaluate.summary import account, table
 
-    if not METRICS.exists():
-        raise UserError(f"{METRICS}: is missing; run `dvc repro`")
+    for path in (METRICS, DATA, MIX):
+        if not path.exists():
+            raise UserError(f"{path}: is missing; run `dvc repro`")
     with ThreadPoolExecutor() as threads:
         changed = threads.submit(pending)  # takes a second, in which the page's libraries load
         from stages.report.page import Files, render
@@ -57,7 +58,7 @@ def main(
         stages = changed.result()
     settings = read_resolved("train")
     print(f"\n{settings['architecture']}, profile {settings['profile']}\n")
-    evaluation, formatted, mixed = (json.loads(path.read_text(encoding="utf-8")) for path in (METRICS, DATA, MIX))
+    evaluation, formatted, mixed = (read_output(path) for path in (METRICS, DATA, MIX))
     print(f"{account(formatted, mixed)}\n\n{table(evaluation)}\n")
     if stages:
         print(f"These scores are from an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
@@ -67,8 +68,11 @@ def main(
         training=TRAINING, formatted=FORMATTED, evaluation_sets=SETS, resolved=RESOLVED,
     )  # fmt: skip
     page = render(files, settings=settings, git=git_state(), now=datetime.now().astimezone(), pending=stages)
-    with atomic_write(PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    try:
+        with atomic_write(PAGE) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{PAGE}: cannot be written ({error.strerror or error}); make room for it, or the folder writable") from error
     if on_a_screen() if open_page is None else open_page:
         webbrowser.open(PAGE.resolve().as_uri())
 

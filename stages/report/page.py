@@ -22,7 +22,7 @@ from stages.report.runs import recorded
 from stages.report.scores import COSTS, OTHERS, SYSTEMS, row, rows, significance, verdict
 from stages.retrieval.scores import metric_of
 from stages.retrieval.significance import MEAN
-from stages.runtime.files import read_json
+from stages.runtime.files import read_output
 
 LANGUAGES = {"nb": "Norwegian Bokmål", "nn": "Norwegian Nynorsk", "da": "Danish", "sv": "Swedish", "en": "English"}
 ARCHITECTURES = {"splade": "SPLADE", "inference-free-splade": "Inference-free SPLADE", "csr": "CSR"}
@@ -65,14 +65,14 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         git: the commit and whether it is dirty, as `stages.tracking.git.git_state` gives them.
         pending: stages that have changed since the scores were computed.
     """
-    evaluation = read_json(files.evaluation)
+    evaluation = read_output(files.evaluation)
     table = rows(evaluation)
     mean = table[-1]
     sets = [each for each in table if each.name != MEAN]
     counts, gained, lost = read_queries(files.queries, [each.name for each in sets])
     slices = {
         kind: [row(LANGUAGES.get(name, name), values) for name, values in some.items()]
-        for kind, some in read_json(files.slices).items()
+        for kind, some in read_output(files.slices).items()
         if some
     }
     runs = recorded(files.summary, mean.metrics.get(metric_of("bm25"), -1))
@@ -100,7 +100,7 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         training=training_charts(files.training) if files.training.is_file() else [],
         tradeoff=tradeoff_chart(mean, runs),
         runs=runs,
-        pruning=pruning(read_json(files.curves)),
+        pruning=pruning(read_output(files.curves)),
         slices=[
             (kind, scores_chart(f"slices{number}", f"nDCG@10 by {kind}", some), some) for number, (kind, some) in enumerate(slices.items())
         ],
@@ -108,7 +108,7 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         gained=gained,
         lost=lost,
         languages=LANGUAGES,
-        training_sets=training_sets(resolved["push"].get("datasets", {}), read_json(files.data), read_json(files.mix), files.formatted),
+        training_sets=training_sets(resolved["push"].get("datasets", {}), read_output(files.data), read_output(files.mix), files.formatted),
         evaluation_sets=evaluation_sets(resolved["download_eval"], resolved["download_mteb"], files.evaluation_sets),
         overrides=[(key, value) for key, value in flat(resolved["overrides"]) if key != "architecture"],
         resolved={name: (files.resolved / f"{name}.yaml").read_text(encoding="utf-8") for name in shown if resolved[name]},

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from stages.report.highlight import find, highlighted
 from stages.retrieval.query_tables import RANK, SCORE
 from stages.retrieval.significance import BASELINES
+from stages.runtime.errors import UserError
 
 SHOWN = 10
 
@@ -79,7 +80,10 @@ def read_queries(folder: Path, names: Sequence[str]) -> tuple[list[Count], list[
         path = folder / f"{name.replace('/', '__')}.parquet"
         if not path.is_file():
             continue
-        table = pq.ParquetFile(path).read()
+        try:
+            table = pq.ParquetFile(path).read()
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: is not a complete parquet file; delete it and run `dvc repro`") from error
         means = {system: _mean(table, f"{system}_ndcg@10") for system in BASELINES if f"{system}_ndcg@10" in table.column_names}
         if not means or not table.num_rows or SCORE not in table.column_names:
             continue

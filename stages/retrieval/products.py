@@ -120,6 +120,7 @@ def _judgements(path: Path, ids: dict[str, str]) -> Iterator[Row]:
             raise UserError(f"{where} has no query; write it, or delete the row")
         value = row["grade"].strip() if isinstance(row["grade"], str) else row["grade"]
         grade = _of_word(value)
+        number = _number(where, value) if grade is None else grade
         if words not in (None, grade is not None):
             raise UserError(
                 f"{where} has the grade {value!r}, and rows before it have {'words' if words else 'numbers'}; use one of the two"
@@ -130,7 +131,7 @@ def _judgements(path: Path, ids: dict[str, str]) -> Iterator[Row]:
             {
                 "query-id": ids.setdefault(query, f"q{len(ids) + 1}"),
                 "corpus-id": read_id(where, row, "product_id"),
-                "score": _number(where, value) if grade is None else grade,
+                "score": number,
             },
         )
 

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,22 +60,29 @@ def _csv(path: Path, columns: Mapping[str, Sequence[str]], required: Sequence[st
     if not first.strip():
         raise UserError(f"{path}: line 1 is empty; begin with the names of the columns")
     reader = csv.reader(chain([first], lines), delimiter=max(SEPARATORS, key=first.count), strict=True)
-    names = next(reader)
-    places, line = _places(path, names, columns, required), 1
-    while True:
-        line = reader.line_num + 1  # of the row's first line: a field in quotes may have several
-        where = f"{path}: line {line}"
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UserError(f"{where} is not valid CSV ({error}); put fields with quotes or line breaks in quotes") from error
+    rows = _fields(path, reader)
+    _, names = next(rows)
+    places = _places(path, names, columns, required)
+    for where, fields in rows:
         if not any(field.strip() for field in fields):
             continue
         if len(fields) != len(names):
             raise UserError(f"{where} has {len(fields)} fields, the header has {len(names)}; put fields with a separator in quotes")
         yield where, {ours: fields[place] for ours, place in places.items()}
+
+
+def _fields(path: Path, reader: Any) -> Iterator[tuple[str, list[str]]]:
+    """The fields of each row with the place of its first line: a field in quotes may have several."""
+    while True:
+        where = f"{path}: line {reader.line_num + 1}"
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            remedy = "put fields with quotes or line breaks in quotes, and end lines with a line feed"
+            raise UserError(f"{where} is not valid CSV ({error}); {remedy}") from error
+        yield where, fields
 
 
 def _lines(path: Path) -> Iterator[str]:

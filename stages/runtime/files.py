@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.runtime.errors import UserError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -36,6 +38,21 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; an empty object if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def read_output(path: Path) -> Any:
+    """As `read_json`, for a mapping that a stage wrote.
+
+    Raises:
+        UserError: it is something else, such as half a file.
+    """
+    try:
+        values = read_json(path)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must hold a JSON object; delete it and run `dvc repro`")
+    return values
 
 
 def mark_unused(folder: Path) -> None:

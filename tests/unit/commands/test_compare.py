@@ -99,6 +99,12 @@ def test_what_only_one_run_has_is_named(folders: tuple[str, str], capsys: pytest
         run(["compare", "a", "d"])
 
 
+def test_a_table_that_cannot_be_read_is_named(folders: tuple[str, str]) -> None:
+    (Path(folders[1]) / "lost.parquet").mkdir()
+    with refused("lost.parquet", "cannot be read", "`dvc repro`"):
+        compare.tables_of(folders[1])
+
+
 def test_a_run_without_terms_can_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     retrieval_set = RetrievalSet("s", None, {"q": "?"}, {"a": "t"}, {"q": {"a": 1.0}})
     for name, model in (("a", {}), ("b", {"q": {"a": 1.0}})):

@@ -1,6 +1,7 @@
 """`nordic-sparse report` ends with what to do next, in settings that the architecture has."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,29 @@ def test_without_scores_the_command_that_makes_them_is_named(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     with refused("metrics/evaluation.json", "missing", "`dvc repro`"):
         report.main()
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda: report.DATA.unlink(), "metrics/data.json … missing … `dvc repro`"),
+        (lambda: report.METRICS.write_text('{"mine": {"ndcg'), "metrics/evaluation.json … JSON … `dvc repro`"),
+        (lambda: report.MIX.write_text("[]"), "metrics/mix.json … JSON … `dvc repro`"),
+        (lambda: report.SLICES.write_text('{"langu'), "metrics/slices.json … JSON … `dvc repro`"),
+        (lambda: (report.PAGE / "x").mkdir(parents=True), "report.html … cannot be written"),
+    ],
+)
+def test_a_file_that_is_missing_or_damaged_is_named(
+    damage: Callable[[], object], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "pending", list)
+    monkeypatch.setattr(report, "read_resolved", lambda stage: {"architecture": "splade", "profile": "sample"})
+    report.METRICS.parent.mkdir()
+    scores = {"ndcg@10": 0.5, "bm25_ndcg@10": 0.4}
+    report.METRICS.write_text(json.dumps({"mine": scores, "mean": scores}))
+    report.DATA.write_text("{}")
+    report.MIX.write_text(json.dumps({"sources": {}}))
+    damage()
+    with refused(line):
+        report.main(False)

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from stages.report.queries import SHOWN, read_queries
 from tests.made_run import row, write_queries
+from tests.refused import refused
 
 
 def test_the_queries_gained_and_lost_most_come_first(tmp_path: Path) -> None:
@@ -31,6 +32,13 @@ def test_a_set_without_a_score_of_bm25_or_without_queries_is_passed_over(tmp_pat
     write_queries(tmp_path / "empty.parquet", [whole])
     pq.write_table(pq.read_table(tmp_path / "empty.parquet").slice(0, 0), tmp_path / "empty.parquet")
     assert read_queries(tmp_path, ["alone", "empty"]) == ([], [], [])
+
+
+def test_half_a_file_is_named(tmp_path: Path) -> None:
+    write_queries(tmp_path / "set.parquet", [row("q", "query", 0.5, 0.0)])
+    (tmp_path / "set.parquet").write_bytes((tmp_path / "set.parquet").read_bytes()[:100])
+    with refused("set.parquet", "not a complete parquet file", "`dvc repro`"):
+        read_queries(tmp_path, ["set"])
 
 
 def test_a_term_that_a_text_lacks_is_named_an_expansion(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_another_file_of_judgements_and_a_shorter_text_can_be_chosen(tmp_path: P
         (PRODUCTS, "query,id,grade\nq,1,-1\n", "judgements.csv: line 2 … grade '-1'"),
         (PRODUCTS, "query,id,grade\nq,1,nan\n", "judgements.csv: line 2 … grade 'nan'"),
         (PRODUCTS, "query,id,grade\nq,1,E\nq,2,3\n", "judgements.csv: line 3 … grade '3' … words"),
+        (PRODUCTS, "query,id,grade\nq,1,E\nq,2,\n", "judgements.csv: line 3 … grade '' … exact"),
         (PRODUCTS, "query,id,grade\nq,1,E\nq,1,S\n", "judgements.csv: line 3 … second grade"),
         (PRODUCTS, "query,id,grade\nq,9,E\n", "judgements.csv: line 2 … document '9'"),
         (PRODUCTS, "query,id,grade\nq,1,I\n", "judgements.csv … no query has a relevant document"),

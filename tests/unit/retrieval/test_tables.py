@@ -56,6 +56,8 @@ def test_an_error_names_the_first_line_of_a_row_with_line_breaks(tmp_path: Path)
         (b"id,title,name\n1,a,b\n", "title and name … rename"),
         (b"id,title\n1,\xf8st\n", "line 2 … UTF-8 … Excel"),
         (b"\xff\xfei\x00d\x00", "line 1 … UTF-8"),
+        (b'"id,title\n1,a\n', "line 1 … CSV"),
+        (b"id,title\r1,a\r", "line 1 … CSV … line feed"),
         (b'id,title\n1,"open\n', "line 2 … CSV"),
         (b'id,title\n1,"a"b\n', "line 2 … CSV"),
     ],
