@@ -59,10 +59,10 @@ def check_models(params: Params) -> Iterator[str]:
         elif entry.path and known:
             yield f"models.{name}.path: {entry.path} is not a folder; correct the path"
         elif entry.path:
-            yield f"{key}: {name} is neither an entry of models nor a folder; {_remedy(params, name)}"
+            yield f"{key}: {name} is neither an entry of models nor a folder; {_remedy(params, key, name)}"
 
 
-def _remedy(params: Params, model: str) -> str:
+def _remedy(params: Params, key: str, model: str) -> str:
     """What to write instead of an unknown model name."""
     if same := [name for name, entry in params.models.items() if entry.repo == model]:
         return f"write {same[0]}, its name there"
@@ -70,7 +70,8 @@ def _remedy(params: Params, model: str) -> str:
         return f"did you mean {close[0]}?"
     if model.count("/") == 1 and model[0] not in "./~":
         return f"give it an entry, {model.partition('/')[2]}: {{repo: {model}}}, run `make pin`, and write that name here"
-    return f"use one of {', '.join([*params.models, 'made'])}, or a folder that exists"
+    names = [*params.models, *(["made"] if key == "model.base_model" else [])]
+    return f"use one of {', '.join(names)}, or a folder that exists"
 
 
 def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[str]:

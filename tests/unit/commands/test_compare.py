@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from stages.commands import compare
 from stages.commands.__main__ import run
 from stages.evaluate.queries import write_queries
 from stages.retrieval.sets import RetrievalSet
