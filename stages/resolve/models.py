@@ -45,6 +45,12 @@ def check_models(params: Params) -> Iterator[str]:
             f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
             "name a dense sentence-transformers model"
         )
+    dense = params.models_used().get("evaluation.dense")
+    if dense and params.entry(dense).repo in MASKED_LM_BASES:
+        yield (
+            f"evaluation.dense: {dense} is a masked language model, which makes no sentence vectors to compare with; "
+            "name a dense sentence-transformers model"
+        )
     for key, name in params.models_used().items():
         entry, known = params.entry(name), name in params.models
         downloaded = Path("models") / ROLES[key]

@@ -60,10 +60,8 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
         if isinstance(error, BrokenPipeError) and not _printed("\n"):
             sys.exit(1)
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            print(
-                f"error: {error.filename or 'the disk'}: cannot be written ({os.strerror(error.errno)}); make room and run it again",
-                file=sys.stderr,
-            )
+            full = error.filename or "the disk of this folder or that of temporary files (TMPDIR)"
+            print(f"error: {full}: cannot be written ({os.strerror(error.errno)}); make room and run it again", file=sys.stderr)
             sys.exit(MISTAKE)
         print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)

@@ -452,6 +452,12 @@ def test_only_a_sparse_model_is_compared_with(read, tmp_path):
     assert names(mistake, "evaluation.compare_model … not a sparse model")
 
 
+def test_a_masked_language_model_is_no_dense_model(read):
+    pinned = {"repo": "ltg/norbert3-base", "revision": "0" * 40, "trust_remote_code": True}
+    [mistake] = check(read(models__b=pinned, evaluation__dense="b"), {})
+    assert names(mistake, "evaluation.dense … b … masked language model … dense")
+
+
 def test_a_licence_is_for_the_push_alone(read):
     entry = {"kind": "beir", "path": "/"}
     assert changed(read(datasets__mine=entry), read(datasets__mine={**entry, "license": "cc-by-nc-4.0"})) == {"push"}
