@@ -141,8 +141,8 @@ def _memory() -> tuple[float, ...]:
 
 def child(kind: str, folder: Path) -> dict[str, Any]:
     """Seconds of each part, memory, and a few results, which must be equal for both ways."""
-    from stages.evaluate.cost import cost
     from stages.evaluate.curves import curves
+    from stages.evaluate.search_cost import search_cost
     from stages.retrieval.scores import score
     from stages.retrieval.scoring import evaluate
     from stages.retrieval.sets import RetrievalSet
@@ -166,7 +166,7 @@ def child(kind: str, folder: Path) -> dict[str, Any]:
         with timed("search"):
             result = evaluate(model, made)
         with timed("cost"):
-            found["postings"] = cost(result.encoded)["query_postings_mean"]
+            found["postings"] = search_cost(result.encoded)["query_postings_mean"]
         with timed("curves"):
             curves(result.encoded, made, result.run)
         run = result.run

@@ -11,8 +11,8 @@ import typer
 from stages.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from stages.retrieval.query_tables import Paired, QueryTable, Row
-    from stages.retrieval.significance import Comparison
+    from stages.evaluate.query_tables import Paired, QueryTable, Row
+    from stages.evaluate.significance import Comparison
 
 QUERIES, WORKSPACE = Path("metrics/queries"), "workspace"
 WIDEST, MIN_TEXT = 120, 30
@@ -41,7 +41,7 @@ def main(
     nordic-sparse compare weak strong
     nordic-sparse compare HEAD --set NanoSampleNb
     """
-    from stages.retrieval.query_tables import pair
+    from stages.evaluate.query_tables import pair
 
     tables = tables_of(first), tables_of(second)
     names = wanted(tables, first, second, only)
@@ -62,7 +62,7 @@ def tables_of(name: str) -> dict[str, "QueryTable"]:
     Raises:
         UserError: nothing has this name, or it has no tables.
     """
-    from stages.retrieval.query_tables import read_tables
+    from stages.evaluate.query_tables import read_tables
 
     if name == WORKSPACE and not any(QUERIES.glob("*.parquet")):
         raise UserError(f"{QUERIES}: is missing; run `dvc repro`")
@@ -119,8 +119,8 @@ def wanted(
 
 def scores(pairs: Sequence["Paired"], width: int) -> str:
     """The table: a line for each set and, of several, for their mean."""
+    from stages.evaluate.significance import compare, holm
     from stages.evaluate.summary import aligned
-    from stages.retrieval.significance import compare, holm
 
     columns = [each.scores() for each in pairs]
     found = [compare([before], [after]) for before, after in columns]
@@ -157,7 +157,7 @@ def remarks(pairs: Sequence["Paired"], tables: Sequence[Mapping[str, "QueryTable
 
 def changes(pairs: Sequence["Paired"], top: int, width: int) -> str:
     """The queries that gained and lost most, each with its ranks and, for A and B, the terms that did it."""
-    from stages.retrieval.query_tables import SCORE
+    from stages.evaluate.query_tables import SCORE
 
     several = len(pairs) > 1
     rows = [
@@ -175,7 +175,7 @@ def changes(pairs: Sequence["Paired"], top: int, width: int) -> str:
 
 
 def _query(difference: float, before: "Row", after: "Row", of_set: str, width: int) -> list[str]:
-    from stages.retrieval.query_tables import RANK
+    from stages.evaluate.query_tables import RANK
 
     ranks = " → ".join(f"{row[RANK] or '>100'}" for row in (before, after))
     head = f"  {_signed(difference):>6}  rank {ranks:<11}  {of_set}"
@@ -187,7 +187,7 @@ def _query(difference: float, before: "Row", after: "Row", of_set: str, width: i
 
 def _terms(row: "Row", width: int) -> str:
     """As many of the terms with the largest margins as have room."""
-    from stages.retrieval.query_tables import margins
+    from stages.evaluate.query_tables import margins
 
     if row["relevant_terms"] is None:
         return "terms are not known"
@@ -203,7 +203,7 @@ def _terms(row: "Row", width: int) -> str:
 
 
 def _cells(name: str, found: "Comparison", p: float) -> list[str]:
-    from stages.retrieval.significance import mark
+    from stages.evaluate.significance import mark
 
     return [
         name,

@@ -1,6 +1,6 @@
 """Score models/final on every evaluation set, next to BM25, and draw the scores and the terms of a few queries."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,7 +77,7 @@ def treatment_of(settings: EvaluateSettings) -> "Treatment":
     """How the model's documents and vectors are treated: what training wrote into its folder, pruned as ``settings`` say."""
     from stages.retrieval.treatment import Treatment
 
-    return replace(Treatment.read(FINAL), **settings.pruning.model_dump())
+    return Treatment.pruned(FINAL, settings.pruning)
 
 
 def untrained_model(settings: EvaluateSettings, treatment: "Treatment") -> "Untrained":
@@ -117,9 +117,9 @@ def evaluate(
 
     from stages.encoders.fast.model import make_fast
     from stages.evaluate.baselines import Baselines, load_dense
-    from stages.evaluate.compare import load_sparse
+    from stages.evaluate.compare_model import load_sparse
     from stages.evaluate.examples import choose
-    from stages.evaluate.queries import dimension_names, write_queries
+    from stages.evaluate.query_files import dimension_names, write_queries
     from stages.evaluate.scorer import Attempt, Scorer
     from stages.evaluate.terms import explain
     from stages.pretrained.files import Use, task_of

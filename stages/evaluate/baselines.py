@@ -10,12 +10,12 @@ from sentence_transformers import SentenceTransformer
 from stages.config.schema import BM25
 from stages.config.settings import DenseSettings
 from stages.evaluate import dense
+from stages.evaluate.fusion import hybrids
 from stages.evaluate.progress import progress
 from stages.pretrained.files import Use, task_of
 from stages.pretrained.norbert import prepare_base
 from stages.pretrained.own_code import require_allowed_code
 from stages.retrieval import bm25
-from stages.retrieval.fusion import hybrids
 from stages.retrieval.scores import MODEL, NDCG, Run, metric_of, score
 from stages.retrieval.sets import RetrievalSet
 

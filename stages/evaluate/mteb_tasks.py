@@ -16,10 +16,11 @@ from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
 from stages.evaluate.baselines import Baselines, ndcg_by_system
-from stages.evaluate.cost import cost as search_cost
 from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
 from stages.evaluate.progress import progress
+from stages.evaluate.search_cost import search_cost
+from stages.evaluate.significance import BASELINES
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval.documents import truncation
@@ -27,7 +28,6 @@ from stages.retrieval.mteb import as_retrieval_set, language_of, load_task, own_
 from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
 from stages.retrieval.scoring import retrieve, sparsity
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import BASELINES
 from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import CHUNK, Encoded, stacked, to_csr
 

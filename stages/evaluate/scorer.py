@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from sentence_transformers import SparseEncoder
 
 from stages.evaluate.baselines import Baselines, ndcg_by_system
-from stages.evaluate.compare import compared
-from stages.evaluate.cost import cost
+from stages.evaluate.compare_model import compared
 from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
+from stages.evaluate.graded import graded_scores
 from stages.evaluate.progress import progress
+from stages.evaluate.search_cost import search_cost
+from stages.evaluate.significance import BASELINES
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
 from stages.evaluate.untrained import Untrained
 from stages.retrieval.documents import truncation
-from stages.retrieval.graded import graded_scores
 from stages.retrieval.scores import NDCG, score
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import BASELINES
 from stages.retrieval.treatment import Treatment
 
 
@@ -72,7 +72,7 @@ class Scorer:
             self.attempt.at(f"scoring {name} with evaluation.compare_model")
             runs["compare"], scores = compared(self.compare, retrieval_set, self.batch_size)
             metrics |= scores
-        metrics |= cost(result.encoded) | graded_scores(runs, retrieval_set)
+        metrics |= search_cost(result.encoded) | graded_scores(runs, retrieval_set)
         metrics |= truncation(self.model, list(retrieval_set.corpus.values()), self.treatment)
         if self.untrained:
             self.attempt.at(f"scoring {name} with the untrained model")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.evaluate.examples import Example
-from stages.evaluate.products import product_rows
+from stages.evaluate.product_table import product_rows
+from stages.evaluate.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
 from stages.retrieval.scores import (
     BASE_NDCG,
     CORPUS_DIMS,
@@ -25,7 +26,6 @@ from stages.retrieval.scores import (
     score_by_query,
 )
 from stages.retrieval.sets import RetrievalSet
-from stages.retrieval.significance import LEGEND, MEAN, P_VALUE, mark, uncertainty
 
 if TYPE_CHECKING:  # torch takes seconds to load, and `nordic-sparse report` does without
     from stages.evaluate.curves import Curves

@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from stages.evaluate.products import product_rows
+from stages.evaluate.product_table import product_rows
+from stages.evaluate.significance import MEAN
 from stages.evaluate.summary import warnings
 from stages.report.charts import pruning, scores_chart, tradeoff_chart, training_charts
 from stages.report.origins import evaluation_sets, flat, training_sets, versions
@@ -21,7 +22,6 @@ from stages.report.queries import read_queries
 from stages.report.runs import recorded
 from stages.report.scores import COSTS, OTHERS, SYSTEMS, row, rows, significance, verdict
 from stages.retrieval.scores import metric_of
-from stages.retrieval.significance import MEAN
 from stages.runtime.files import read_output
 
 LANGUAGES = {"nb": "Norwegian Bokmål", "nn": "Norwegian Nynorsk", "da": "Danish", "sv": "Swedish", "en": "English"}

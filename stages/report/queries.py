@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.evaluate.query_tables import RANK, SCORE
+from stages.evaluate.significance import BASELINES
 from stages.report.highlight import find, highlighted
-from stages.retrieval.query_tables import RANK, SCORE
-from stages.retrieval.significance import BASELINES
 from stages.runtime.errors import UserError
 
 SHOWN = 10

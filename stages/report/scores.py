@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeGuard
 
+from stages.evaluate.significance import BASELINES, DOWN, HIGH, LEVEL, LOW, MEAN, P_VALUE, UP
 from stages.retrieval.scores import MODEL, metric_of
-from stages.retrieval.significance import BASELINES, DOWN, HIGH, LEVEL, LOW, MEAN, P_VALUE, UP
 
 SYSTEMS = {
     "model": "model",

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from stages.commands import compare
 from stages.commands.__main__ import run
-from stages.evaluate.queries import write_queries
+from stages.evaluate.query_files import write_queries
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.vectors import Encoded
 from tests.refused import refused

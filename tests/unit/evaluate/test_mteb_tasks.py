@@ -17,9 +17,9 @@ from mteb.models.model_implementations.bm25 import BM25Tokenizer
 from sentence_transformers import SparseEncoder
 
 from stages.download.benchmark import lay_out, part_files
-from stages.evaluate.cost import cost
 from stages.evaluate.curves import CURVES
 from stages.evaluate.mteb_tasks import RecordingEncoder, evaluate_mteb
+from stages.evaluate.search_cost import search_cost
 from stages.evaluate.sparsifying import sparsifying_cost
 from stages.retrieval import bm25
 from stages.retrieval.mteb import benchmark_tasks, expand, get_task, language_of, load_task, own_cache, required_datasets, task_texts
@@ -138,7 +138,7 @@ def test_the_vectors_that_mteb_asked_for_are_those_of_our_sets_in_their_order(
     assert all(map(np.array_equal, dense(result.encoded), dense(ours.encoded)))
     assert (result.runs["model"], result.runs["bm25"]) == (ours.run, bm25.retrieve(binary_set))
     assert result.curves and {*result.curves} == {*CURVES}
-    assert result.metrics["query_postings_mean"] == cost(ours.encoded)["query_postings_mean"]
+    assert result.metrics["query_postings_mean"] == search_cost(ours.encoded)["query_postings_mean"]
     assert len(result.by_query["model"]) == len(binary_set.queries)  # mteb leaves out a query that is not judged
 
 

@@ -13,7 +13,7 @@ from ir_measures import RR, R, nDCG
 from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
-from stages.evaluate.queries import dimension_names, write_queries
+from stages.evaluate.query_files import dimension_names, write_queries
 from stages.evaluate.terms import matches, represent
 from stages.retrieval import bm25
 from stages.retrieval.scores import Run, rank, score, score_by_query

@@ -1,6 +1,6 @@
 """Reads the tables of queries that an evaluation wrote, and pairs the queries of two evaluations.
 
-The table of a set is ``<set>.parquet``; `stages.evaluate.queries.table` has its columns.
+The table of a set is ``<set>.parquet``; `stages.evaluate.query_files.table` has its columns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

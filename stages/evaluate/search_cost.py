@@ -14,7 +14,7 @@ ID = 4
 """Bytes of the document's id in a posting, which is not compressed."""
 
 
-def cost(encoded: Encoded) -> dict[str, float]:
+def search_cost(encoded: Encoded) -> dict[str, float]:
     """The cost of a set's vectors, with every window of a document counted.
 
     - ``query_postings_mean``, ``query_postings_p95``: the number of entries in the posting lists of a query's dimensions, without

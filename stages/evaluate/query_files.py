@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sentence_transformers import SparseEncoder
 
+from stages.evaluate.query_tables import AS_ZERO, DOCUMENTS, SET
 from stages.evaluate.sparsifying import autoencoder_of
 from stages.evaluate.terms import term_names
-from stages.retrieval.query_tables import AS_ZERO, DOCUMENTS, SET
 from stages.retrieval.scores import MODEL, NDCG, Run, rank, score_by_query
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.vectors import Encoded

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.evaluate.compare import compared, load_sparse
+from stages.evaluate.compare_model import compared, load_sparse
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import retrieval_set
 from tests import tiny_models

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.retrieval.graded import CONDENSED, recall_name
+from stages.evaluate.graded import CONDENSED, recall_name
 from stages.retrieval.scores import CUT, MODEL, NDCG, RECALL_CUT, metric_of
 
 COLUMNS = {

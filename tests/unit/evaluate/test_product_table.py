@@ -1,7 +1,7 @@
 """The table of graded product searches."""
 
-from stages.evaluate.products import product_rows
-from stages.retrieval.graded import graded_scores
+from stages.evaluate.graded import graded_scores
+from stages.evaluate.product_table import product_rows
 from stages.retrieval.sets import retrieval_set
 
 

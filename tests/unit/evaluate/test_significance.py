@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.retrieval.significance import compare, holm, interval, mark, p_value, uncertainty
+from stages.evaluate.significance import compare, holm, interval, mark, p_value, uncertainty
 
 
 def scores(seed: int, number: int) -> np.ndarray:

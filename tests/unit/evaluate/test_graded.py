@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import pytrec_eval
 
-from stages.retrieval.graded import condense, graded_scores
+from stages.evaluate.graded import condense, graded_scores
 from stages.retrieval.scores import Run
 from stages.retrieval.sets import RetrievalSet, retrieval_set
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.evaluate.queries import write_queries
-from stages.retrieval.query_tables import QueryTable, margins, pair, read_tables
+from stages.evaluate.query_files import write_queries
+from stages.evaluate.query_tables import QueryTable, margins, pair, read_tables
 from stages.retrieval.sets import RetrievalSet
 from tests.refused import refused
 

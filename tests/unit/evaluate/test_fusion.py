@@ -5,7 +5,7 @@ import random
 import pytest
 from sentence_transformers.sparse_encoder.evaluation import ReciprocalRankFusionEvaluator
 
-from stages.retrieval.fusion import fuse, hybrids
+from stages.evaluate.fusion import fuse, hybrids
 from stages.retrieval.scores import rank, score
 
 
