@@ -135,7 +135,7 @@ def evaluate(
         model = SparseEncoder(str(FINAL), trust_remote_code=settings.trust_remote_code, device=device, local_files_only=True)
         make_fast(model)
         attempt.at("loading evaluation.compare_model")
-        compare = load_sparse(COMPARE, settings.compare.trust_remote_code, device) if settings.compare else None
+        compare = load_sparse(COMPARE, settings.compare.trust_remote_code, device, treatment) if settings.compare else None
         attempt.at("loading evaluation.dense")
         dense = load_dense(DENSE, settings.dense, device) if settings.dense else None
         baselines = Baselines(settings.bm25, dense, settings.batch_size)

@@ -6,6 +6,7 @@ set is represented by some of its queries and the documents that come near their
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,10 @@ def top_settings(lengths: np.ndarray) -> list[float]:
 
 
 def keeps(points: Sequence[Point], kept: float = KEPT) -> float | None:
-    """The smallest setting with at least ``kept`` of the unpruned score; None if that is 0."""
+    """The smallest setting from which on all keep at least ``kept`` of the unpruned score; None if that is 0."""
     whole = points[-1].ndcg
-    return next(point.setting for point in points if point.ndcg >= kept * whole) if whole > 0 else None
+    enough = takewhile(lambda point: point.ndcg >= kept * whole, reversed(points))
+    return [point.setting for point in enough][-1] if whole > 0 else None
 
 
 def sample(encoded: Encoded, retrieval_set: RetrievalSet, run: Run) -> tuple[Encoded, list[str], list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sentence_transformers import SparseEncoder
 
 from stages.evaluate.baselines import Baselines, ndcg_by_system
-from stages.evaluate.compare_model import compared
+from stages.evaluate.compare_model import CompareModel, compared
 from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
 from stages.evaluate.graded import graded_scores
@@ -51,7 +51,7 @@ class Scorer:
     model: SparseEncoder
     treatment: Treatment
     baselines: Baselines
-    compare: SparseEncoder | None
+    compare: CompareModel | None
     untrained: Untrained | None
     active_dims: Sequence[int]
     batch_size: int
