@@ -36,16 +36,13 @@ UNTRAINED = Path("checkpoints/untrained")
 """Scores of untrained models, kept for later runs on the same base."""
 MTEB_RESULTS = Path("metrics/mteb")
 
-HEADLINE = {"ndcg@10": "ndcg@10", "bm25": "bm25_ndcg@10", "bm25_stemmed": "bm25_stemmed_ndcg@10"}
-HEADLINE |= {"query_dims": "query_active_dims", "corpus_dims": "corpus_active_dims"}
-
 
 def main() -> str:
     from stages.evaluate.curve_pictures import draw_curves
     from stages.evaluate.curves import as_json
     from stages.evaluate.pictures import draw_evaluation, draw_explanations
     from stages.evaluate.slices import slices
-    from stages.evaluate.summary import headline, summary, warnings
+    from stages.evaluate.summary import few, headline, summary, warnings
     from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
 
@@ -56,7 +53,7 @@ def main() -> str:
         results, explanations = evaluate(settings, treatment, untrained_model(settings, treatment), folder)
     evaluation = summary(results)
     write_json(METRICS, evaluation)
-    write_json(SUMMARY, {short: evaluation["mean"][name] for short, name in HEADLINE.items()})
+    write_json(SUMMARY, few(evaluation))
     write_json(SLICES, slices([(each.retrieval_set, each.by_query) for each in results if each.retrieval_set]))
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(results, temporary)

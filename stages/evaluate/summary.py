@@ -138,6 +138,12 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     return f"{score}, query dims {mean[QUERY_DIMS]:.1f}, document dims {mean[CORPUS_DIMS]:.1f}"
 
 
+def few(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """`summary`'s mean as the few numbers that `dvc exp show` has a column for; ``bm25`` is the better one."""
+    mean = evaluation[MEAN]
+    return {NDCG: mean[NDCG], "bm25": best_bm25(mean)[1], "query_dims": mean[QUERY_DIMS], "corpus_dims": mean[CORPUS_DIMS]}
+
+
 def best_bm25(metrics: Mapping[str, float]) -> tuple[str, float]:
     """The better of the two BM25s by nDCG@10, with its score; the plain one if they are equal."""
     plain = metrics[BM25_NDCG]

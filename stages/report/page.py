@@ -21,7 +21,6 @@ from stages.report.origins import evaluation_sets, flat, training_sets, versions
 from stages.report.queries import read_queries
 from stages.report.runs import recorded
 from stages.report.scores import COSTS, OTHERS, SYSTEMS, row, rows, significance, verdict
-from stages.retrieval.scores import metric_of
 from stages.runtime.files import read_output
 
 LANGUAGES = {"nb": "Norwegian Bokmål", "nn": "Norwegian Nynorsk", "da": "Danish", "sv": "Swedish", "en": "English"}
@@ -75,7 +74,7 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         for kind, some in read_output(files.slices).items()
         if some
     }
-    runs = recorded(files.summary, mean.metrics.get(metric_of("bm25"), -1))
+    runs = recorded(files.summary, mean.systems[mean.baseline])
     resolved = {path.stem: _yaml(path) for path in (files.resolved / f"{name}.yaml" for name in RESOLVED)}
     shown = ["train", "evaluate"]
     return _template().render(

@@ -26,7 +26,7 @@ class Run:
 
 
 def recorded(summary: Path, bm25: float) -> list[Run]:
-    """The recorded runs that were evaluated on the same sets as this one: those with the same score of BM25, ``bm25``.
+    """The recorded runs that were evaluated on the same sets as this one: those with the same score of the better BM25, ``bm25``.
 
     Args:
         summary: metrics/summary.json, relative to the root of the repository.

@@ -50,10 +50,6 @@ class RetrievalSet:
     queries: dict[str, str]
     corpus: dict[str, str]
     qrels: Qrels
-    judged: dict[str, list[str]] = field(default_factory=dict)
-    """Query id → ids of all its judged documents, those of grade 0 too; empty if every judged document is relevant."""
-    recalls: dict[str, float] = field(default_factory=dict)
-    """Groups of documents whose recall is reported: name → lowest grade. Graded product searches have them."""
     queries_left_out: int = 0
     """Queries in the files that are not evaluated: without text, or without a relevant document in this split."""
     entry: str = ""
@@ -66,6 +62,10 @@ class RetrievalSet:
     """The rows of the qrels that were ignored because they name unknown ids, in words; empty if there are none."""
     unknown_ids: int = 0
     """Number of these rows."""
+    judged: dict[str, list[str]] = field(default_factory=dict)
+    """Query id → ids of all its judged documents, those of grade 0 too; empty if every judged document is relevant."""
+    recalls: dict[str, float] = field(default_factory=dict)
+    """Groups of documents whose recall is reported: name → lowest grade. Graded product searches have them."""
 
     def remarks(self) -> str:
         """The size of the set and what is not evaluated, as one line; empty if everything is evaluated."""

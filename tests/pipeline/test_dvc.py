@@ -23,7 +23,7 @@ def metrics(workspace: Workspace, name: str = "evaluation") -> dict:
 def test_the_first_repro_runs_every_stage_and_shows_the_scores(reproduced: Workspace) -> None:
     log = (reproduced.folder.parent / "repro.log").read_text(encoding="utf-8")
     assert reproduced.stages_run(log) >= {"resolve", "download", "download-eval", "format", "mix", "train", "evaluate", "push"}
-    assert re.search(r"^evaluate: nDCG@10 0\.\d+ \(BM25: 0\.\d+\) on 4 sets", log, re.M)
+    assert re.search(r"^evaluate: nDCG@10 0\.\d+ \(stemmed BM25: 0\.\d+\) on 4 sets", log, re.M)
     for row in [*metrics(reproduced).values()]:
         if isinstance(row, dict):
             assert {"ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims", "flops", "bm25_ndcg@10"} <= set(row)
@@ -127,6 +127,7 @@ def test_the_plots_open_without_network(workspace: Workspace) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
     pictures = [page.parent / source for source in re.findall(r'<img[^>]* src="([^"]+)"', html)]
     assert {picture.stem.partition("_")[2] for picture in pictures} == {
+        "metrics_curves",
         "metrics_data",
         "metrics_evaluation",
         "metrics_explain",

@@ -77,7 +77,7 @@ def test_a_model_that_dvc_has_not_recorded_is_not_trained_again(workspace: Works
 def test_a_trainer_that_outlives_dvc_keeps_a_second_one_out(workspace: Workspace) -> None:
     lock = workspace.folder / "checkpoints" / "lock"
     holder = subprocess.Popen(
-        ["flock", "--exclusive", "--no-fork", str(lock), "sleep", "60"], cwd=workspace.folder, env=workspace.environment
+        ["flock", "--exclusive", "--no-fork", str(lock), "sleep", "600"], cwd=workspace.folder, env=workspace.environment
     )
     try:
         time.sleep(0.5)
