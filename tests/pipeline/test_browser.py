@@ -4,12 +4,15 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.report.page import render
 from tests.made_run import HOSTILE, SETTINGS, made_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +40,9 @@ CONTRAST = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright  # not in the lock: `make test-slow` installs it
+
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     assert found, f"no browser ({', '.join(NAMES)}); `make test-slow` installs Chromium as root on Debian, else install it"
     with sync_playwright() as playwright:
@@ -61,7 +66,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser, report: Path, scheme: str) -> Iterator[Page]:
+def page(browser: "Browser", report: Path, scheme: str) -> "Iterator[Page]":
     """The report on a telephone; the test fails if the browser complains or asks for anything but the page."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)  # type: ignore[arg-type]
     opened = context.new_page()
@@ -75,7 +80,7 @@ def page(browser: Browser, report: Path, scheme: str) -> Iterator[Page]:
     context.close()
 
 
-def test_the_page_is_drawn_and_its_texts_stay_texts(page: Page) -> None:
+def test_the_page_is_drawn_and_its_texts_stay_texts(page: "Page") -> None:
     assert page.title() == "SPLADE: nDCG@10 0.600 – nordic-sparse"
     assert page.locator("script, img").count() == 0
     assert page.locator("summary").first.inner_text().count(HOSTILE) == 1
@@ -84,13 +89,13 @@ def test_the_page_is_drawn_and_its_texts_stay_texts(page: Page) -> None:
     assert all(charts.nth(place).bounding_box()["width"] > 200 for place in range(charts.count()))  # type: ignore[index]
 
 
-def test_a_telephone_does_not_scroll_sideways(page: Page) -> None:
+def test_a_telephone_does_not_scroll_sideways(page: "Page") -> None:
     for details in page.locator("details").all():
         details.evaluate("element => element.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_every_text_stands_out_from_what_is_behind_it(page: Page, scheme: str) -> None:
+def test_every_text_stands_out_from_what_is_behind_it(page: "Page", scheme: str) -> None:
     for details in page.locator("details").all():
         details.evaluate("element => element.open = true")
     background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
@@ -98,7 +103,7 @@ def test_every_text_stands_out_from_what_is_behind_it(page: Page, scheme: str) -
     assert [(round(ratio, 2), text) for ratio, text in page.evaluate(CONTRAST) if ratio < 4.5] == []
 
 
-def test_the_keyboard_reaches_the_scores_and_opens_a_query(page: Page) -> None:
+def test_the_keyboard_reaches_the_scores_and_opens_a_query(page: "Page") -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the scores"
     page.keyboard.press("Enter")
@@ -114,6 +119,6 @@ def test_the_keyboard_reaches_the_scores_and_opens_a_query(page: Page) -> None:
     assert page.locator("blockquote").first.is_visible()
 
 
-def test_the_printed_page_shows_the_documents(page: Page) -> None:
+def test_the_printed_page_shows_the_documents(page: "Page") -> None:
     page.emulate_media(media="print")
     assert page.locator("blockquote").first.is_visible()
