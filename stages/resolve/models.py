@@ -96,8 +96,20 @@ def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[
             _require_suitable(params, folder)
         require_complete_weights(folder, use)
         require_positions(folder, use)
+        if role == "dense" or (role == "base" and params.architecture == "csr"):
+            _require_sentence_vectors(key, name, folder)
     except UserError as error:
         yield str(error)
+
+
+def _require_sentence_vectors(key: str, name: str, folder: Path) -> None:
+    """Raise UserError if ``folder`` holds a plain masked language model; a plain encoder gets mean pooling."""
+    names = read_json(folder / "config.json").get("architectures") or [] if not (folder / "modules.json").exists() else []
+    if any(each.endswith("ForMaskedLM") for each in names):
+        raise UserError(
+            f"{key}: {name} is a masked language model ({names[0]}), which makes no sentence vectors; "
+            "name a dense sentence-transformers model"
+        )
 
 
 def _require_suitable(params: Params, folder: Path) -> None:

@@ -16,6 +16,7 @@ from stages.runtime.credentials import hide_in_logs, is_address, without_credent
 
 MISTAKE = 2  # exit status after a `UserError`, whose message has been printed
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CANNOT_WRITE = dict.fromkeys(NO_ROOM, "make room") | {errno.EROFS: "make it writable"}
 WRITE_ADDRESS = "write it as http://host:port, with special characters of a user name and password percent-encoded"
 
 
@@ -35,7 +36,7 @@ def require_endpoint(address: str) -> None:
 def run_stage(main: Callable[[], str | None]) -> NoReturn:
     """Run a stage's ``main``, print `<stage>: <what main returns> (<time>)` unless that is None, and exit.
 
-    Exit status: 0; 2 for a `UserError` (one line per mistake) or a full disk; 130 for Ctrl-C (prints its message and notes);
+    Exit status: 0; 2 for a `UserError` (one line per mistake) or a full or read-only disk; 130 for Ctrl-C (prints its message and notes);
     1 for a bug, or if nobody reads stdout any more (`| head`).
     """
     hide_in_logs()
@@ -59,9 +60,10 @@ def run_stage(main: Callable[[], str | None]) -> NoReturn:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _printed("\n"):
             sys.exit(1)
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            full = error.filename or "the disk of this folder or that of temporary files (TMPDIR)"
-            print(f"error: {full}: cannot be written ({os.strerror(error.errno)}); make room and run it again", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            reason, remedy = os.strerror(error.errno), CANNOT_WRITE[error.errno]
+            where = error.filename or "the disk of this folder or that of temporary files (TMPDIR)"
+            print(f"error: {where}: cannot be written ({reason}); {remedy} and run it again", file=sys.stderr)
             sys.exit(MISTAKE)
         print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)

@@ -154,6 +154,10 @@ def test_two_mistakes_are_two_lines(read):
             {"evaluation__sets__mine": {"kind": "nanobeir", "benchmark": "NanoBEIR-multilingual", "subset": "sv", "path": "/"}},
             "evaluation.sets.mine … path and benchmark",
         ),
+        (
+            {"evaluation__sets__mine": {"kind": "beir", "path": "/", "max_queries": 5}},
+            "evaluation.sets.mine.max_queries … null … beir … 5",
+        ),
         ({"model__base_model": "./nowhere"}, "model.base_model … ./nowhere … neither an entry of models nor a folder"),
         ({"model__base_model": "ltg/norbert3-base"}, "model.base_model … norbert3-base, its name"),
         ({"model__base_model": "norbert-base"}, "model.base_model … norbert3-base?"),
@@ -456,6 +460,16 @@ def test_a_masked_language_model_is_no_dense_model(read):
     pinned = {"repo": "ltg/norbert3-base", "revision": "0" * 40, "trust_remote_code": True}
     [mistake] = check(read(models__b=pinned, evaluation__dense="b"), {})
     assert names(mistake, "evaluation.dense … b … masked language model … dense")
+
+
+@pytest.mark.parametrize("key", ["evaluation.dense", "model.base_model"])
+def test_a_local_masked_language_model_makes_no_sentence_vectors(read, key, tmp_path):
+    folder = local_model(tmp_path / "model")
+    named = {key.replace(".", "__"): str(folder)}
+    [mistake] = check(read(architecture="csr", **named), {})
+    assert names(mistake, f"{key} … {folder} … masked language model … dense")
+    (folder / "modules.json").write_text("[]")
+    assert not [*check(read(architecture="csr", **named), {})]
 
 
 def test_a_licence_is_for_the_push_alone(read):

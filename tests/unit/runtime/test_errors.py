@@ -27,6 +27,7 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
             "error: data/x: cannot be written .No space left on device.; make room .*\n",
         ),
         ("raise OSError(28, 'No space left')", 2, "", "error: .*TMPDIR.*: cannot be written .*; make room .*\n"),
+        ("raise OSError(30, '', 'metrics/x')", 2, "", "error: metrics/x: cannot be written .Read-only file system.; make it writable .*\n"),
         ("raise BrokenPipeError('of a worker')", 1, "\n", "(?s)Traceback.*of a worker\n"),
         ("e = KeyboardInterrupt('at cup 2'); e.add_note('boil'); raise e", 130, "", "interrupted at cup 2; boil\n"),
     ],
