@@ -33,7 +33,7 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "csr": {
         "model": ("hidden_dim", "k", "k_aux", "whitening"),
-        "loss": ("auxiliary_weight", "contrastive_weight", "similarity_weight"),
+        "loss": ("auxiliary_weight", "similarity_weight"),
         "evaluation": ("active_dims",),
     },
 }
@@ -43,7 +43,8 @@ MOVED = {
     "model.revision": f"{IN_THE_TABLE}model.base_model",
     "model.trust_remote_code": f"{IN_THE_TABLE}model.base_model",
     "mining.revision": f"{IN_THE_TABLE}mining.model",
-    "mining.cross_encoder_revision": f"{IN_THE_TABLE}mining.cross_encoder",
+    "mining.cross_encoder": "use mining.teachers, a list such as [{model: a-name}]",
+    "mining.cross_encoder_revision": f"{IN_THE_TABLE}mining.teachers",
     "model.architecture": "use architecture, at the top",
     "training.push_to_hub": "use hub.push",
     "training.hub_model_id": "use hub.model_id",

@@ -134,9 +134,16 @@ class Loss(Section):
     target_active_dims: Count | None = None
     query_target_active_dims: Count | None = None
     auxiliary_weight: Weight = PRESET
-    contrastive_weight: Weight = PRESET
+    contrastive_weight: Weight | None = None
     similarity_weight: Weight = PRESET
     distillation: Literal["none", "margin_mse", "kl"] = "none"
+    distillation_weight: Weight = 1.0
+    distillation_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+    @property
+    def contrast(self) -> float:
+        """The weight of the contrastive term: ``contrastive_weight``, or 1."""
+        return 1.0 if self.contrastive_weight is None else self.contrastive_weight
 
 
 class Training(Section):
@@ -193,21 +200,33 @@ class Mix(Section):
     max_negatives: Number | None = None
 
 
+class Teacher(Section):
+    """A model whose scores are learned, and its share in the mean of several teachers' scores."""
+
+    model: LocalPath
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+
 class Mining(Section):
     """Hard negatives and teacher scores for the training rows."""
 
-    method: Literal["none", "bm25", "model"] = "none"
+    method: Literal["none", "bm25", "model", "both"] = "none"
     datasets: Names | None = None
     negatives: Count = 1
     relative_margin: Share = 0.05
     range_min: Number = 0
     range_max: Annotated[int, Field(gt=0, le=65_536)] = 100
     model: LocalPath | None = None
-    cross_encoder: LocalPath | None = None
+    teachers: list[Teacher] = []
+
+    @property
+    def searches(self) -> bool:
+        """Whether ``model`` finds negatives."""
+        return self.method in ("model", "both")
 
     def works_on(self, dataset: str) -> bool:
         """Whether mining adds anything to a data set."""
-        active = self.method != "none" or self.cross_encoder is not None
+        active = self.method != "none" or bool(self.teachers)
         return active and (self.datasets is None or dataset in self.datasets)
 
 
@@ -379,8 +398,8 @@ class Params(Section):
         mining, dense = self.mining, self.evaluation.dense
         named = {
             "model.base_model": self.model.base_model if self.model.base_model != "made" else None,
-            "mining.model": mining.model if mining.method == "model" else None,
-            "mining.cross_encoder": mining.cross_encoder,
+            "mining.model": mining.model if mining.searches else None,
+            **{f"mining.teachers.{place}.model": teacher.model for place, teacher in enumerate(mining.teachers)},
             "evaluation.compare_model": self.evaluation.compare_model,
             "evaluation.dense": dense if dense != Evaluation.NO_MODEL else None,
         }

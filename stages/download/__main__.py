@@ -1,6 +1,6 @@
 """Download or copy the profile's data sets, evaluation sets, MTEB data or one model: after this no stage needs the network.
 
-`python -m stages.download datasets|evaluation|mteb` and `model base|miner|cross-encoder|compare|dense`.
+`python -m stages.download datasets|evaluation|mteb` and `model base|miner|teachers|compare|dense`.
 Beside the files lies manifest.json: where they come from, their licence, their checksums.
 """
 
@@ -22,6 +22,7 @@ from stages.runtime.root import place
 
 RAW, EVALUATION, MTEB = Path("data/raw"), Path("data/eval"), Path("data/mteb")
 MODELS = Path("models")
+TEACHERS = MODELS / "teachers"
 KEPT = Path("checkpoints/sets")
 
 
@@ -39,12 +40,19 @@ def main(arguments: Sequence[str]) -> str | None:
             from stages.download.mteb_sources import fetch_mteb
 
             return f"{len(fetch_mteb(settings['tasks'], settings['path'], MTEB, settings['languages']))} MTEB tasks"
+        case ["model", "teachers"]:
+            origins = read_resolved("download_models/teachers")
+            made_from = {name: digest(origin) for name, origin in origins.items()}
+            made = make_sets(
+                TEACHERS, made_from, lambda name, target: fetch_model(origins[name], target, role="teacher"), place(KEPT / "teachers")
+            )
+            return f"teachers: {made}".replace("set", "model") if origins else None
         case ["model", name]:
             settings = read_resolved(f"download_models/{name}")
             fetch_model(settings, MODELS / name, settings.get("architecture", ""), settings.get("max_seq_length"))
             return f"{name} model" if settings["chosen"] else None
         case _:
-            raise UserError("usage: python -m stages.download datasets | evaluation | mteb | model base|miner|cross-encoder|compare|dense")
+            raise UserError("usage: python -m stages.download datasets | evaluation | mteb | model base|miner|teachers|compare|dense")
 
 
 def fetch_sets(stage: str, folder: Path, table: str) -> str:

@@ -185,7 +185,7 @@ def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None 
 
     The paper's terms are the reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents and the ranking term.
     """
-    loss = CSRLoss(model, ranking_loss(model, settings, SCALE), beta=settings.auxiliary_weight, gamma=settings.contrastive_weight)
+    loss = CSRLoss(model, ranking_loss(model, settings, SCALE), beta=settings.auxiliary_weight, gamma=1.0)  # has its weights
     [k] = (module.k for module in model if isinstance(module, SparseAutoEncoder))
     loss.reconstruction_loss = ReconstructionLoss(model, settings.auxiliary_weight, settings.similarity_weight, max(1, k // 4))
     return loss

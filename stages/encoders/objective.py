@@ -1,4 +1,4 @@
-"""The objective of a training step: contrast with the batch's other documents or a teacher's scores; GradCache for large batches."""
+"""The objective of a training step: contrast with the batch's other documents, and a teacher's scores; GradCache for large batches."""
 
 from typing import Any
 
@@ -19,25 +19,59 @@ from stages.encoders.fast.model import FastEncoder
 from stages.encoders.regularizers import make_regularizer
 
 
-def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:
-    """The ranking term that ``settings.distillation`` names.
+class RankingLoss(nn.Module):
+    """The weighted sum of the contrastive term and, for rows with a teacher's scores, a distillation term.
 
-    - none: cross-entropy of the row's positive against its own negatives and all documents of the other rows.
-    - margin_mse: squared error on the differences between a teacher's scores (Hofstätter et al. 2020, arXiv 2010.02666).
-    - kl: divergence from the teacher's distribution over the row's documents (Lin et al. 2020, arXiv 2010.11386), at temperature 2.
-
-    The last two take a batch's ``scores``, shape (rows, 1 + negatives), as labels.
+    Both terms are always there, as 0 if nothing is to be computed, so that the log of every step has the same columns.
 
     Args:
-        scale: factor on the similarities. csr's are cosines, far too small for a softmax or a cross-encoder's scores.
+        contrastive, distillation: terms of sentence-transformers; None: that term is left out.
+        weights: of the two terms.
+        temperature: divides the teacher's scores; the smaller, the more a row's best document stands out.
     """
-    if settings.distillation == "none":
-        return SparseMultipleNegativesRankingLoss(model, scale=scale)
+
+    def __init__(self, contrastive: nn.Module | None, distillation: nn.Module | None, weights: tuple[float, float], temperature: float):
+        super().__init__()
+        self.contrastive, self.distillation = contrastive, distillation
+        self.weights, self.temperature = weights, temperature
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The terms, scalars, from the embeddings of each column, shape (rows, dimensions), and scores, shape (rows, 1 + negatives)."""
+        nothing = embeddings[0].new_zeros(())
+        contrast = lesson = nothing
+        if self.contrastive is not None:
+            contrast = self.weights[0] * self.contrastive.compute_loss_from_embeddings(embeddings, None)  # type: ignore[operator]
+        if self.distillation is not None and labels is not None and len(embeddings) > 2:
+            lesson = self.weights[1] * self.distillation.compute_loss_from_embeddings(embeddings, labels / self.temperature)  # type: ignore[operator]
+        return {"base_loss": contrast, "distillation_loss": lesson}
+
+
+def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:
+    """The contrastive term, weighted by ``settings.contrast``, and the term that ``settings.distillation`` names.
+
+    - contrastive: cross-entropy of the row's positive against its own negatives and all documents of the other rows.
+    - margin_mse: squared error on the differences between a teacher's scores (Hofstätter et al. 2020, arXiv 2010.02666).
+    - kl: divergence from the teacher's distribution over the row's documents (Lin et al. 2020, arXiv 2010.11386).
+
+    The last two take a batch's ``scores``, shape (rows, 1 + negatives), as labels; a batch without scores has the contrastive term only.
+
+    Args:
+        scale: factor on the similarities. csr's are cosines, far too small for a softmax or a teacher's scores.
+    """
+    contrastive = SparseMultipleNegativesRankingLoss(model, scale=scale)
+    if settings.distillation == "none" and settings.contrast == 1:
+        return contrastive
 
     def similarity(queries: Tensor, documents: Tensor) -> Tensor:
         return scale * pairwise_dot_score(queries, documents)
 
-    return {"margin_mse": SparseMarginMSELoss, "kl": SparseDistillKLDivLoss}[settings.distillation](model, similarity_fct=similarity)
+    distillation = {
+        "none": lambda: None,
+        "margin_mse": lambda: SparseMarginMSELoss(model, similarity_fct=similarity),
+        "kl": lambda: SparseDistillKLDivLoss(model, similarity_fct=similarity, temperature=1.0),
+    }[settings.distillation]()
+    weights = settings.contrast, settings.distillation_weight
+    return RankingLoss(contrastive if weights[0] else None, distillation, weights, settings.distillation_temperature)
 
 
 def splade_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:

@@ -5,7 +5,7 @@ Off by default: then data/mined only says so, and mix reads the formatted rows.
 
 import tempfile
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,78 +15,88 @@ from stages.runtime.kept import digest, make_sets
 from stages.runtime.root import place
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+    from stages.mine.teacher import Score
 
 FORMATTED, MINED = Path("data/formatted"), Path("data/mined")
-MINER, CROSS_ENCODER = Path("models/miner"), Path("models/cross-encoder")
-KEPT = Path("checkpoints/sets/mine")
+MINER, TEACHERS = Path("models/miner"), Path("models/teachers")
+KEPT, SCORES = Path("checkpoints/sets/mine"), Path("checkpoints/scores")
 CODE = ("mine", "rows", "retrieval", "pretrained")
 
 
 def main() -> str:
     settings = read_resolved("mine")
     names = settings.pop("datasets")
-    models = digest(settings, [MINER, CROSS_ENCODER], CODE) if names else ""
+    models = digest(settings, [MINER, TEACHERS], CODE) if names else ""
     made_from = {name: digest(models, [FORMATTED / name]) for name in names}
     with tempfile.TemporaryDirectory() as work:
-        load = cache(lambda: (load_miner(settings, Path(work)), load_cross_encoder(settings)))
-        made = make_sets(MINED, made_from, lambda name, folder: mine_one(name, settings, load(), folder), place(KEPT))
+        load = cache(lambda: load_models(settings, Path(work)))
+        made = make_sets(MINED, made_from, lambda name, folder: mine_one(name, settings, *load(), folder), place(KEPT))
     return made if names else "mining is off"
 
 
-def mine_one(name: str, settings: Mapping[str, Any], models: "tuple[Any, CrossEncoder | None]", folder: Path) -> None:
+def mine_one(name: str, settings: Mapping[str, Any], models: list[Any], teachers: "list[tuple[Score, float]]", folder: Path) -> None:
     """Write the folder of one set."""
     from stages.mine.assembly import mine
+    from stages.mine.judge import Judge
     from stages.mine.negatives import Rules
-    from stages.mine.teacher import scorer
 
-    model, cross_encoder = models
     report = mine(
         FORMATTED / name / "train.parquet",
         folder,
         name,
-        model=model,
-        rules=Rules(**{key: settings[key] for key in Rules.__annotations__}) if model is not None else None,
-        teacher=scorer(cross_encoder) if cross_encoder is not None else None,
-        cross_encoder=cross_encoder,
+        models=models,
+        rules=Rules(**{key: settings[key] for key in Rules.__annotations__}) if models else None,
+        judge=Judge(teachers) if teachers else None,
+        scored="teachers" in settings,
     )
-    print(f"{name}: {report['negatives']} negatives mined for {report['rows']} rows, {report['without']} of which got none", flush=True)
+    relevant = f", {report['judged_relevant']} candidates left out as relevant" if report.get("judged_relevant") else ""
+    found = f"{report['negatives']} negatives mined for {report['rows']} rows, {report['without']} of which got none{relevant}"
+    print(f"{name}: {found}" if models else f"{name}: {report['rows']} rows scored", flush=True)
 
 
-def load_miner(settings: Mapping[str, Any], work: Path) -> Any:
-    """What finds negatives, as mine_hard_negatives takes it; None where none are to be found."""
-    from sentence_transformers import SentenceTransformer, SparseEncoder
+def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], list[tuple[Score, float]]]":
+    """What finds negatives, as mine_hard_negatives takes it, and what judges them, each with its weight; either may be empty."""
+    from sentence_transformers import SparseEncoder
 
+    from stages.mine.score_cache import cached
+    from stages.mine.teacher import teacher
     from stages.mine.vectors import BM25, Encoder, RowNumbers
-    from stages.pretrained.files import Use, is_sparse, task_of
-    from stages.pretrained.norbert import prepare_base
-    from stages.pretrained.own_code import require_allowed_code
     from stages.retrieval.treatment import Treatment
 
-    if settings["method"] == "none":
-        return None
-    if settings["method"] == "bm25":
-        return RowNumbers(BM25())
-    require_allowed_code(MINER, Use("mining.model", "its model", task_of(MINER, "miner"), settings["miner"]["trust_remote_code"]))
-    folder = prepare_base(MINER, work)
-    if is_sparse(folder):
-        return RowNumbers(Encoder(SparseEncoder(str(folder), **settings["miner"], local_files_only=True), Treatment.read(MINER)))
-    return SentenceTransformer(str(folder), **settings["miner"], local_files_only=True)
+    treatment = Treatment(**settings["treatment"]) if "treatment" in settings else None
+    models: list[Any] = [RowNumbers(BM25())] if settings["method"] in ("bm25", "both") else []
+    teachers: list[tuple[Score, float]] = []
+    if settings["method"] in ("model", "both"):
+        model = load_model(MINER, "miner", "mining.model", settings["miner"], work / "miner")
+        models.append(RowNumbers(Encoder(model, Treatment.read(MINER))) if isinstance(model, SparseEncoder) else model)
+        if settings["method"] == "both" and "teachers" not in settings:
+            assert treatment, "resolve writes it"
+            teachers = [(teacher(model, treatment), 1.0)]
+    for each in settings.get("teachers", ()):
+        folder = TEACHERS / each["folder"]
+        model = load_model(folder, "teacher", each["key"], each["options"], work / each["folder"])
+        assert treatment, "resolve writes it"
+        identity = digest([each["options"], settings["treatment"]], [folder, *(Path(__file__).with_name(f"{name}.py") for name in SCORING)])
+        teachers.append((partial(cached, teacher(model, treatment), place(SCORES / f"{identity[:32]}.sqlite")), each["weight"]))
+    return models, teachers
 
 
-def load_cross_encoder(settings: Mapping[str, Any]) -> "CrossEncoder | None":
-    """The teacher, and judge of the margin; None if none is set."""
-    from sentence_transformers import CrossEncoder
+SCORING = ("teacher", "score_cache")  # the modules that a teacher's scores depend on
 
-    from stages.pretrained.files import Use, task_of
+
+def load_model(folder: Path, role: str, key: str, options: Mapping[str, Any], work: Path) -> Any:
+    """A SentenceTransformer, SparseEncoder or CrossEncoder; ``key`` of params.yaml names it in error lines."""
+    from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+
+    from stages.pretrained.files import CROSS_ENCODER, Use, is_sparse, kind_of, task_of
+    from stages.pretrained.norbert import prepare_base
     from stages.pretrained.own_code import require_allowed_code
 
-    if "cross_encoder" not in settings:
-        return None
-    options = settings["cross_encoder"]
-    task = task_of(CROSS_ENCODER, "cross-encoder")
-    require_allowed_code(CROSS_ENCODER, Use("mining.cross_encoder", "its model", task, options["trust_remote_code"]))
-    return CrossEncoder(str(CROSS_ENCODER), **options, local_files_only=True)
+    require_allowed_code(folder, Use(key, "its model", task_of(folder, role), options["trust_remote_code"]))
+    work.mkdir()
+    crossed = role == "teacher" and kind_of(folder) == CROSS_ENCODER
+    kind = CrossEncoder if crossed else SparseEncoder if is_sparse(folder) else SentenceTransformer
+    return kind(str(prepare_base(folder, work)), **options, local_files_only=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Adds mined negatives and a teacher's scores to one formatted set, block by block."""
+"""Adds mined negatives and teachers' scores to one formatted set, block by block."""
 
 from collections.abc import Sequence
 from itertools import chain, islice
@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.mine.negatives import Rules, candidates
-from stages.mine.teacher import Teacher
+from stages.mine.judge import Judge, negatives
+from stages.mine.negatives import Rules, candidates, in_turn
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, normal_form
 from stages.rows.parquet import ANSWER, SCORES, RowGroupWriter, gathered, read_tables, row_schema, text, text_columns
 from stages.runtime.errors import UserError
@@ -20,6 +20,8 @@ from stages.runtime.files import atomic_write, write_json
 BLOCK_ROWS = 65_536
 """Rows whose texts are candidates for each other; bounds memory and keeps the work linear in the number of rows."""
 SPARE = 4
+JUDGED = 3
+"""Candidates that a judge scores for each negative that a row gets: with e5-small it finds about every second one relevant."""
 
 
 def mine(
@@ -27,56 +29,82 @@ def mine(
     folder: Path,
     name: str,
     *,
-    model: Any = None,
+    models: Sequence[Any] = (),
     rules: Rules | None = None,
-    teacher: Teacher | None = None,
-    cross_encoder: Any = None,
+    judge: Judge | None = None,
+    scored: bool = False,
 ) -> dict[str, int]:
     """Write ``folder``/train.parquet: the rows of ``source`` in their order, with more negatives, scores, or both.
 
     A row keeps its negatives, without gaps; mined ones follow. A mined negative equals no other text of its row and no positive of the
     same anchor in any row, and is not the anchor with a title before it (in sets such as ArguAna and Quora, queries are documents too).
-    There is one score for the positive and one for each negative.
 
     Args:
-        model: finds negatives by ``rules`` (see `negatives.candidates`); None: no negatives are mined.
-        teacher: scores the rows; None: no scores are added.
-        cross_encoder: judges the margin of a candidate in place of the model.
+        models: find negatives by ``rules``, in turn (see `negatives.candidates`); none: no negatives are mined.
+        judge: decides which candidates are negatives, in place of the model that found them.
+        scored: write the judge's scores, one for the positive and one for each negative; null if one of them is not a number.
 
     Returns:
-        ``rows``, ``negatives`` (mined), ``without`` (rows for which none was found); also in ``folder``/report.json.
+        ``rows``, ``negatives`` (mined), ``without`` (rows for which none was found) and, with a judge, ``judged_relevant`` (candidates that
+        score too close to their positive); also in ``folder``/report.json.
 
     Raises:
         UserError: the rows have scores, which mined negatives would lack.
     """
-    pairs, own, scored = _survey(source)
-    if scored and teacher is None:
+    pairs, own, has_scores = _survey(source)
+    if has_scores and not scored:
         raise UserError(
-            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.cross_encoder, or leave {name} out"
+            f"mining.datasets: {name} brings scores, which mined negatives would lack; set mining.teachers, or leave {name} out"
         )
     answered = ANSWER in pq.read_schema(source).names
-    schema = row_schema(own + (rules.negatives if rules else 0), teacher is not None, answered)
-    report = {"rows": 0, "negatives": 0, "without": 0}
+    schema = row_schema(own + (rules.negatives if rules else 0), scored, answered)
+    report = {"rows": 0, "negatives": 0, "without": 0} | ({"judged_relevant": 0} if judge and rules else {})
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         with RowGroupWriter(temporary / "train.parquet", schema) as writer:
             for rows in gathered(read_tables(source), BLOCK_ROWS, inf):
-                negatives = _own_negatives(rows)
-                if model is not None and rules is not None:
-                    mined = _mined(rows, negatives, pairs, model, rules, cross_encoder)
-                    report["negatives"] += sum(map(len, mined))
-                    report["without"] += sum(not found for found in mined)
-                    negatives = [[*kept, *found] for kept, found in zip(negatives, mined, strict=True)]
+                kept = _own_negatives(rows)
+                found = _found(rows, kept, pairs, models, rules, judge is not None) if rules else [[] for _ in kept]
+                scores = None
+                if judge:
+                    found, scores = _judged(rows, kept, found, judge, rules, report)
+                if rules:
+                    report["negatives"] += sum(map(len, found))
+                    report["without"] += sum(not each for each in found)
                 report["rows"] += len(rows)
                 columns = {name: rows[name] for name in ("anchor", "positive", *([ANSWER] if answered else []), "source", "language")}
+                filled = [[*each, *more] for each, more in zip(kept, found, strict=True)]
                 for place, column in enumerate(text_columns(schema.names)[2:]):
-                    columns[column] = pa.array([row[place] if place < len(row) else None for row in negatives], pa.string())
-                if teacher is not None:
-                    texts = [[positive, *row] for positive, row in zip(rows["positive"].to_pylist(), negatives, strict=True)]
-                    columns[SCORES] = pa.array(teacher(rows["anchor"].to_pylist(), texts), pa.list_(pa.float64()))
+                    columns[column] = pa.array([row[place] if place < len(row) else None for row in filled], pa.string())
+                if scored:
+                    columns[SCORES] = pa.array(scores, pa.list_(pa.float64()))
                 writer.write(pa.table(columns))
         write_json(temporary / "report.json", report)
     return report
+
+
+def _judged(
+    rows: pa.Table,
+    kept: Sequence[Sequence[str]],
+    found: Sequence[Sequence[str]],
+    judge: Judge,
+    rules: Rules | None,
+    report: dict[str, int],
+) -> tuple[list[list[str]], list[list[float] | None]]:
+    """The candidates that are negatives, and the scores of each row's positive, own negatives and those."""
+    texts = [[positive, *own, *more] for positive, own, more in zip(rows["positive"].to_pylist(), kept, found, strict=True)]
+    chosen: list[list[str]] = []
+    scores: list[list[float] | None] = []
+    for row, own, judged in zip(texts, kept, judge(rows["anchor"].to_pylist(), texts), strict=True):
+        first = 1 + len(own)
+        places = negatives(judged, first, rules.relative_margin) if rules else []
+        if rules:
+            report["judged_relevant"] += len(row) - first - len(places)
+            places = places[: rules.negatives]
+        chosen.append([row[place] for place in places])
+        values = judged[[*range(first), *places]]
+        scores.append(values.tolist() if np.isfinite(values).all() else None)
+    return chosen, scores
 
 
 def _survey(source: Path) -> tuple[HashSet, int, bool]:
@@ -94,23 +122,27 @@ def _own_negatives(rows: pa.Table) -> list[list[str]]:
     return [[negative for negative in row if negative is not None] for row in zip(*columns, strict=True)]
 
 
-def _mined(rows: pa.Table, own: Sequence[Sequence[str]], pairs: HashSet, model: Any, rules: Rules, cross_encoder: Any) -> list[list[str]]:
-    """The mined negatives of each row."""
+def _found(
+    rows: pa.Table, own: Sequence[Sequence[str]], pairs: HashSet, models: Sequence[Any], rules: Rules, judged: bool
+) -> list[list[str]]:
+    """The candidates of each row, best first: as many as it gets or, if they are ``judged``, more."""
     anchors, positives = rows["anchor"].to_pylist(), rows["positive"].to_pylist()
-    spare = SPARE + max(map(len, own), default=0)
-    found = candidates(anchors, positives, list(chain.from_iterable(own)), model, rules, spare, cross_encoder)
+    number = rules.negatives * (JUDGED if judged else 1)
+    wanted = number + SPARE + max(map(len, own), default=0)
+    lists = [candidates(anchors, positives, list(chain.from_iterable(own)), model, rules, wanted, judged) for model in models]
+    found = [in_turn(row) for row in zip(*lists, strict=True)]
     lengths = list(map(len, found))
     hashes = _hashes(pa.array(list(chain.from_iterable(found)), pa.string()))
     known = pairs.contains(combine_hashes(np.column_stack([np.repeat(_hashes(rows["anchor"]), lengths), hashes])))
-    judged = zip(hashes.tolist(), known.tolist(), strict=True)
+    numbered = zip(hashes.tolist(), known.tolist(), strict=True)
     own_hashes = np.column_stack([_hashes(rows[name]) for name in text_columns(rows.column_names)]).tolist()
     mined = []
     for anchor, texts, own_of_row in zip(anchors, found, own_hashes, strict=True):
         chosen: dict[int, str] = {}
-        for candidate, (value, is_positive) in zip(texts, islice(judged, len(texts)), strict=True):
+        for candidate, (value, is_positive) in zip(texts, islice(numbered, len(texts)), strict=True):
             if not is_positive and value not in own_of_row and not candidate.endswith(f" {anchor}"):
                 chosen.setdefault(value, candidate)
-        mined.append(list(chosen.values())[: rules.negatives])
+        mined.append(list(chosen.values())[:number])
     return mined
 
 

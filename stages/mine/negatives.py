@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from datasets import Dataset
@@ -16,7 +17,8 @@ class Rules:
 
     Attributes:
         negatives: per row, at most.
-        relative_margin: texts that score above (1 - margin) times the row's positive are left out, as they may be answers.
+        relative_margin: texts that score above (1 - margin) times the row's positive are left out, as they may be answers; for a judge see
+            `judge.negatives`.
         range_min, range_max: ranks considered; the best is 0.
     """
 
@@ -27,26 +29,24 @@ class Rules:
 
 
 def candidates(
-    anchors: Sequence[str], positives: Sequence[str], corpus: Sequence[str], model: Any, rules: Rules, spare: int, cross_encoder: Any = None
+    anchors: Sequence[str], positives: Sequence[str], corpus: Sequence[str], model: Any, rules: Rules, wanted: int, judged: bool = False
 ) -> list[list[str]]:
     """The negatives of each row, hardest first: texts of ``corpus`` or ``positives`` that are not positives of the row's anchor.
 
     Args:
         model: a SentenceTransformer, or a `vectors.RowNumbers`.
-        spare: texts per row beyond ``rules.negatives``, for a caller that rejects some.
-        cross_encoder: its scores decide the margin in place of the model's.
+        wanted: texts per row, at most.
+        judged: the caller applies the margin, by other scores.
     """
-    wanted = min(rules.negatives + spare, rules.range_max - rules.range_min)
     texts = list(dict.fromkeys([*positives, *corpus]))
     mined = mine_hard_negatives(
         Dataset.from_dict({"anchor": list(anchors), "positive": list(positives)}),
         model,
         corpus=texts,
-        cross_encoder=cross_encoder,
         range_min=rules.range_min,
         range_max=rules.range_max,
-        relative_margin=rules.relative_margin,
-        num_negatives=wanted,
+        relative_margin=None if judged else rules.relative_margin,
+        num_negatives=min(wanted, rules.range_max - rules.range_min),
         sampling_strategy="top",
         output_format="triplet",
         faiss_batch_size=max(1, MAX_SCORES // len(texts)),
@@ -57,3 +57,12 @@ def candidates(
     for anchor, positive, negative in zip(columns["anchor"], columns["positive"], columns["negative"], strict=True):
         found.setdefault((anchor, positive), []).append(negative)
     return [found.get(row, []) for row in zip(anchors, positives, strict=True)]
+
+
+def in_turn(lists: Sequence[Sequence[str]]) -> list[str]:
+    """The items of several lists, first the first of each; none twice.
+
+    >>> in_turn([["a", "b", "c"], ["b", "d"]])
+    ['a', 'b', 'd', 'c']
+    """
+    return list(dict.fromkeys(item for items in zip_longest(*lists) for item in items if item is not None))

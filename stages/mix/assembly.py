@@ -103,7 +103,7 @@ def mix(
             if scored and count["removed_without_scores"] == count["rows"]:
                 raise UserError(
                     f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
-                    "set mining.method and mining.cross_encoder, or leave the set out with profile: none"
+                    "set mining.method and mining.teachers, or leave the set out with profile: none"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
             streams.append(BatchStream(buckets, batch_size, generator, limit))

@@ -24,6 +24,7 @@ OFFSET_FAMILIES = (  # their positions start at pad_token_id + 1
     "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet", "longformer", "data2vec-text", "xmod",
     "ibert", "esm", "bart", "mbart", "luke", "mluke", "lilt",
 )  # fmt: skip
+CROSS_ENCODER = "cross-encoder"
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that can be trained; any other type means a quantised model
 
 
@@ -44,7 +45,7 @@ FIELDS: dict[str, Any] = {  # the fields that are read from a model's JSON files
     },
     "tokenizer_config.json": {"auto_map": dict | list | str, "tokenizer_class": str, "model_max_length": int | float},
     "sentence_bert_config.json": {"max_seq_length": int, "transformer_task": str},
-    "config_sentence_transformers.json": {"prompts": dict},
+    "config_sentence_transformers.json": {"prompts": dict, "model_type": str},
     "router_config.json": {"types": dict},
     INDEX: {"weight_map": dict[str, str]},
 }  # fmt: skip
@@ -181,6 +182,11 @@ def use_as(role: str, folder: Path, use: Use, architecture: str) -> Use:
         raise use.error("is not a sparse model of sentence-transformers, and only those can be compared; name a SparseEncoder")
     if role == "dense" and (is_sparse(folder) or task_of(folder, role) != "feature-extraction"):
         raise use.error("is not a dense model, as evaluation.dense must be; name a dense sentence-transformers model")
+    if role == "teacher" and kind_of(folder) is None:
+        raise use.error(
+            "is no teacher: it has no classification head (…ForSequenceClassification) and no modules.json of sentence-transformers; "
+            "name a cross-encoder, or a dense or sparse model"
+        )
     return replace(use, task=task_of(folder, role, architecture))
 
 
@@ -190,10 +196,10 @@ def task_of(folder: Path, role: str, architecture: str = "") -> str:
         return "feature-extraction" if architecture == "csr" else "fill-mask"
     if any(str(module.get("type")).endswith(".MLMTransformer") for module in read_json(folder / "modules.json") or []):
         return "fill-mask"
-    usual = {"miner": "feature-extraction", "dense": "feature-extraction", "cross-encoder": "sequence-classification"}.get(
-        role, "fill-mask"
-    )
-    return str(read_json(transformer_folder(folder) / "sentence_bert_config.json").get("transformer_task") or usual)
+    if role == "teacher":
+        role = kind_of(folder) or role
+    usual = {**dict.fromkeys(("miner", "dense", "sparse"), "feature-extraction"), CROSS_ENCODER: "sequence-classification"}
+    return str(read_json(transformer_folder(folder) / "sentence_bert_config.json").get("transformer_task") or usual.get(role, "fill-mask"))
 
 
 def is_static(folder: Path) -> bool:
@@ -207,6 +213,15 @@ def is_sparse(folder: Path) -> bool:
     if kind := read_json(folder / "config_sentence_transformers.json").get("model_type"):
         return bool(kind == "SparseEncoder")
     return any("sparse_encoder" in str(module.get("type")) for module in read_json(folder / "modules.json") or [])
+
+
+def kind_of(folder: Path) -> str | None:
+    """What a teacher is: dense, sparse or `CROSS_ENCODER`; None if its files do not say."""
+    named = read_json(folder / "config_sentence_transformers.json").get("model_type")
+    heads = read_json(transformer_folder(folder) / "config.json").get("architectures") or []
+    if named == "CrossEncoder" or (not named and any(str(head).endswith("ForSequenceClassification") for head in heads)):
+        return CROSS_ENCODER
+    return "sparse" if is_sparse(folder) else "dense" if (folder / "modules.json").is_file() else None
 
 
 def _require_json(path: Path, folder: Path, use: Use) -> None:

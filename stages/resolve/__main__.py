@@ -17,7 +17,7 @@ from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml,
 from stages.config.schema import Dataset, Location, ModelEntry, Params, Section, Training
 from stages.config.settings import Pruning
 from stages.resolve.checks import check
-from stages.resolve.models import ROLES
+from stages.resolve.models import ROLES, teachers
 from stages.resolve.undo import advice
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write
@@ -77,6 +77,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "digests": [digest for key, digest in digests.items() if key.startswith("evaluation.mteb_path")],
         },
         **{f"download_models/{name}": _model_source(params, key) | _digest(key, digests) for key, name in ROLES.items()},
+        "download_models/teachers": {name: _model_source(params, key) | _digest(key, digests) for key, name in teachers(params).items()},
         "running/download_models/base": {"architecture": params.architecture, "max_seq_length": params.model.max_seq_length},
         "format": {name: entry.form() for name, entry in datasets.items()},
         "mine": _mining(params, [name for name in datasets if params.mining.works_on(name)]),
@@ -223,13 +224,27 @@ def _mining(params: Params, names: list[str]) -> dict[str, Any]:
     values["method"] = mining.method
     if mining.method != "none":
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
-    if mining.method == "model":
-        entry = params.entry(mining.model or "")
-        prompts = {"prompts": given} if (given := entry.prompts.given()) else {}
-        values |= {"miner": {"trust_remote_code": entry.trust_remote_code, **prompts}}
-    if mining.cross_encoder:
-        values |= {"cross_encoder": {"trust_remote_code": params.entry(mining.cross_encoder).trust_remote_code}}
+    if mining.searches:
+        values |= {"miner": _options(params, mining.model or "")}
+    named = [(key, name, params.models_used()[key]) for key, name in teachers(params).items()]
+    if named:
+        values["teachers"] = [
+            {"key": key, "folder": name, "weight": teacher.weight, "options": _options(params, model)}
+            for (key, name, model), teacher in zip(named, mining.teachers, strict=True)
+        ]
+    if named or mining.method == "both":
+        values["treatment"] = {
+            "long_documents": params.model.long_documents,
+            "window": params.model.window or params.model.max_seq_length,
+            "overlap": params.model.overlap,
+        }
     return values
+
+
+def _options(params: Params, model: str) -> dict[str, Any]:
+    """How sentence-transformers loads a model for mining."""
+    entry = params.entry(model)
+    return {"trust_remote_code": entry.trust_remote_code} | ({"prompts": given} if (given := entry.prompts.given()) else {})
 
 
 if __name__ == "__main__":

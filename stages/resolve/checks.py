@@ -17,7 +17,7 @@ from stages.sample import DATASETS, EVALUATION_SETS
 
 OUTPUTS = (
     *(f"data/{name}" for name in ("raw", "eval", "mteb", "formatted", "mined", "mixed", "validation")),
-    *(f"models/{name}" for name in ("base", "miner", "cross-encoder", "compare", "dense", "made", "final")),
+    *(f"models/{name}" for name in ("base", "miner", "teachers", "compare", "dense", "made", "final")),
 )
 """What the stages write, and therefore cannot be an input."""
 SET_OPTIONS = sorted({name for names in EVALUATION_OPTIONS.values() for name in names})
@@ -140,8 +140,18 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
         yield broken, f"loss.{weight}: must be greater than 0 if loss.{key} ({target}) steers it, got 0; start from about 1e-3"
 
     yield (
-        mining.method == "model" and not mining.model,
-        "mining.model: must be set if mining.method is model; name a sentence-transformers model, or use bm25",
+        mining.searches and not mining.model,
+        f"mining.model: must be set if mining.method is {mining.method}; name a sentence-transformers model, or use bm25",
+    )
+    twice = [model for model, number in Counter(teacher.model for teacher in mining.teachers).items() if number > 1]
+    yield twice, f"mining.teachers: must name each model once, got {', '.join(twice)} several times; raise its weight instead"
+    yield (
+        loss.distillation == "none" and not loss.contrast,
+        "loss.contrastive_weight: must be greater than 0 if loss.distillation is none, got 0: nothing would be learned",
+    )
+    yield (
+        loss.distillation != "none" and not loss.distillation_weight,
+        f"loss.distillation_weight: must be greater than 0 if loss.distillation is {loss.distillation}, got 0; or set that to none",
     )
     unknown = sorted(set(mining.datasets or ()) - set(params.datasets))
     yield unknown, f"mining.datasets: must name entries of datasets, got {', '.join(unknown)}"

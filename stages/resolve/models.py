@@ -6,6 +6,7 @@ downloaded again, and only this check sees whether the model still fits. The dow
 
 import difflib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from stages.config.schema import Evaluation, Params
@@ -17,10 +18,10 @@ from stages.runtime.root import place
 ROLES = {  # the key of params.yaml that names a model: its folder in models/
     "model.base_model": "base",
     "mining.model": "miner",
-    "mining.cross_encoder": "cross-encoder",
     "evaluation.compare_model": "compare",
     "evaluation.dense": "dense",
 }
+TEACHER = "mining.teachers."  # begins the keys of teachers, each of which has a folder below models/teachers
 MASKED_LM_BASES = (  # of the presets; they make no sentence vectors
     "ltg/norbert3-xs",
     "ltg/norbert3-small",
@@ -53,7 +54,7 @@ def check_models(params: Params) -> Iterator[str]:
         )
     for key, name in params.models_used().items():
         entry, known = params.entry(name), name in params.models
-        downloaded = Path("models") / ROLES[key]
+        downloaded = Path("models") / place_of(params, key)
         folder = place(entry.path) if entry.path else downloaded
         if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
             about = read_manifest(downloaded) or {}
@@ -66,6 +67,17 @@ def check_models(params: Params) -> Iterator[str]:
             yield f"models.{name}.path: {entry.path} is not a folder; correct the path"
         elif entry.path:
             yield f"{key}: {name} is neither an entry of models nor a folder; {_remedy(params, key, name)}"
+
+
+def place_of(params: Params, key: str) -> str:
+    """The folder below models/ of the model that ``key`` names."""
+    return ROLES.get(key) or f"teachers/{teachers(params)[key]}"
+
+
+def teachers(params: Params) -> dict[str, str]:
+    """The folder of each teacher, by its key: its name in `models`, or of a local folder a digest of the path."""
+    named = {key: model for key, model in params.models_used().items() if key.startswith(TEACHER)}
+    return {key: model if model in params.models else f"local-{sha256(model.encode()).hexdigest()[:8]}" for key, model in named.items()}
 
 
 def _remedy(params: Params, key: str, model: str) -> str:
@@ -84,7 +96,7 @@ def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[
     from stages.pretrained.files import Use, require_complete_weights, require_positions, use_as
     from stages.pretrained.own_code import require_allowed_code
 
-    entry, role = params.entry(name), ROLES[key]
+    entry, role = params.entry(name), ROLES.get(key, "teacher")
     length = params.model.max_seq_length if role == "base" else None
     named_by = f"models.{name}" if name in params.models else key
     use = Use(named_by, entry.repo or entry.path or name, "", entry.trust_remote_code, length)

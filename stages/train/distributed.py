@@ -27,6 +27,7 @@ from torch import nn
 from transformers import TrainerCallback, set_seed
 
 from stages.encoders.csr import ReconstructionLoss
+from stages.encoders.objective import RankingLoss
 from stages.encoders.regularizers import Regularizer
 from stages.runtime.errors import UserError
 from stages.train.launch import is_worker
@@ -125,10 +126,12 @@ def gather_negatives(loss: nn.Module) -> None:
     if not isinstance(loss, SpladeLoss | CSRLoss):
         raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(loss).__name__}; set it to false")
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional", FutureWarning)
-    if isinstance(loss.loss, MultipleNegativesRankingLoss):
-        loss.loss.gather_across_devices = True
-    elif not isinstance(loss.loss, ROW_BY_ROW):
-        raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(loss.loss).__name__}; set it to false")
+    ranking = [loss.loss.contrastive, loss.loss.distillation] if isinstance(loss.loss, RankingLoss) else [loss.loss]
+    for term in filter(None, ranking):
+        if isinstance(term, MultipleNegativesRankingLoss):
+            term.gather_across_devices = True
+        elif not isinstance(term, ROW_BY_ROW):
+            raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(term).__name__}; set it to false")
     for name in ("document_regularizer", "query_regularizer", "reconstruction_loss"):
         if (term := getattr(loss, name, None)) is not None:
             if not isinstance(term, Regularizer | ReconstructionLoss):

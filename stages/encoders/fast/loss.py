@@ -22,8 +22,9 @@ class OnePassSpladeLoss(SpladeLoss):
         embeddings = embed_columns(self.model, columns, separate_first=any(kind != kinds[0] for kind in kinds))
         terms: tuple[Any, ...] = (self.loss, self.document_regularizer, self.query_regularizer)
         loss, of_documents, of_queries = (term.compute_loss_from_embeddings for term in terms)
+        ranking = loss(embeddings, labels)
         return {
-            "base_loss": loss(embeddings, labels),
+            **(ranking if isinstance(ranking, dict) else {"base_loss": ranking}),
             "document_regularizer_loss": of_documents(torch.cat(embeddings[1:])) * self.document_regularizer_weight,
             "query_regularizer_loss": of_queries(embeddings[0]) * self.query_regularizer_weight,
         }

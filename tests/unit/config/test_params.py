@@ -110,6 +110,9 @@ def test_language_no_is_norwegian_bokmal(tmp_path):
         ({"model__trust_remote_code": ["a/b"]}, "model.trust_remote_code … no longer a key … `models`"),
         ({"mining__revision": "0" * 40}, "mining.revision … no longer a key … mining.model"),
         ({"mining__cross_encoder_revision": None}, "mining.cross_encoder_revision … no longer a key"),
+        ({"mining__cross_encoder": "a/b"}, "mining.cross_encoder … no longer a key … mining.teachers"),
+        ({"mining__teachers": [{"model": "b", "weight": 0}]}, "mining.teachers.0.weight … greater than 0 … 0"),
+        ({"mining__teachers": [{"weight": 1}]}, "mining.teachers.0.model"),
         (
             {"datasets__a": {"kind": "beir", "path": "x", "passage_words": 80}},
             "datasets.a.passage_words … no longer a key … long_documents",
@@ -230,14 +233,15 @@ def local_model(folder: Path, positions: int = 512) -> Path:
 )
 def test_a_local_model_is_checked_before_anything_runs(read, change, line, tmp_path):
     folder = local_model(tmp_path / "model")
+    (folder / "modules.json").write_text("[]")
     settings = {"mining__method": "model", "mining__model": "b", "models__b": {"path": str(folder)}}
-    for asked in ({"model__base_model": str(folder)}, settings, {"mining__cross_encoder": str(folder)}):
+    for asked in ({"model__base_model": str(folder)}, settings, {"mining__teachers": [{"model": str(folder)}]}):
         assert not [*check(read(**asked), {})]
     change(folder)
     for key, asked in {
         "model.base_model": {"model__base_model": str(folder)},
         "models.b": settings,
-        "mining.cross_encoder": {"mining__cross_encoder": str(folder)},
+        "mining.teachers.0.model": {"mining__teachers": [{"model": str(folder)}]},
         "evaluation.dense": {"evaluation__dense": str(folder)},
     }.items():
         [mistake] = check(read(**asked), {})
@@ -267,7 +271,7 @@ def test_a_downloaded_base_must_fit_a_changed_length_and_architecture(read, tmp_
         ({"mining__method": "model"}, "mining.model … must be set … mining.method"),
         ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
         ({"mining__method": "model", "mining__model": "./nowhere"}, "mining.model … ./nowhere … neither an entry of models nor a folder"),
-        ({"mining__cross_encoder": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
+        ({"mining__teachers": [{"model": "distilbert-base"}]}, "models.distilbert-base.revision … must be set"),
         ({"mining__datasets": ["sample-nlj"]}, "mining.datasets … sample-nlj"),
         ({"mining__negatives": 5, "mining__range_min": 97}, "mining.range_max … at least … 102"),
         ({"training__mini_batch_size": 4, "training__gradient_checkpointing": True}, "training.mini_batch_size … gradient_checkpointing"),
@@ -288,8 +292,8 @@ def test_a_single_mistake_is_a_single_line(read, changes, line):
 
 def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
     off = resolve(read())
-    assert all(off[f"download_models/{name}"] == {"chosen": False} for name in ("base", "miner", "cross-encoder", "dense"))
-    assert off["mine"] == {"datasets": []}
+    assert all(off[f"download_models/{name}"] == {"chosen": False} for name in ("base", "miner", "dense"))
+    assert off["download_models/teachers"] == {} and off["mine"] == {"datasets": []}
     bm25 = resolve(read(mining__method="bm25", mining__datasets=["sample-qa", "norquad"], mining__model="a/b"))
     assert {name for name in bm25 if bm25[name] != off[name]} == {"mine"}
     assert bm25["mine"] == {  # norquad is not of this profile
@@ -298,8 +302,12 @@ def test_mining_is_off_and_turned_on_for_the_sets_it_names(read):
 
 
 def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    headed = tmp_path / "headed"
+    headed.mkdir()
+    for folder, config in ((tmp_path, {}), (headed, {"architectures": ["BertForSequenceClassification"]})):
+        (folder / "config.json").write_text(json.dumps(config))
+        save_file({"weight": np.zeros(1, np.float32)}, folder / "model.safetensors")
+    (tmp_path / "modules.json").write_text("[]")
     pinned = {"repo": "a/b", "branch": "refs/pr/1", "revision": "0" * 40, "trust_remote_code": True}
     models = {"models__b": pinned, "models__c": {"path": str(tmp_path)}}
     params = read(
@@ -307,23 +315,30 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
         model__base_model="b",
         mining__method="model",
         mining__model="c",
-        mining__cross_encoder=str(tmp_path),
+        mining__teachers=[{"model": str(headed), "weight": 2.0}, {"model": "c"}],
         evaluation__dense="c",
     )
     assert not [*check(params, {})]
     resolved = resolve(params)
+    local_name = resolved["mine"]["teachers"][0]["folder"]
     local = {"repo": None, "revision": None, "path": str(tmp_path), "trust_remote_code": False}
     assert {name.partition("/")[2]: values for name, values in resolved.items() if name.startswith("download_models/")} == {
         "base": {"chosen": True, "key": "models.b", "path": None, **{key: pinned[key] for key in pinned if key != "branch"}},
         "miner": {"chosen": True, "key": "models.c", **local},
-        "cross-encoder": {"chosen": True, "key": "mining.cross_encoder", **local},
+        "teachers": {
+            local_name: {"chosen": True, "key": "mining.teachers.0.model", **local, "path": str(headed)},
+            "c": {"chosen": True, "key": "models.c", **local},
+        },
         "compare": {"chosen": False},
         "dense": {"chosen": True, "key": "models.c", **local},
     }
     assert resolved["running/download_models/base"] == {"architecture": "splade", "max_seq_length": 128}
     assert resolved["train"]["model"].items() >= {"base_model": "b", "repo": "a/b", "revision": "0" * 40, "trust_remote_code": True}.items()
     assert resolved["evaluate"]["trust_remote_code"] is True
-    assert resolved["mine"]["miner"] == resolved["mine"]["cross_encoder"] == {"trust_remote_code": False}
+    mine = resolved["mine"]
+    assert mine["treatment"] == {"long_documents": "max_score", "window": 128, "overlap": 25}
+    assert [(teacher["weight"], teacher["options"]) for teacher in mine["teachers"]] == [(2.0, mine["miner"]), (1.0, mine["miner"])]
+    assert mine["miner"] == {"trust_remote_code": False}
 
 
 def test_only_evaluation_sees_what_the_model_is_compared_with(read):
@@ -368,7 +383,7 @@ def test_pruning_changes_what_is_evaluated_and_published_and_not_the_training(re
 
 def test_a_value_of_another_architecture_changes_no_stage(read):
     before = resolve(read(architecture="splade"))
-    assert resolve(read(architecture="splade", model__k=7, loss__contrastive_weight=3.0)) == before
+    assert resolve(read(architecture="splade", model__k=7, loss__similarity_weight=3.0)) == before
 
 
 def test_a_set_is_used_by_its_profile_alone(read):
@@ -490,17 +505,18 @@ def test_the_digest_of_a_path_is_next_to_it_and_nowhere_else(read, tmp_path):
     paths = {"datasets__my-search__path": str(tmp_path), "evaluation__sets__my-search__path": str(tmp_path)}
     models = {"model__base_model": str(tmp_path), "mining__method": "model", "mining__model": str(tmp_path)}
     tasks = {"evaluation__mteb": ["NorQuadRetrieval"], "evaluation__mteb_path": str(tmp_path)}
-    params = read(profile="own", mining__cross_encoder=str(tmp_path), evaluation__dense=str(tmp_path), **paths, **models, **tasks)
+    params = read(profile="own", mining__teachers=[{"model": str(tmp_path)}], evaluation__dense=str(tmp_path), **paths, **models, **tasks)
     keys = own_paths(params)
     assert keys["evaluation.mteb_path (NorQuadRetrieval)"] == tmp_path / "NorQuadRetrieval"
     before, after = resolve(params, dict.fromkeys(keys, "a")), resolve(params, dict.fromkeys(keys, "b"))
     assert {stage for stage in before if before[stage] != after[stage]} == {
         "download", "download_eval", "download_mteb",
-        "download_models/base", "download_models/miner", "download_models/cross-encoder", "download_models/dense",
+        "download_models/base", "download_models/miner", "download_models/teachers", "download_models/dense",
     }  # fmt: skip
     assert before["download"]["my-search"]["digest"] == before["download_eval"]["my-search"]["digest"] == "a"
     assert before["download_mteb"]["digests"] == ["a"]
-    assert [before[f"download_models/{name}"]["digest"] for name in ("base", "miner", "cross-encoder", "dense")] == ["a"] * 4
+    assert [before[f"download_models/{name}"]["digest"] for name in ("base", "miner", "dense")] == ["a"] * 3
+    assert [teacher["digest"] for teacher in before["download_models/teachers"].values()] == ["a"]
     assert own_paths(read()) == {}
     assert "digest" not in str(resolve(read())).replace("'digests': []", "")
 
@@ -524,12 +540,12 @@ def test_every_relative_path_starts_at_the_checkout_that_dvc_was_started_in(read
     checkout, copy = tmp_path / "checkout", tmp_path / "checkout/.dvc/tmp/exps/copy"
     for folder in ("checkout/tasks", "checkout/run/checkpoint-2", "my-search", "checkout/.dvc/tmp/exps/copy"):
         (tmp_path / folder).mkdir(parents=True)
-    local_model(checkout / "model")
+    (local_model(checkout / "model") / "modules.json").write_text("[]")
     (checkout / "run" / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
     monkeypatch.chdir(copy)
     params = read(
         profile="own", evaluation__mteb_path="tasks", model__base_model="model", mining__method="model", mining__model="model",
-        mining__cross_encoder="model", training__resume="run/checkpoint-2",
+        mining__teachers=[{"model": "model"}], training__resume="run/checkpoint-2",
     )  # fmt: skip
     monkeypatch.delenv("DVC_ROOT", raising=False)
     assert len({mistake.partition(": ")[0] for mistake in check(params, {})}) == 7

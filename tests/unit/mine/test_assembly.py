@@ -1,7 +1,7 @@
-"""Hard negatives and teacher scores for a formatted set: by BM25, a dense and a sparse encoder, and a cross-encoder."""
+"""Hard negatives and teacher scores for a formatted set: by BM25, a dense and a sparse encoder, judged and scored by teachers."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from stages.mine import __main__ as stage
 from stages.mine import assembly
 from stages.mine.assembly import mine
+from stages.mine.judge import Judge
 from stages.mine.negatives import Rules
-from stages.mine.teacher import scorer
+from stages.mine.teacher import teacher
 from stages.mine.vectors import BM25, Encoder, RowNumbers
 from stages.retrieval.bm25 import retrieve
 from stages.retrieval.sets import RetrievalSet
@@ -75,7 +76,7 @@ def negatives(row: dict[str, Any]) -> list[str]:
 
 def test_bm25_finds_the_texts_that_share_words_and_keeps_every_row_in_its_order(formatted: Callable[..., Path]) -> None:
     given: list[Row] = [*ROWS, ("helt annet", "uten felles ord", None)]
-    rows, report = mined(formatted(given), model=RowNumbers(BM25()), rules=RULES)
+    rows, report = mined(formatted(given), models=[RowNumbers(BM25())], rules=RULES)
     assert [(row["anchor"], row["positive"]) for row in rows] == [(anchor, positive) for anchor, positive, _ in given]
     assert [len(negatives(row)) for row in rows] == [2] * 6 + [0]
     assert all("ligger langt nord" in text and text != row["positive"] for row in rows for text in negatives(row))
@@ -84,7 +85,7 @@ def test_bm25_finds_the_texts_that_share_words_and_keeps_every_row_in_its_order(
 
 
 def test_the_answers_stay_with_their_rows(formatted: Callable[..., Path]) -> None:
-    rows, _ = mined(formatted(ROWS, answer=TOWNS), model=RowNumbers(BM25()), rules=RULES)
+    rows, _ = mined(formatted(ROWS, answer=TOWNS), models=[RowNumbers(BM25())], rules=RULES)
     assert [row["answer"] for row in rows] == TOWNS
 
 
@@ -115,7 +116,7 @@ def test_a_positive_of_the_same_anchor_is_never_its_negative_in_any_case(
         ("hvor ligger OSLO", "oslo ligger SØR", None),
         ("hvor ligger bodø", "bodø ligger her", None),
     ]
-    result, _ = mined(formatted(rows), model=RowNumbers(BM25()), rules=Rules(9, 0.0, 0, 20))
+    result, _ = mined(formatted(rows), models=[RowNumbers(BM25())], rules=Rules(9, 0.0, 0, 20))
     assert "Oslo ligger sør" not in negatives(result[0])
     assert negatives(result[0])[0] == "oslo ligger nord"
     for row in result:
@@ -125,7 +126,7 @@ def test_a_positive_of_the_same_anchor_is_never_its_negative_in_any_case(
 
 def test_the_margin_leaves_out_what_scores_as_high_as_the_positive(formatted: Callable[..., Path]) -> None:
     twins: list[Row] = [("oslo by", "oslo by nord", None), ("noe helt annet", "oslo by sør", None), ("tredje", "oslo elv stor", None)]
-    strict, loose = (mined(formatted(twins), model=RowNumbers(BM25()), rules=Rules(2, margin, 0, 20))[0] for margin in (0.05, 0.0))
+    strict, loose = (mined(formatted(twins), models=[RowNumbers(BM25())], rules=Rules(2, margin, 0, 20))[0] for margin in (0.05, 0.0))
     assert negatives(strict[0]) == ["oslo elv stor"]
     assert "oslo by sør" in negatives(loose[0])
 
@@ -136,7 +137,7 @@ def test_an_encoder_finds_what_it_ranks_highest(kind: str, models: Path, formatt
     sparse = SparseEncoder(str(models / "sparse"))
     model = dense if kind == "dense" else RowNumbers(Encoder(sparse))
     rules = Rules(negatives=1, relative_margin=0.0, range_min=0, range_max=6)
-    rows, report = mined(formatted(ROWS), model=model, rules=rules)
+    rows, report = mined(formatted(ROWS), models=[model], rules=rules)
     encoder: Any = dense if kind == "dense" else sparse
     scores = encoder.similarity(encoder.encode_query([a for a, _, _ in ROWS]), encoder.encode_document([p for _, p, _ in ROWS]))
     scores = scores.to_dense().numpy() if kind == "sparse" else scores.numpy()
@@ -160,32 +161,70 @@ def test_a_sparse_miner_sees_all_of_a_long_text_if_its_own_file_says_so(treatmen
     assert found == pytest.approx(float(vector @ sparse.encode_query("øåæ 0", convert_to_sparse_tensor=False)), rel=1e-5)
 
 
-def test_a_cross_encoder_scores_the_positive_and_every_negative(models: Path, formatted: Callable[..., Path]) -> None:
-    teacher = CrossEncoder(str(models / "cross-encoder"))
-    rows, _ = mined(formatted(ROWS), model=RowNumbers(BM25()), rules=RULES, teacher=scorer(teacher))
+def test_a_teacher_scores_the_positive_and_every_negative(models: Path, formatted: Callable[..., Path]) -> None:
+    teach = teacher(CrossEncoder(str(models / "cross-encoder")), Treatment("max_score", 50))
+    rules = Rules(negatives=2, relative_margin=0.2, range_min=0, range_max=20)
+    rows, report = mined(formatted(ROWS), models=[RowNumbers(BM25())], rules=rules, judge=Judge([(teach, 1.0)]), scored=True)
+    assert report["judged_relevant"] > 0 and report["negatives"] > 0
     for row in rows:
-        pairs = [(row["anchor"], text) for text in (row["positive"], *negatives(row))]
-        logits = [float(teacher.predict([pair], activation_fn=lambda x: x)[0]) for pair in pairs]
-        assert row["scores"] == pytest.approx(logits, abs=1e-5)
+        texts = [row["positive"], *negatives(row)]
+        logits = teach([(row["anchor"], text) for text in texts])
+        assert len(row["scores"]) == len(texts) and all(score < row["scores"][0] for score in row["scores"][1:])
+        if len(texts) > 2:  # one scale for all rows: differences are in proportion
+            ours, theirs = np.diff(row["scores"]), np.diff(logits)
+            assert ours[0] / ours[1] == pytest.approx(theirs[0] / theirs[1], rel=0.05)
 
 
 def test_scores_alone_leave_the_rows_as_they_are(models: Path, formatted: Callable[..., Path]) -> None:
     own: list[Row] = [("a", "b", "c"), ("d", "e", None)]
-    rows, _ = mined(formatted(own), teacher=scorer(CrossEncoder(str(models / "cross-encoder"))))
+    teach = teacher(CrossEncoder(str(models / "cross-encoder")), Treatment("max_score", 50))
+    rows, report = mined(formatted(own), judge=Judge([(teach, 1.0)]), scored=True)
     assert [(row["anchor"], row["positive"], row["negative"], len(row["scores"])) for row in rows] == [
         ("a", "b", "c", 2),
         ("d", "e", None, 1),
     ]
+    assert report == {"rows": 2, "negatives": 0, "without": 0}
+
+
+def test_a_row_with_a_text_that_has_no_score_stays_without_scores(formatted: Callable[..., Path]) -> None:
+    def teach(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        return np.array([float("nan") if text == "e" else len(text) for _, text in pairs])
+
+    rows, _ = mined(formatted([("a", "b", "ccc"), ("d", "e", "f")]), judge=Judge([(teach, 1.0)]), scored=True)
+    assert [row["scores"] is None for row in rows] == [False, True]
+
+
+def test_bm25_and_a_model_find_negatives_in_turn(models: Path, formatted: Callable[..., Path]) -> None:
+    """The judge takes every text, so that the first of each searcher comes first."""
+
+    def teach(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        return np.array([float(text.split()[0] in query) for query, text in pairs])
+
+    searchers = [RowNumbers(BM25()), SentenceTransformer(str(models / "dense"))]
+    rules = Rules(negatives=2, relative_margin=0.0, range_min=0, range_max=6)
+    alone = [mined(formatted(ROWS), models=[one], rules=rules, judge=Judge([(teach, 1.0)]))[0] for one in searchers]
+    both, report = mined(formatted(ROWS), models=searchers, rules=rules, judge=Judge([(teach, 1.0)]))
+    for row, *found in zip(both, *alone, strict=True):
+        assert set(negatives(row)) == {negatives(found[0])[0], negatives(found[1])[0]} or negatives(found[0])[0] == negatives(found[1])[0]
+        assert "scores" not in row
+    assert report["negatives"] == 12
 
 
 def test_scores_that_new_negatives_would_lack_are_refused(formatted: Callable[..., Path]) -> None:
     path = formatted([("a", "b", "c")], scores=[[1.0, 0.0]])
     with refused("mining.datasets", "x brings scores"):
-        mined(path, model=RowNumbers(BM25()), rules=RULES)
+        mined(path, models=[RowNumbers(BM25())], rules=RULES)
 
 
 LIMITS = {"negatives": 1, "relative_margin": 0.0, "range_min": 0, "range_max": 9}
-ENCODERS = {"miner": {"trust_remote_code": False}, "cross_encoder": {"trust_remote_code": False}}
+TRUST = {"trust_remote_code": False}
+SEEN = {"treatment": {"long_documents": "max_score", "window": 32, "overlap": 4}}
+TEACHERS = {
+    "teachers": [
+        {"key": f"mining.teachers.{place}.model", "folder": name, "weight": 1.0, "options": TRUST}
+        for place, name in enumerate(("cross-encoder", "dense", "sparse"))
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +232,8 @@ ENCODERS = {"miner": {"trust_remote_code": False}, "cross_encoder": {"trust_remo
     [
         ({"datasets": []}, ["unused.txt"]),
         ({"datasets": ["x"], "method": "bm25", **LIMITS}, ["x", "x/report.json", "x/train.parquet"]),
-        ({"datasets": ["x"], "method": "model", **LIMITS, **ENCODERS}, ["x", "x/report.json", "x/train.parquet"]),
+        ({"datasets": ["x"], "method": "model", **LIMITS, **SEEN, **TEACHERS, "miner": TRUST}, ["x", "x/report.json", "x/train.parquet"]),
+        ({"datasets": ["x"], "method": "both", **LIMITS, **SEEN, "miner": TRUST}, ["x", "x/report.json", "x/train.parquet"]),
     ],
 )
 def test_the_stage_does_what_its_settings_say(
@@ -206,13 +246,18 @@ def test_the_stage_does_what_its_settings_say(
 ) -> None:
     formatted(ROWS)
     mined = tmp_path / "mined"
-    for name, folder in {"FORMATTED": tmp_path / "formatted", "MINED": mined, "KEPT": tmp_path / "kept"}.items():
+    folders = {"FORMATTED": tmp_path / "formatted", "MINED": mined, "KEPT": tmp_path / "kept", "SCORES": tmp_path / "scores"}
+    for name, folder in folders.items():
         monkeypatch.setattr(stage, name, folder)
     monkeypatch.setattr(stage, "MINER", models / "sparse")
-    monkeypatch.setattr(stage, "CROSS_ENCODER", models / "cross-encoder")
+    monkeypatch.setattr(stage, "TEACHERS", models)
     monkeypatch.setattr(stage, "read_resolved", lambda stage: dict(settings))
     stage.main()
     assert sorted(path.relative_to(mined).as_posix() for path in mined.rglob("*")) == found
+    teachers = settings.get("teachers", ())
+    assert len([*tmp_path.glob("scores/*.sqlite")]) == len(teachers)
+    if found != ["unused.txt"]:
+        assert ("scores" in pq.read_schema(mined / "x" / "train.parquet").names) is bool(teachers)
 
 
 def test_mix_takes_the_mined_rows_where_there_are_some_else_the_formatted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +278,7 @@ def test_an_anchor_that_is_a_document_too_is_not_its_own_negative(formatted: Cal
     arguments = [f"argument om {town} og været der" for town in TOWNS]
     rows: list[Row] = [(text, f"debatt {other}", None) for text, other in zip(arguments, arguments[1:] + arguments[:1], strict=True)]
     rules = Rules(negatives=5, relative_margin=-10.0, range_min=0, range_max=20)
-    mine(formatted(rows), tmp_path / "mined", "x", model=RowNumbers(BM25()), rules=rules)
+    mine(formatted(rows), tmp_path / "mined", "x", models=[RowNumbers(BM25())], rules=rules)
     mined = pq.read_table(tmp_path / "mined" / "train.parquet").to_pylist()
     for row in mined:
         negatives = [row[name] for name in row if name.startswith("negative") and row[name]]
