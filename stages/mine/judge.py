@@ -13,6 +13,9 @@ import numpy as np
 from stages.mine.teacher import Score
 
 
+ROUNDING = 1e-6
+
+
 class Judge:
     """Scores the rows of one set, block by block; the first block determines the standard deviations.
 
@@ -32,12 +35,18 @@ class Judge:
         lengths = np.array([len(row) for row in texts])
         owners = np.repeat(np.arange(len(texts)), lengths)
         centred = [_centred(score(pairs), owners) for score, _ in self._teachers]
-        if not self._deviations:
-            self._deviations = [float(np.sqrt(np.nanmean(np.square(values)))) if np.isfinite(values).any() else 1.0 for values in centred]
+        self._deviations = self._deviations or [_deviation(values) for values in centred]
         weights = np.array([weight for _, weight in self._teachers])
-        scaled = [values / (deviation or 1.0) for values, deviation in zip(centred, self._deviations, strict=True)]
+        scaled = [values / deviation for values, deviation in zip(centred, self._deviations, strict=True)]
         combined = weights / weights.sum() @ np.stack(scaled)
         return np.split(combined, np.cumsum(lengths)[:-1])
+
+
+def _deviation(centred: np.ndarray) -> float:
+    """The standard deviation; infinite for a teacher that gives all texts of a row the same score, but for rounding."""
+    squares = np.square(centred[np.isfinite(centred)])
+    deviation = float(np.sqrt(squares.mean())) if len(squares) else 0.0
+    return deviation if deviation > ROUNDING else np.inf
 
 
 def _centred(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

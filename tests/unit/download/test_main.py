@@ -260,7 +260,7 @@ def test_a_base_without_a_tokenizer_is_refused_before_its_weights(near_hub: Loop
 
 
 @pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("role", ["base", "miner", "cross-encoder", "dense"])
+@pytest.mark.parametrize("role", ["base", "miner", "teacher", "dense"])
 def test_a_small_file_that_cannot_be_read_is_one_line(near_hub: LoopbackHub, base: Path, role: str, name: str) -> None:
     for content in (b'{"a": ', b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"7", b'"text"', b"\xff\xfe"):
         revision = near_hub.add_repo("model", "a/base", read(base) | {name: content})
@@ -275,13 +275,13 @@ def test_the_models_of_mining_are_downloaded_like_the_base(near_hub: LoopbackHub
     revision = near_hub.add_repo("model", "a/ce", files | {"code.py": b"x"}, license="mit")
     fetch_model({"chosen": False}, Path("models/miner"), "splade", 32)
     assert [path.name for path in Path("models/miner").iterdir()] == ["unused.txt"]
-    target = Path("models/cross-encoder")
-    fetch_model(model_origin("a/ce", revision), target)  # its own length is what counts
+    target = Path("models/teachers/ce")
+    fetch_model(model_origin("a/ce", revision), target, role="teacher")  # its own length is what counts
     assert {path.name for path in target.iterdir()} == {*files, "manifest.json", "README.md"}
     with refused("models.x", "no model a/none"):
-        fetch_model(model_origin("a/none", revision), target, "splade", 32)
-    with refused("models.x", "a/headless", "classification head"):
-        fetch_model(model_origin("a/headless", near_hub.add_repo("model", "a/headless", base)), target, "splade", 32)
+        fetch_model(model_origin("a/none", revision), target, role="teacher")
+    with refused("models.x", "a/headless", "no teacher", "classification head"):
+        fetch_model(model_origin("a/headless", near_hub.add_repo("model", "a/headless", base)), target, role="teacher")
 
 
 @pytest.mark.parametrize(

@@ -75,15 +75,34 @@ def test_every_negative_of_a_row_takes_part(architecture: str, base: Path) -> No
 @pytest.mark.parametrize("columns", [3, 4])
 def test_distillation_is_the_formula_on_dot_products(architecture: str, distillation: str, columns: int, base: Path) -> None:
     teacher = torch.rand(5, columns - 1, generator=torch.Generator().manual_seed(1)) * 4
-    model, terms = step(architecture, base, columns=columns, scores=teacher, distillation=distillation)
+    knobs = {"distillation": distillation, "distillation_weight": 3.0, "distillation_temperature": 0.5}
+    model, terms = step(architecture, base, columns=columns, scores=teacher, contrastive_weight=0.0, **knobs)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
     queries, *documents = (embeddings(model, place) for place in range(columns))
     student = torch.stack([(queries * each).sum(dim=1) for each in documents], dim=1) * (SCALE if architecture == "csr" else 1)
+    sharp = teacher / 0.5
     if distillation == "margin_mse":
-        expected = F.mse_loss(student[:, :1] - student[:, 1:], teacher[:, :1] - teacher[:, 1:])
+        expected = F.mse_loss(student[:, :1] - student[:, 1:], sharp[:, :1] - sharp[:, 1:])
     else:
-        expected = 4 * F.kl_div((student / 2).log_softmax(1), (teacher / 2).softmax(1), reduction="batchmean")
-    assert terms["base_loss"] == pytest.approx(expected.item(), rel=1e-4)
+        expected = F.kl_div(student.log_softmax(1), sharp.softmax(1), reduction="batchmean")
+    assert terms["distillation_loss"] == pytest.approx(3 * expected.item(), rel=1e-4) and terms["base_loss"] == 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_distillation_is_added_to_the_contrastive_term(architecture: str, base: Path) -> None:
+    teacher = torch.rand(5, 2, generator=torch.Generator().manual_seed(1)) * 4
+    contrast, alone = (step(architecture, base, scores=teacher, distillation="kl", contrastive_weight=weight)[1] for weight in (1.0, 0.0))
+    both = step(architecture, base, scores=teacher, distillation="kl", contrastive_weight=2.0)[1]
+    plain = step(architecture, base, contrastive_weight=1.0)[1]
+    assert both["distillation_loss"] == pytest.approx(alone["distillation_loss"])
+    assert both["base_loss"] == pytest.approx(2 * plain["base_loss"]) and contrast["base_loss"] == pytest.approx(plain["base_loss"])
+    assert "distillation_loss" not in plain
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_batch_without_scores_or_negatives_is_only_contrasted(columns: int, base: Path) -> None:
+    _, terms = step("splade", base, columns=columns, scores=torch.ones(5, 1) if columns == 2 else None, distillation="kl")
+    assert terms["distillation_loss"] == 0 and terms["base_loss"] > 0
 
 
 def embeddings(model: SparseEncoder, place: int) -> torch.Tensor:

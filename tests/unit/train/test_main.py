@@ -11,7 +11,12 @@ import pytest
 from datasets import Dataset
 from ruamel.yaml import YAML
 from sentence_transformers import SparseEncoder
-from sentence_transformers.sparse_encoder.losses import CachedSpladeLoss, SparseDistillKLDivLoss, SparseMarginMSELoss
+from sentence_transformers.sparse_encoder.losses import (
+    CachedSpladeLoss,
+    SparseDistillKLDivLoss,
+    SparseMarginMSELoss,
+    SparseMultipleNegativesRankingLoss,
+)
 
 from stages.config.params import PARAMS, read_yaml, validated
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
@@ -122,8 +127,9 @@ def test_gradcache(begin: Begin) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("margin_mse", SparseMarginMSELoss), ("kl", SparseDistillKLDivLoss)])
 def test_distillation(begin: Begin, name: str, kind: type) -> None:
-    _, loss, _ = begin({"loss.distillation": name, "mining.cross_encoder": "some/teacher"})
-    assert type(loss.loss) is kind
+    _, loss, _ = begin({"loss.distillation": name, "loss.distillation_weight": 3.0, "loss.distillation_temperature": 0.5})
+    assert type(loss.loss.distillation) is kind and loss.loss.weights == (1.0, 3.0) and loss.loss.temperature == 0.5
+    assert isinstance(loss.loss.contrastive, SparseMultipleNegativesRankingLoss)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("l1", L1Loss), ("df_flops", DfFlopsLoss)])
@@ -152,7 +158,7 @@ def test_csr(begin: Begin) -> None:
     [autoencoder] = [module for module in model if type(module).__name__ == "SparseAutoEncoder"]
     assert (autoencoder.k, autoencoder.hidden_dim, autoencoder.k_aux) == (4, 128, 16)
     assert "whitening" not in dict(model.named_children())
-    assert (loss.beta, loss.gamma, loss.reconstruction_loss.similarity_weight) == (0.5, 2.0, 7.0)
+    assert (loss.beta, loss.gamma, loss.loss.weights[0], loss.reconstruction_loss.similarity_weight) == (0.5, 1.0, 2.0, 7.0)
 
 
 def test_a_run_is_recorded_if_dvc_lock_has_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
