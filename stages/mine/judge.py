@@ -12,7 +12,6 @@ import numpy as np
 
 from stages.mine.teacher import Score
 
-
 ROUNDING = 1e-6
 
 

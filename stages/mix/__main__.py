@@ -36,6 +36,7 @@ def main() -> str:
         evaluation=evaluation_texts(sets, bool(settings["mteb"])),
         max_negatives=settings["max_negatives"],
         scored=settings["scored"],
+        contrasted=settings["contrasted"],
     )
     write_json(METRICS, report)
     reports = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}

@@ -68,6 +68,7 @@ def mix(
     evaluation: EvaluationTexts | None = None,
     max_negatives: int | None = None,
     scored: bool = False,
+    contrasted: bool = True,
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
 
@@ -81,7 +82,8 @@ def mix(
         stopping: ``all_exhausted``: a source without a further batch drops out, so that every row is used once. ``first_exhausted``: the
             epoch ends when a source has no further batch; sources that never had one do not count.
         max_negatives: per row; the first ones are used. None: all.
-        scored: use only rows with a negative and a teacher's scores, as distillation needs them.
+        scored: a teacher's scores are learned: rows with a negative and scores share no batch with others.
+        contrasted: other rows are of use too; False: only rows with a negative and scores are used.
 
     Returns:
         The contents of metrics/mix.json: ``sources``, ``total`` and ``evaluation``.
@@ -91,7 +93,9 @@ def mix(
     """
     if not sources:
         raise UserError("datasets: this profile has none; choose another profile")
-    selection = Selection(evaluation or EvaluationTexts(), [source.dev for source in sources if source.dev], max_negatives, scored)
+    selection = Selection(
+        evaluation or EvaluationTexts(), [source.dev for source in sources if source.dev], max_negatives, scored and not contrasted
+    )
     counts: list[Counter[str]] = [Counter() for _ in sources]
     with atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -100,13 +104,17 @@ def mix(
             generator = np.random.default_rng([seed, crc32(source.name.encode())])
             scratch = temporary / f"{source.name}.scratch"
             buckets = scatter(selection.rows(source.path, count, source.mined), text_bytes(source.path), scratch, generator)
-            if scored and count["removed_without_scores"] == count["rows"]:
+            if scored and not contrasted and count["removed_without_scores"] == count["rows"]:
                 raise UserError(
                     f"datasets.{source.name}: no row has a negative and scores, which loss.distillation needs; "
                     "set mining.method and mining.teachers, or leave the set out with profile: none"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
-            streams.append(BatchStream(buckets, batch_size, generator, limit))
+            streams.append(BatchStream(buckets, batch_size, generator, limit, scored))
+        if scored and all(count["without_scores"] == count["kept"] for count in counts):
+            raise UserError(
+                "loss.distillation: no row of any data set has a negative and scores; set mining.method and mining.teachers, or none"
+            )
         rows = [min(count["kept"], source.max_rows or count["kept"]) for source, count in zip(sources, counts, strict=True)]
         batches = _in_turn(streams, Turns(weights(rows, strategy, temperature)), stopping)
         overlaps = _write(temporary / "train.parquet", _schema(sources, max_negatives), batches, _window_rows(sources), selection)
@@ -117,7 +125,7 @@ def mix(
                 f"datasets: no set fills a batch of {batch_size} rows without a repeated text ({sum(rows)} rows in all); "
                 "lower training.per_device_train_batch_size or add data"
             )
-    keys = [*ACCOUNT, *(["removed_without_scores"] if scored else [])]
+    keys = [*ACCOUNT, *(["without_scores" if contrasted else "removed_without_scores"] if scored else [])]
     keys += ["mined_negatives_barred"] if any(source.mined for source in sources) else []
     for count, stream in zip(counts, streams, strict=True):
         used = stream.used * batch_size

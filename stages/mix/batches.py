@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from stages.mix.selection import carried_hashes
+from stages.mix.selection import carried_hashes, has_scores
 
 TRIES = 8
 """Waiting rows tried for each place of a new batch; limits the time that a very frequent text can cost."""
@@ -68,15 +68,23 @@ def _one_by_one(hashes: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.nda
 class BatchStream:
     """The batches of one source, in a random order, from its `shuffle.scatter` buckets.
 
+    Args:
+        scored: rows with a teacher's scores and rows without are in different batches.
+
     Attributes:
         used: batches returned so far.
         exhausted: whether all rows that fill a batch have been used.
     """
 
     def __init__(
-        self, buckets: Iterator[pa.Table], batch_size: int, generator: np.random.Generator, max_batches: int | None = None
+        self,
+        buckets: Iterator[pa.Table],
+        batch_size: int,
+        generator: np.random.Generator,
+        max_batches: int | None = None,
+        scored: bool = False,
     ) -> None:
-        self.used = 0
+        self.used, self._scored = 0, scored
         self.exhausted = False
         self._batches = self._formed(buckets, batch_size, generator, max_batches)
 
@@ -90,7 +98,9 @@ class BatchStream:
         left_over: list[pa.Table] = []
         for bucket in buckets:
             rows = pa.concat_tables([*left_over, bucket]).combine_chunks()
-            batches, rest = _group(carried_hashes(rows), generator.permutation(len(rows)), batch_size)
+            hashes = carried_hashes(rows)
+            kinds = has_scores(rows, hashes) & self._scored
+            batches, rest = _group(hashes, kinds, generator.permutation(len(rows)), batch_size)
             left_over = [rows.take(pa.array(rest))]
             rows = rows.take(pa.array(generator.permutation(batches).ravel()))
             for start in range(0, len(rows), batch_size):
@@ -101,9 +111,10 @@ class BatchStream:
         self.exhausted = self.used != max_batches
 
 
-def _group(hashes: np.ndarray, order: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`form_batches` of the rows in ``order``, separately for each combination of negatives present."""
-    shape = (hashes[:, 2:] != 0) @ (1 << np.arange(hashes.shape[1] - 2))  # which negatives a row has, as bits
+def _group(hashes: np.ndarray, kinds: np.ndarray, order: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`form_batches` of the rows in ``order``, separately for each combination of kind and negatives present."""
+    present = np.column_stack([hashes[:, 2:] != 0, kinds])
+    shape = present @ (1 << np.arange(present.shape[1]))  # as bits
     batched, left_over = [], []
     for one in np.unique(shape):
         mine = order[shape[order] == one]

@@ -76,10 +76,10 @@ class Selection:
             barred = self._forbidden.contains(hashes[:, 2:]) & mined
             counts["mined_negatives_barred"] += int(barred.sum())
             table, hashes = keep_negatives(table, hashes, self._max_negatives, barred)
-            keys = combine_hashes(hashes)
+            keys, scored = combine_hashes(hashes), has_scores(table, hashes)
             held_out = self._held_out["anchor"].contains(hashes[:, 0]) | self._held_out["positive"].contains(hashes[:, 1])
             reasons = {
-                "removed_without_scores": ~_scored(table, hashes) if self._scored else np.zeros(len(table), dtype=bool),
+                "removed_without_scores": ~scored if self._scored else np.zeros(len(table), dtype=bool),
                 "removed_evaluation_overlap": self._forbidden.contains(hashes).any(axis=1),
                 "removed_dev_overlap": held_out,
                 "removed_duplicate_of_earlier_set": self._earlier.contains(keys),
@@ -91,6 +91,7 @@ class Selection:
                 kept &= ~mask
             counts["shared_distractors"] += int((kept & self._distractors.contains(hashes).any(axis=1)).sum())
             counts["kept"] += int(kept.sum())
+            counts["without_scores"] += int((kept & ~scored).sum())
             own.append(keys[kept])
             for name, column in zip(text_columns(table.column_names), hashes.T, strict=True):
                 table = table.append_column(HASH + name, pa.array(column))
@@ -113,8 +114,8 @@ def carried_hashes(rows: pa.Table) -> np.ndarray:
     return np.column_stack([pc.fill_null(rows[name], 0).to_numpy() for name in names])
 
 
-def _scored(rows: pa.Table, hashes: np.ndarray) -> np.ndarray:
-    """Which rows have a negative and scores."""
+def has_scores(rows: pa.Table, hashes: np.ndarray) -> np.ndarray:
+    """Which rows have a negative and a teacher's scores; ``hashes``: of their texts, shape (rows, texts)."""
     if SCORES not in rows.column_names:
         return np.zeros(len(rows), dtype=bool)
     scores: np.ndarray = pc.is_valid(rows[SCORES]).to_numpy()

@@ -88,6 +88,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "batch_size": params.training.rows_of_a_step(),
             **params.mix.model_dump(),
             "scored": params.loss.distillation != "none",
+            "contrasted": bool(params.loss.contrast),
             "seed": params.seed,
         },
         "make_base": {

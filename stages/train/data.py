@@ -55,19 +55,20 @@ def open_rows(mixed: Path, arrow_file: Path, scored: bool = False, write: bool =
     """Map ``mixed`` (train.parquet) into memory through an Arrow copy at ``arrow_file``, which must outlive the rows.
 
     Args:
-        scored: include the column ``scores``, the labels of a distillation loss: one for a row's positive and one for each negative.
+        scored: include the column ``scores``, the labels of a distillation loss: one for a row's positive and one for each negative, or
+            null in all rows of a batch.
         write: write the copy; if false, another process has written it.
         windows: of long positives and negatives, keep the window that fits the row's anchor best (`passages`); None: keep them whole.
 
     Raises:
-        UserError: ``scored``, and a row has no scores.
+        UserError: ``scored``, and no row has scores.
     """
     with pq.ParquetFile(mixed) as file:
         schema = file.schema_arrow
     columns = text_columns(schema.names)
     if scored:
-        if SCORES not in schema.names or pq.read_table(mixed, columns=[SCORES])[SCORES].null_count:
-            raise UserError(f"{mixed}: has rows without scores, which loss.distillation needs; run `dvc repro mix`")
+        if SCORES not in schema.names:
+            raise UserError(f"{mixed}: has no scores, which loss.distillation needs; run `dvc repro mix`")
         columns = [*columns, SCORES]
     if write:
         written = pa.schema([schema.field(column) for column in columns])
@@ -120,7 +121,7 @@ class MixedBatchSampler(DefaultBatchSampler):
 
 
 class MixedCollator(SparseEncoderDataCollator):
-    """Drops the negative columns that are empty in a batch; all its rows have the same number of negatives."""
+    """Drops the columns that are empty in a batch: its rows have the same number of negatives, and all have scores or none has."""
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         present = [name for name, text in features[0].items() if text is not None]

@@ -34,7 +34,7 @@ from stages.train.launch import is_worker
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=6)  # wait for rank 0, which alone reads data and evaluates; torchrun notices a process that dies
-ROW_BY_ROW = (SparseMarginMSELoss, SparseDistillKLDivLoss)  # means over rows, which need no other process's texts
+ROW_BY_ROW = SparseMarginMSELoss | SparseDistillKLDivLoss  # means over rows, which need no other process's texts
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def gather_negatives(loss: nn.Module) -> None:
         raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(loss).__name__}; set it to false")
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional", FutureWarning)
     ranking = [loss.loss.contrastive, loss.loss.distillation] if isinstance(loss.loss, RankingLoss) else [loss.loss]
-    for term in filter(None, ranking):
-        if isinstance(term, MultipleNegativesRankingLoss):
-            term.gather_across_devices = True
-        elif not isinstance(term, ROW_BY_ROW):
-            raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(term).__name__}; set it to false")
+    for each in ranking:
+        if isinstance(each, MultipleNegativesRankingLoss):
+            each.gather_across_devices = True
+        elif not isinstance(each, ROW_BY_ROW | None):
+            raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(each).__name__}; set it to false")
     for name in ("document_regularizer", "query_regularizer", "reconstruction_loss"):
         if (term := getattr(loss, name, None)) is not None:
             if not isinstance(term, Regularizer | ReconstructionLoss):

@@ -366,6 +366,8 @@ def test_the_miner_gets_the_prompts_of_its_entry(read):
 
 def test_distillation_requires_scores_of_mix(read):
     assert [resolve(read(loss__distillation=kind))["mix"]["scored"] for kind in ("none", "margin_mse", "kl")] == [False, True, True]
+    alone = resolve(read(loss__distillation="kl", loss__contrastive_weight=0.0))["mix"]
+    assert alone["scored"] and not alone["contrasted"] and resolve(read())["mix"]["contrasted"]
 
 
 def test_a_push_is_refused_inside_dvc_exp_run(read):

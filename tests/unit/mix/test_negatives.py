@@ -67,14 +67,27 @@ def test_scores_follow_their_negatives(tmp_path, source):
 def test_distillation_uses_only_rows_with_a_negative_and_scores(tmp_path, source):
     whole = [(f"a{i}", f"p{i}", [f"n{i}"], [1.0, 0.5]) for i in range(4)]
     broken = [("b", "q", ["r"], None), ("c", "s", ["t"], [1.0]), ("d", "u", [None], [1.0, 0.5]), ("e", "v", ["w"], [1.0, float("nan")])]
-    report, rows = run(tmp_path, [source("x", whole + broken)], scored=True)
+    report, rows = run(tmp_path, [source("x", whole + broken)], scored=True, contrasted=False)
     assert [row["anchor"] for row in rows] == ["a0", "a1", "a2", "a3"]
     assert report["sources"]["x"]["removed_without_scores"] == 4
 
 
 def test_a_set_without_scores_is_one_line_where_distillation_needs_them(tmp_path, source):
     with refused("datasets.x", "scores", "loss.distillation"):
+        run(tmp_path, [source("x", numbered(6))], scored=True, contrasted=False)
+    with refused("loss.distillation", "no row", "mining.teachers"):
         run(tmp_path, [source("x", numbered(6))], scored=True)
+
+
+def test_rows_without_scores_are_contrasted_in_batches_of_their_own(tmp_path, source):
+    rows = [(f"a{i}", f"p{i}", [f"n{i}"], [1.0, 0.5] if i % 2 else None) for i in range(12)]
+    others = source("y", [(f"b{i}", f"q{i}", [f"m{i}"]) for i in range(4)])
+    report, mixed = run(tmp_path, [source("x", rows), others], scored=True)
+    assert report["total"]["used"] == 16 and report["total"]["without_scores"] == 10
+    batches = {}
+    for row in mixed:
+        batches.setdefault(row["batch"], set()).add(row["scores"] is None)
+    assert all(len(kinds) == 1 for kinds in batches.values())
 
 
 def test_a_mined_negative_that_evaluation_seeks_goes_and_its_row_stays(tmp_path, source):
