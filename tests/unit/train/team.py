@@ -35,6 +35,7 @@ KINDS = {  # name: architecture, settings of the loss
     "splade": ("splade", {}),
     "inference-free-splade": ("inference-free-splade", {}),
     "csr": ("csr", {"similarity_weight": 3.0}),
+    "distilled": ("splade", {"distillation": "kl"}),
     "steered": ("splade", {"regularizer": "df_flops", "target_active_dims": 30}),
     "cached-splade": ("splade", {}),
     "cached-inference-free-splade": ("inference-free-splade", {}),
@@ -84,7 +85,7 @@ def curve_and_weights(data: Path, run: str, kind: str, processes: Processes, gat
     model.save_pretrained = lambda path, **options: (saved.append(path), save(path, **options))
     folder = data / f"{run}-{kind}-checkpoints"
     folder.mkdir(exist_ok=True)
-    rows = open_rows(data / "train.parquet", folder / f"rows-{processes.index}.arrow")
+    rows = open_rows(data / "train.parquet", folder / f"rows-{processes.index}.arrow", scored=kind == "distilled")
     training = training_section(gradient_accumulation_steps=accumulation, learning_rate=1e-2)
     trained = train(
         model, loss, encoder, rows, training, seed=3, checkpoints=folder, resume_from=None,

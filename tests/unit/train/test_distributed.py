@@ -34,7 +34,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pa.Table.from_pylist(rows).cast(
         pa.schema([(name, pa.string()) for name in ("anchor", "positive", "negative", "source")] + [("batch", pa.int32())])
     )
-    pq.write_table(table, folder / "train.parquet")
+    scores = pa.array([[2.0, row / 10] if negative else None for row, negative in enumerate(table["negative"].to_pylist())])
+    pq.write_table(table.append_column("scores", scores), folder / "train.parquet")
     done = subprocess.run(
         [sys.executable, "-m", "tests.unit.train.team", str(folder)],
         cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
