@@ -25,9 +25,17 @@ RESOLVED = Path("resolved")
 # Keys that only some architectures use: for these they must have a value; for the others they may be null, and no stage sees them.
 ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "splade": {
-        "loss": ("query_regularizer_weight", "document_regularizer_weight", "regularizer", "target_active_dims", "query_target_active_dims")
+        "model": ("trim_vocabulary",),
+        "loss": (
+            "query_regularizer_weight",
+            "document_regularizer_weight",
+            "regularizer",
+            "target_active_dims",
+            "query_target_active_dims",
+        ),
     },
     "inference-free-splade": {
+        "model": ("trim_vocabulary",),
         "loss": ("document_regularizer_weight", "regularizer", "target_active_dims"),
         "training": ("query_learning_rate",),
     },
@@ -56,7 +64,7 @@ MOVED = {
 NOT_YAML = (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What ruamel.yaml raises; other than `YAMLError` for a tag that does not fit its value, too long a number, too deep a nesting."""
 
-OPTIONAL_KEYS = ("target_active_dims", "query_target_active_dims")
+OPTIONAL_KEYS = ("trim_vocabulary", "target_active_dims", "query_target_active_dims")
 NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
 SELECTORS = ("profile", "architecture")  # they choose the preset
 SECTIONS = tuple(name for name in Params.model_fields if name not in SELECTORS)

@@ -114,10 +114,16 @@ class Model(Section):
     max_query_dims: Count | None = None
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made = Made()
+    trim_vocabulary: Count | None = None
     hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = PRESET
     k: Count = PRESET
     k_aux: Count = PRESET
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = PRESET
+
+    @property
+    def from_make_base(self) -> bool:
+        """Whether training starts from what make-base wrote: a base built from the training texts or trimmed to them."""
+        return self.base_model == "made" or self.trim_vocabulary is not None
 
     @property
     def overlap(self) -> int:

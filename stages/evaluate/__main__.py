@@ -88,7 +88,7 @@ def untrained_model(settings: EvaluateSettings, treatment: "Treatment") -> "Untr
     from stages.runtime.device import choose_device
 
     training, device = load_resolved("train", TrainSettings), choose_device(settings.device)
-    base = MADE if training.model.base_model == "made" else BASE
+    base = MADE if training.model.from_make_base else BASE
 
     def build_it() -> SparseEncoder:
         with TemporaryDirectory() as folder:

@@ -96,6 +96,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             "max_seq_length": model["max_seq_length"] if made else None,
             "seed": params.seed if made else None,
             "dense": params.architecture == "csr" if made else None,
+            "trimmed": _trimmed(params),
         },
         "validation": {
             "dev": [*datasets] if validation and "dev" in validation["eval_sets"] else [],
@@ -202,6 +203,16 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
     entry = params.entry(name)
     named_by = f"models.{name}" if name in params.models else key
     return {"chosen": True, "key": named_by, **entry.model_dump(include={"repo", "revision", "path", "trust_remote_code"})}
+
+
+def _trimmed(params: Params) -> dict[str, Any] | None:
+    """How to cut the base model's vocabulary; None if it stays whole."""
+    model = params.model
+    if model.trim_vocabulary is None or params.architecture == "csr":
+        return None
+    base = params.entry(model.base_model)
+    name = {"name": base.repo or model.base_model, "trust_remote_code": base.trust_remote_code}
+    return name | {"smallest_count": model.trim_vocabulary, "prompts": model.prompts.given()}
 
 
 def _compared(params: Params) -> dict[str, Any]:

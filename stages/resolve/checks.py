@@ -100,6 +100,11 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
         model.base_model == "made" and width % heads,
         f"model.made.hidden_size: must be a multiple of model.made.num_attention_heads ({heads}), got {width}",
     )
+    yield (
+        model.base_model == "made" and model.trim_vocabulary is not None,
+        f"model.trim_vocabulary: must be null if model.base_model is made, whose vocabulary comes from the training texts, "
+        f"got {model.trim_vocabulary}; lower model.made.vocab_size instead",
+    )
     latents = f"model.hidden_dim ({model.hidden_dim})"
     yield (
         csr and 4 * model.k > model.hidden_dim,

@@ -22,12 +22,15 @@ ROLES = {  # the key of params.yaml that names a model: its folder in models/
     "evaluation.dense": "dense",
 }
 TEACHER = "mining.teachers."  # begins the keys of teachers, each of which has a folder below models/teachers
-MASKED_LM_BASES = (  # of the presets; they make no sentence vectors
+MASKED_LM_BASES = (  # of params.yaml; they make no sentence vectors
     "ltg/norbert3-xs",
     "ltg/norbert3-small",
     "ltg/norbert3-base",
     "ltg/norbert3-large",
     "distilbert/distilbert-base-uncased",
+    "jhu-clsp/mmBERT-small",
+    "jhu-clsp/mmBERT-base",
+    "FacebookAI/xlm-roberta-base",
 )
 
 

@@ -54,7 +54,7 @@ def lead(settings: TrainSettings, training: Training, processes: "Processes") ->
     """Train as rank 0, which holds the lock and writes; return the stage's summary. ``training``: resolved for the device."""
     from stages.train.run import MIXED, VALIDATION, run
 
-    base = MADE if settings.model.base_model == "made" else BASE
+    base = MADE if settings.model.from_make_base else BASE
     chosen = {"device": training.device, "triton": training.triton}
     key = checkpoints.fingerprint(decisive(settings) | chosen, [MIXED, base, *CODE, *([VALIDATION] if settings.validation else [])])
     folder = CHECKPOINTS / key
