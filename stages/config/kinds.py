@@ -4,6 +4,10 @@ A kind of training set has its reader in `stages.format.sources`. A kind of eval
 or in the module of `stages.retrieval` that has its name.
 """
 
+ROWS = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.ndjson", "*.json.gz", "*.jsonl.gz", "*.ndjson.gz")
+TAB_SEPARATED = ("*.tsv", "*.tsv.gz")
+LINES = tuple(f"*.{language}{packed}" for language in ("da", "sv", "no", "nb", "nn", "en") for packed in ("", ".gz"))
+"""Text files of one language, a sentence a line, as OPUS has them."""
 BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv")
 
 TRAINING: dict[str, tuple[str, ...]] = {
@@ -17,6 +21,8 @@ TRAINING: dict[str, tuple[str, ...]] = {
     "eti": (),
     "esci": (),
     "beir": BEIR,
+    "scored": (*ROWS, *TAB_SEPARATED),
+    "parallel": (*ROWS, *TAB_SEPARATED, *LINES),
 }
 
 EVALUATION: dict[str, tuple[str, ...]] = {

@@ -259,9 +259,9 @@ class Location(Section):
     kind: str
     unknown_ids: Share | None = None
 
-    def origin(self) -> dict[str, str | None]:
+    def origin(self) -> dict[str, Any]:
         """Where it comes from: what the download stage depends on. For the sample this includes the version of its generator."""
-        origin: dict[str, str | None] = {
+        origin: dict[str, Any] = {
             "kind": self.kind,
             "repo": self.repo,
             "revision": self.revision,
@@ -297,13 +297,20 @@ class Dataset(Location):
     split: Word | None = None
     unanswerable: Literal["drop", "keep"] = "drop"
     max_tokens: Count | None = None
+    max_negatives: Count | None = None
+    files: Annotated[list[str], Field(min_length=1)] | None = None
     max_rows: Count | None = None
     license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
 
     def form(self) -> dict[str, Any]:
         """How to read its rows: what the format stage depends on."""
         keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "unanswerable", "max_tokens"}
-        return self.model_dump(include=keys) | self.tolerance()
+        further = self.model_dump(include={"max_negatives"}, exclude_none=True)
+        return self.model_dump(include=keys) | further | self.tolerance()
+
+    def origin(self) -> dict[str, Any]:
+        """Where it comes from: what the download stage depends on."""
+        return super().origin() | ({"files": self.files} if self.files else {})
 
     def spoken(self) -> list[str]:
         """The languages of its rows, if params.yaml gives them."""
@@ -322,7 +329,7 @@ class EvaluationSet(Location):
     max_tokens: Count | None = None
     max_queries: Count | None = None
 
-    def origin(self) -> dict[str, str | None]:
+    def origin(self) -> dict[str, Any]:
         """Where it comes from: what the download stage depends on."""
         return super().origin() | ({"benchmark": self.benchmark, "subset": self.subset} if self.benchmark else {})
 

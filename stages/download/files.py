@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def fetch_files(origin: Mapping[str, Any], target: Path, key: str, repo_type: st
     if check:
         check(place(origin["path"]), True)
     with atomic_write(target) as folder:
-        copy(place(origin["path"]), folder, key if check else f"{key}.path")
+        copy(place(origin["path"]), folder, key if check else f"{key}.path", origin.get("files"))
         write_manifest(folder, manifest(folder, kind=origin.get("kind")))
 
 
@@ -72,7 +73,8 @@ def _select(paths: Sequence[str], origin: Mapping[str, Any], key: str) -> set[st
     """The files that the kind reads; `UserError` before the first is downloaded if they would be of no use."""
     repo, kind, code = origin["repo"], origin["kind"], bool(origin.get("trust_remote_code"))
     evaluation = key.startswith("evaluation.sets.")
-    needed = wanted(paths, kind, code, evaluation)
+    chosen = _chosen(paths, origin.get("files"), key)
+    needed = wanted(chosen, kind, code, evaluation)
     if kind == "model" and not any(path.endswith(".safetensors") for path in needed):
         raise UserError(
             f"{key}: {repo} has no safetensors weights at this revision, and pickled ones are not loaded; "
@@ -92,13 +94,25 @@ def _patience() -> float:
         raise UserError(f"{PATIENCE}: must be a number of seconds, got {given!r}; correct it, or unset it") from error
 
 
-def copy(path: Path, folder: Path, key: str) -> None:
-    """Copy a local folder or file, without hidden files and without its manifest.json."""
+def _chosen(paths: Sequence[str], chosen: Sequence[str] | None, key: str) -> list[str]:
+    """The paths that match one of the patterns ``chosen``, and the card; None: all."""
+    if chosen is None:
+        return list(paths)
+    found = [path for path in paths if any(fnmatchcase(path, pattern) for pattern in chosen)]
+    if not found:
+        raise UserError(f"{key}.files: must match files ({', '.join(sorted(paths)[:5])} …), got {', '.join(chosen)}")
+    return [*found, *({CARD} & set(paths) - set(found))]
+
+
+def copy(path: Path, folder: Path, key: str, chosen: Sequence[str] | None = None) -> None:
+    """Copy a local folder or file, without hidden files and without its manifest.json; ``chosen``: only files of these patterns."""
     if not path.exists():
         raise UserError(f"{key}: {path} does not exist; correct the path")
     folder.mkdir(exist_ok=True)
     try:
-        for name, file in local_files(path).items():
+        files = local_files(path)
+        for name in _chosen([*files], chosen, key.removesuffix(".path")):
+            file = files[name]
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, folder / name)
     except OSError as error:

@@ -6,11 +6,10 @@ A kind without patterns of its own is read from parquet, Arrow, JSON and JSON li
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from stages.config.kinds import EVALUATION, TRAINING
+from stages.config.kinds import EVALUATION, ROWS, TRAINING
 from stages.hub.manifest import CARD, MANIFEST
 from stages.hub.splits import split_of
 
-ROWS = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.ndjson", "*.json.gz", "*.jsonl.gz", "*.ndjson.gz")
 FILES: dict[str, tuple[str, ...]] = {
     **{kind: files for kind, files in TRAINING.items() if files},
     "mteb": (*ROWS, "*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz"),

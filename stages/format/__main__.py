@@ -36,7 +36,7 @@ def format_one(name: str, settings: Mapping[str, Any], folder: Path) -> None:
     if settings["languages"] is not None:
         options["languages"] = tuple(settings["languages"])
     read = reader(settings["kind"])
-    raw = RawFolder(RAW / name)
+    raw = RawFolder(RAW / name, folder.parent)
     format_set(name, lambda split: read(raw, split, Options(**options)), folder, raw)
     shutil.copy(RAW / name / MANIFEST, folder)
     for line in raw.warnings():

@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.config.kinds import EVALUATION_OPTIONS
 from stages.config.own_paths import entries_used, own_paths
-from stages.config.schema import EvaluationSet, Params
+from stages.config.schema import Dataset, EvaluationSet, Params
 from stages.resolve.models import check_models
 from stages.runtime.checkpoint import incomplete
 from stages.runtime.errors import UserError
@@ -62,6 +62,8 @@ def _check_sets(params: Params) -> Iterator[str]:
         samples = DATASETS if key.startswith("datasets.") else EVALUATION_SETS
         if entry.sample and entry.sample not in samples:
             yield f"{key}.sample: must be one of {', '.join(samples)}, got {entry.sample}"
+        if isinstance(entry, Dataset) and entry.kind == "parallel" and len(entry.languages or ()) != 2:
+            yield f"{key}.languages: must name two languages for kind parallel, got {', '.join(entry.languages or ()) or 'none'}"
         if entry.path and not place(entry.path).exists():
             yield f"{key}.path: {entry.path} does not exist; correct it, or leave the set out with -S {key}.profile=none"
     if params.evaluation.mteb_path and not place(params.evaluation.mteb_path).is_dir():

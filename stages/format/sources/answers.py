@@ -12,7 +12,7 @@ def answer_texts(value: Any) -> list[str]:
     >>> answer_texts({"text": ["Oslo", ""], "answer_start": [3, -1]}), answer_texts(["a", {"text": "b"}]), answer_texts(1814)
     (['Oslo'], ['a', 'b'], ['1814'])
     """
-    value = _parsed(value)
+    value = parsed(value)
     if isinstance(value, dict):
         return answer_texts(value.get("text"))
     if isinstance(value, list | tuple):
@@ -26,13 +26,13 @@ def is_answered(value: Any, start: Any = None) -> bool:
 
     ``start``: the field ``answer_start``, if it is a field of its own.
     """
-    texts, value = answer_texts(value), _parsed(value)
+    texts, value = answer_texts(value), parsed(value)
     within = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
-    starts = [*_numbers(within), *_numbers(_parsed(start))]
+    starts = [*_numbers(within), *_numbers(parsed(start))]
     return bool(texts) and not (starts and all(start < 0 for start in starts))
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """Parse a list or struct that was saved as text (JSON or a Python literal, as in a CSV); return anything else unchanged."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         for read in (json.loads, ast.literal_eval):

@@ -43,7 +43,8 @@ class Options:
         dataset_languages: supervised_da: language of each ``dataset_name`` that does not name one itself; "*" for all others.
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
-        unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped.
+        unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped. scored: the same of its rows.
+        max_negatives: scored: negatives of a row that are read, at most; None: all.
         unanswerable: squad: drop or keep questions without an answer in their passage.
         max_tokens: esci: longest product text, in tokens as `stages.rows.product` counts them; None is its default.
     """
@@ -56,6 +57,7 @@ class Options:
     unknown_ids: float = UNKNOWN_IDS
     unanswerable: str = "drop"
     max_tokens: int | None = None
+    max_negatives: int | None = None
 
     def unwanted(self, languages: Texts) -> np.ndarray:
         """Which rows have a language that is not chosen, shape (rows,)."""

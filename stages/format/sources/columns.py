@@ -8,6 +8,7 @@ import gzip
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
@@ -23,6 +24,7 @@ from stages.runtime.errors import UserError
 JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", ".arrow", *JSON, *(f"{suffix}.gz" for suffix in JSON))
 """Of file names, in lower case."""
+PEEK = 100
 
 
 def read_columns(
@@ -48,14 +50,14 @@ def read_columns(
             if name not in table.column_names:
                 columns[name] = pa.nulls(len(table), pa.null() if name in as_is else pa.string())
             else:
-                columns[name] = table[name] if name in as_is else _normal(path, name, table[name], name in lists)
+                columns[name] = table[name] if name in as_is else normal(path, name, table[name], name in lists)
         yield pa.table(columns)
 
 
 def column_names(path: Path) -> list[str]:
     """The columns of a file; for JSON the keys of all rows. Empty for a broken parquet or Arrow file."""
     if is_json(path):
-        with _open_json(path) as file:
+        with open_json(path) as file:
             return list(dict.fromkeys(name for _, row in json_rows(file, str(path)) for name in row))
     try:
         if path.suffix.lower() == ".arrow":
@@ -66,18 +68,33 @@ def column_names(path: Path) -> list[str]:
         return []
 
 
+def first_names(path: Path) -> list[str]:
+    """The columns of a file; for JSON the keys of its first rows.
+
+    Raises:
+        UserError: the file is not complete.
+    """
+    if is_json(path):
+        with open_json(path) as file:
+            return list(dict.fromkeys(name for _, row in islice(json_rows(file, str(path)), PEEK) for name in row))
+    if not (names := column_names(path)):
+        raise UserError(f"{path}: is not a complete file with columns; fetch or write it again")
+    return names
+
+
 def is_json(path: Path) -> bool:
     """Whether a file is JSON or JSON lines, gzipped or not, by its name."""
     return path.name.lower().removesuffix(".gz").endswith(JSON)
 
 
 def _json(path: Path, required: Sequence[str], optional: Sequence[str], as_is: Collection[str]) -> Iterator[pa.Table]:
-    with _open_json(path) as file:
+    with open_json(path) as file:
         yield from json_tables(file, str(path), required, optional, as_is)
 
 
 @contextmanager
-def _open_json(path: Path) -> Iterator[IO[bytes]]:
+def open_json(path: Path) -> Iterator[IO[bytes]]:
+    """Open a JSON file for reading, gzipped or not."""
     try:
         with cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield file
@@ -137,8 +154,8 @@ def _valid(path: Path, table: pa.Table) -> pa.Table:
     return table
 
 
-def _normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -> pa.Array:
-    """A column as strings, or, if it ``may_be_list``, as lists of strings or numbers."""
+def normal(path: Path, name: str, column: pa.ChunkedArray, may_be_list: bool) -> pa.Array:
+    """A column of a file as strings, or, if it ``may_be_list``, as lists of strings or numbers."""
     kind = column.type
     try:
         if may_be_list and hasattr(kind, "value_field") and not pa.types.is_nested(kind.value_type):

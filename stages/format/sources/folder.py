@@ -35,10 +35,12 @@ class RawFolder:
 
     Attributes:
         path: the folder.
+        scratch: where a kind may make temporary files as large as the set; None: the system's folder for such files.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scratch: Path | None = None) -> None:
         self.path = path
+        self.scratch = scratch
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)  # by file
         self._left_out: dict[str, Counter[str]] = defaultdict(Counter)  # rows by file and reason
         self._reasons: dict[str, str] = {}  # why a file is not read, as its kind says
@@ -53,6 +55,8 @@ class RawFolder:
         lists: Collection[str] = (),
         as_is: Collection[str] = (),
         divide: Callable[[pa.Table], np.ndarray] | None = None,
+        among: Collection[Path] | None = None,
+        read: Callable[..., Iterator[pa.Table]] = read_columns,
     ) -> Iterator[tuple[Path, pa.Table]]:
         """Yield (file, some rows) for every file of a split, with the columns that `columns.read_columns` returns.
 
@@ -62,11 +66,13 @@ class RawFolder:
 
         Args:
             divide: returns which rows of a training file are dev rows, as a mask; dev files are then not read.
+            among: the files to look at; None: all of `files`.
+            read: reads a file in place of `columns.read_columns`, with its arguments.
 
         Raises:
             UserError: there is no training file, the split of a file or row is not known; or as `columns.read_columns`.
         """
-        told = {path: split_of(path.relative_to(self.path)) for path in self._files}
+        told = {path: split_of(path.relative_to(self.path)) for path in (self.files if among is None else among)}
         of_split = "train" if divide else split
         named = next((path for path, name in told.items() if name), None)
         files = [path for path, name in told.items() if name in (of_split, None)]
@@ -77,7 +83,7 @@ class RawFolder:
         self._read_columns.update(required, optional)
         for path in files:
             try:
-                for table in read_columns(path, required, [*optional, "split"], lists, as_is):
+                for table in read(path, required, [*optional, "split"], lists, as_is):
                     splits = self._splits(path, table["split"], told[path], named)
                     if split == (told[path] or "train"):  # count each file's other rows in one pass only
                         self._count_others(path, splits, told[path])
@@ -96,6 +102,11 @@ class RawFolder:
                 reason = str(error).removeprefix(f"{path}: ")
                 self.leave_out(self.name(path), reason)
                 self.warn(f"{self.name(path)} is not read: {reason}")
+
+    def files_and(self, more: Callable[[Path], bool]) -> list[Path]:
+        """`files`, and those that a kind reads beyond the usual formats, in order."""
+        others = [path for path in self.path.rglob("*") if path.is_file() and more(path) and not is_aside(self.name(path))]
+        return sorted({*self.files, *others})
 
     def column_names(self) -> list[str]:
         """The columns of all files to read, in alphabetical order."""
@@ -138,7 +149,7 @@ class RawFolder:
         """What was probably meant to be used: files that likely hold rows, columns that look like negatives, scores or labels."""
         lines = [*self._warnings]
         for name, account in self.account().items():
-            expected = _is_aside(name) or name in self._reasons or split_of(Path(name)) == "test"
+            expected = is_aside(name) or name in self._reasons or split_of(Path(name)) == "test"
             if "not read" in account and (name.lower().endswith(SUFFIXES) or DATA.fullmatch(name)) and not expected:
                 lines.append(f"{name} is not read: {account['not read']}")
         for column, name in self._columns.items():
@@ -147,15 +158,15 @@ class RawFolder:
         return lines
 
     @cached_property
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """Every file of rows, in order."""
         files = sorted(path for path in self.path.rglob("*") if path.is_file() and path.name.lower().endswith(SUFFIXES))
-        return [path for path in files if not _is_aside(self.name(path))]
+        return [path for path in files if not is_aside(self.name(path))]
 
     @cached_property
     def _columns(self) -> dict[str, str]:
         """The columns of all files to read, each with the name of the first file that has it."""
-        files = [path for path in self._files if split_of(path.relative_to(self.path)) != "test"]
+        files = [path for path in self.files if split_of(path.relative_to(self.path)) != "test"]
         return {column: self.name(path) for path in reversed(files) for column in column_names(path)}
 
     def _splits(self, path: Path, field: pa.ChunkedArray, told: str | None, named: Path | None) -> pa.Array:
@@ -182,7 +193,7 @@ class RawFolder:
     def _reason(self, name: str) -> str:
         if name in self._reasons:
             return self._reasons[name]
-        if _is_aside(name):
+        if is_aside(name):
             return "hidden, a description of files, or a cache"
         if not name.lower().endswith(SUFFIXES):
             return f"only {', '.join(SUFFIXES)} are read"
@@ -191,6 +202,7 @@ class RawFolder:
         return "this kind of set does not read it"
 
 
-def _is_aside(name: str) -> bool:
+def is_aside(name: str) -> bool:
+    """Whether a file is hidden, describes others, or is a cache, by its path."""
     parts = Path(name).parts
     return any(part.startswith(".") for part in parts) or parts[-1] in METADATA or fnmatchcase(parts[-1], "cache-*.arrow")

@@ -189,6 +189,8 @@ def test_two_mistakes_are_two_lines(read):
         ({"evaluation__mteb_path": "/nowhere/at/all"}, "evaluation.mteb_path … /nowhere/at/all … folder"),
         ({"training__num_processes": 2}, "training.launcher … none"),
         ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, "datasets … nli and NLI … case"),
+        ({"datasets__mine": {"kind": "parallel", "path": "/usr"}}, "datasets.mine.languages … two … none"),
+        ({"datasets__mine": {"kind": "parallel", "path": "/usr", "languages": ["da"]}}, "datasets.mine.languages … two … got da"),
         ({"datasets__mine": {"kind": "beir", "path": "."}}, "datasets.mine.path … . contains the checkout"),
         ({"datasets__mine": {"kind": "beir", "path": "/"}}, "datasets.mine.path … / contains the checkout"),
         ({"datasets__mine": {"kind": "triplets", "path": "data/formatted"}}, "datasets.mine.path … data/formatted … output"),
@@ -438,6 +440,16 @@ def test_a_new_data_set_changes_the_entries_of_no_other(read):
     assert {name for name in after if after[name] != before[name]} == {"download", "format", "mix", "push"}
     for stage in ("download", "format"):
         assert before[stage] == {name: entry for name, entry in after[stage].items() if name != "mine"}
+
+
+def test_what_a_set_reads_of_its_files_is_known_to_the_stage_that_reads_them(read):
+    of_mine = {}
+    for option in ({}, {"max_negatives": 8}, {"files": ["da/*"]}):
+        stages = resolve(read(datasets__mine={"kind": "scored", "path": "/", **option}))
+        of_mine[tuple(option)] = {stage: stages[stage]["mine"] for stage in ("download", "format")}
+    plain = of_mine[()]
+    assert of_mine["max_negatives",] == plain | {"format": plain["format"] | {"max_negatives": 8}}
+    assert of_mine["files",] == plain | {"download": plain["download"] | {"files": ["da/*"]}}
 
 
 def test_nanobeir_in_norwegian_and_swedish_is_scored_under_the_nordic_profile(read):

@@ -343,6 +343,21 @@ def test_a_local_folder_and_a_local_file_are_copied(run: Stage, tmp_path: Path) 
     assert run.manifest("data/raw/folder")["license"] is None
 
 
+def test_files_chooses_those_to_fetch_and_keeps_the_card(run: Stage, hub: LoopbackHub, tmp_path: Path) -> None:
+    parts = [f"{pair}/train.parquet" for pair in ("en-da", "en-sv")]
+    revision = hub.add_repo("dataset", "st/parallel", dict.fromkeys([*parts, "README.md"], b"rows"))
+    repo = origin(kind="parallel", repo="st/parallel", revision=revision)
+    for part in parts:
+        (tmp_path / "mine" / part).parent.mkdir(parents=True)
+        (tmp_path / "mine" / part).write_text("rows")
+    local = origin(kind="parallel", path=str(tmp_path / "mine"))
+    assert run("datasets", resolved={"repo": repo | {"files": ["en-da/*"]}, "local": local | {"files": ["en-da/*"]}}).returncode == 0
+    assert [file["path"] for file in run.manifest("data/raw/repo")["files"]] == ["README.md", parts[0]]
+    assert [file["path"] for file in run.manifest("data/raw/local")["files"]] == [parts[0]]
+    for each in (repo, local):
+        assert names(one_line(run("datasets", resolved={"x": each | {"files": ["da/*"]}})), "datasets.x.files … da/*")
+
+
 def test_a_local_folder_that_cannot_be_copied_is_one_line(run: Stage, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.jsonl").symlink_to(tmp_path / "gone.jsonl")

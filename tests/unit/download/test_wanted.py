@@ -15,6 +15,8 @@ from stages.download.wanted import wanted
         ),
         ("paws_x", ["norwegian-x-final.tar.gz"], ["a.parquet", "a.tar"]),
         ("beir", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"], ["a/corpus.jsonl", "corpus.parquet", "qrels.tsv"]),
+        ("scored", ["corpus/train-0.parquet", "collection.tsv", "queries.train.tsv.gz"], ["scores.pkl.gz", "x.txt"]),
+        ("parallel", ["da-sv/train.parquet", "a.da-sv.da", "a.da-sv.sv.gz", "a.tsv"], ["a.de", "x.txt", "a.da.zip"]),
         ("esci", ["data/train-00000-of-00002.parquet"], ["data/test-00000-of-00001.parquet"]),
         ("mteb", ["test.jsonl", "qrels/test.tsv", "data/test-0.parquet"], ["danfever.py", ".gitattributes", "manifest.json"]),
         (

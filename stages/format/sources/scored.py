@@ -1,0 +1,107 @@
+"""Rows of ids with a teacher's scores, whose texts are in files of their own: the usual form of published data for distillation.
+
+A folder has files of rows, of queries and of documents (`scored_files`), such as those of lightonai/ms-marco-en-bge, of
+sentence-transformers/msmarco, and of Hofstätter et al. 2020, arXiv 2010.02666. Rows are streamed, and the texts stay on disk
+(`texts_by_id`). What this gives up: rows of the same query stay rows of their own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.format.sources.chunk import Chunk, Options, chunk
+from stages.format.sources.folder import RawFolder
+from stages.format.sources.scored_files import ScoredFiles, read_rows, texts_of
+from stages.format.sources.scored_rows import COLUMNS, LISTS, ScoredRow, scored_rows
+from stages.format.sources.texts_by_id import TextsById
+from stages.hub.splits import Split
+from stages.rows.dropping import as_mask
+from stages.runtime.errors import UserError
+
+SLICE = 1_024  # rows whose texts are in memory at a time
+NAMED = 5  # unknown ids that a message names
+MISFIT = "numbers of ids and of scores differ"
+NO_QUERY, NO_POSITIVE = "query id without a text", "positive id without a text"
+NO_NEGATIVE = "negative ids without a text, left out"
+
+
+@dataclass
+class _Unknown:
+    """Of a number of rows, those ``dropped`` as an id has no text, and the first such ids."""
+
+    rows: int = 0
+    dropped: int = 0
+    ids: dict[str, None] = field(default_factory=dict)
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """Yield a row with its negatives and their scores for each row of ids.
+
+    A negative without a text is left out. A row whose query or positive has none is dropped.
+
+    Raises:
+        UserError: files are missing, a score is not a number, or a share above ``options.unknown_ids`` of the rows is dropped as an
+            id has no text.
+    """
+    files = ScoredFiles.find(raw)
+    tables = raw.read_split(split, [], COLUMNS, lists=LISTS, among=files.rows, read=read_rows)
+    texts: tuple[TextsById, TextsById] | None = None
+    unknown, width = _Unknown(), 0
+    for path, table in tables:
+        if len(table) and texts is None:
+            texts = texts_of(raw, "queries", files.queries), texts_of(raw, "documents", files.documents)
+            width = _width(files.rows, options.max_negatives)
+        for start in range(0, len(table), SLICE):
+            assert texts is not None
+            yield _joined([*scored_rows(table.slice(start, SLICE), path)], *texts, width, options.language, unknown)
+    if unknown.dropped > options.unknown_ids * unknown.rows:
+        raise UserError(
+            f"{raw.path}: {unknown.dropped} of {unknown.rows} rows name a query or a positive without a text "
+            f"({', '.join([*unknown.ids, '…'])}), more than {options.unknown_ids:.0%}; add the texts, or set "
+            f"datasets.{raw.path.name}.unknown_ids to the share of rows to leave out"
+        )
+
+
+def _width(files: Sequence[Path], limit: int | None) -> int:
+    """The largest number of negatives of a row in any file: all rows get as many columns."""
+    most = 0
+    for path in files:
+        for table in read_rows(path, [], COLUMNS, LISTS):
+            most = max(most, *(len(row.documents or ()) - 1 for row in scored_rows(table, path)))
+            if limit is not None and most >= limit:
+                return limit
+    return most
+
+
+def _joined(
+    rows: Sequence[ScoredRow], queries: TextsById, documents: TextsById, width: int, language: str | None, unknown: _Unknown
+) -> Chunk:
+    ids = pa.array([row.query for row in rows], pa.string())
+    anchor = queries.take(ids)
+    padded = [[*(row.documents or ()), *[None] * (1 + width)][: 1 + width] for row in rows]
+    named = [pa.array(column, pa.string()) for column in zip(*padded, strict=True)]
+    positive, *negatives = [documents.take(column) for column in named]
+    misfit = np.array([row.documents is None for row in rows], dtype=bool)
+    no_query, no_positive = ~misfit & as_mask(pc.is_null(anchor)), ~misfit & as_mask(pc.is_null(positive))
+    unknown.rows += len(rows)
+    unknown.dropped += int((no_query | no_positive).sum())
+    for name, column, mask in (("query", ids, no_query), ("document", named[0], no_positive)):
+        for value in column.filter(pa.array(mask)).to_pylist()[: NAMED - len(unknown.ids)]:
+            unknown.ids.setdefault(f"{name} {value!r}")
+    lost = [as_mask(pc.is_valid(column)) & as_mask(pc.is_null(texts)) for column, texts in zip(named[1:], negatives, strict=True)]
+    scores = pa.array([row.scores and row.scores[: 1 + width] for row in rows], pa.list_(pa.float64()))
+    found = chunk(
+        anchor,
+        positive,
+        negatives,
+        language,
+        reasons={MISFIT: misfit, NO_QUERY: no_query, NO_POSITIVE: no_positive},
+        scores=scores,
+    )
+    if missing := int(sum(mask.sum() for mask in lost)):
+        found.notes[NO_NEGATIVE] = missing
+    return found
