@@ -22,6 +22,7 @@ TRAINING: dict[str, tuple[str, ...]] = {
     "esci": (),
     "beir": BEIR,
     "scored": (*ROWS, *TAB_SEPARATED),
+    "documents": (*ROWS, "*.csv", "*.txt", "*.md"),
     "parallel": (*ROWS, *TAB_SEPARATED, *LINES),
 }
 

@@ -298,6 +298,7 @@ class Dataset(Location):
     unanswerable: Literal["drop", "keep"] = "drop"
     max_tokens: Count | None = None
     max_negatives: Count | None = None
+    key_phrases: Number | None = None
     files: Annotated[list[str], Field(min_length=1)] | None = None
     max_rows: Count | None = None
     license: Annotated[str, Field(pattern=r"^\S+$")] | None = None
@@ -305,7 +306,7 @@ class Dataset(Location):
     def form(self) -> dict[str, Any]:
         """How to read its rows: what the format stage depends on."""
         keys = {"kind", "language", "languages", "dataset_languages", "locale", "split", "unanswerable", "max_tokens"}
-        further = self.model_dump(include={"max_negatives"}, exclude_none=True)
+        further = self.model_dump(include={"max_negatives", "key_phrases"}, exclude_none=True)
         return self.model_dump(include=keys) | further | self.tolerance()
 
     def origin(self) -> dict[str, Any]:

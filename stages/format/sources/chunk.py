@@ -44,6 +44,7 @@ class Options:
         locale: esci: the shop (us, es, jp).
         split: beir: the qrels that are the training rows.
         unknown_ids: beir: largest share of the qrels' rows that may name unknown ids; such rows are dropped. scored: the same of its rows.
+        key_phrases: documents: key phrases of a document that stand in for queries, at most.
         max_negatives: scored: negatives of a row that are read, at most; None: all.
         unanswerable: squad: drop or keep questions without an answer in their passage.
         max_tokens: esci: longest product text, in tokens as `stages.rows.product` counts them; None is its default.
@@ -58,6 +59,7 @@ class Options:
     unanswerable: str = "drop"
     max_tokens: int | None = None
     max_negatives: int | None = None
+    key_phrases: int = 3
 
     def unwanted(self, languages: Texts) -> np.ndarray:
         """Which rows have a language that is not chosen, shape (rows,)."""

@@ -1,0 +1,139 @@
+"""A folder of products or texts, without queries: titles and key phrases stand in for them, so that a shop without clicks can start.
+
+A title is paired with its document without the title, as a pair with it would teach only to match words; a key phrase is paired with the
+whole document. Both are known substitutes for queries (…).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from stages.format.sources.chunk import Chunk, Options, chunk
+from stages.format.sources.columns import first_names, read_columns
+from stages.format.sources.folder import RawFolder
+from stages.format.sources.key_phrases import KeyPhrases
+from stages.hub.splits import Split, split_of
+from stages.retrieval.products import FIELDS, PRODUCT
+from stages.retrieval.tables import table_rows
+from stages.rows.dropping import UNKNOWN, Dropped
+from stages.rows.product import PRODUCT_TOKENS, plain, product_text
+from stages.runtime.errors import UserError
+
+TITLE = (*PRODUCT["title"], "heading")
+TEXT = ("text", "body", "content", "contents")
+COLUMNS = {**{field: PRODUCT[field] for field in FIELDS}, "title": TITLE, "text": TEXT}
+NAMES = [name for names in COLUMNS.values() for name in names]
+TEXT_FILES, TABLES = (".txt", ".md"), (".csv",)
+ASIDE = re.compile(r"(readme|licen[cs]e|queries|judgements|qrels)", re.IGNORECASE)
+"""Beginnings of names of files that hold no documents, such as those of a BEIR folder or a shop's judgements."""
+BLOCK = 1_024  # documents in memory at a time
+NO_QUERY = "no title and no key phrase"
+
+
+class Document(NamedTuple):
+    """A document: its title, the text without it, and the whole text as evaluation has it."""
+
+    title: str
+    body: str
+    whole: str
+
+
+def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
+    """Yield (title, text) and (key phrase, whole text) pairs of every document, ``options.key_phrases`` of the latter at most.
+
+    Documents are products (title, brand, description, bullets: in the form of evaluation sets of kind products), rows with a title and a
+    text, or text files whose first line is the title. The folder is read twice, and streamed both times. There are no dev rows.
+
+    Raises:
+        UserError: the folder holds no documents, or a file cannot be read.
+    """
+    if split == "dev":
+        return
+    files = _files(raw)
+    phrases = KeyPhrases()
+    for path in files:
+        for block in _blocks(path, options):
+            phrases.count(document.whole for document in block)
+    for path in files:
+        raw.count(raw.name(path), split, 0)
+        for block in _blocks(path, options):
+            raw.count(raw.name(path), split, len(block))
+            yield _paired(block, phrases, options)
+
+
+def _paired(documents: Sequence[Document], phrases: KeyPhrases, options: Options) -> Chunk:
+    made = [[*_titled(each), *((phrase, each.whole) for phrase in phrases.of(each.whole, options.key_phrases))] for each in documents]
+    anchors, positives = ([pair[side] for pairs in made for pair in pairs] for side in (0, 1))
+    rows = chunk(pa.array(anchors, pa.string()), pa.array(positives, pa.string()), language=options.language)
+    without = sum(not pairs for pairs in made)
+    dropped = Dropped({(NO_QUERY, options.language or UNKNOWN): without} if without else {})
+    return replace(rows, dropped=dropped, added=len(anchors) + without - len(documents))
+
+
+def _titled(document: Document) -> list[tuple[str, str]]:
+    return [(document.title, document.body)] if document.title and document.body else []
+
+
+def _files(raw: RawFolder) -> list[Path]:
+    """The files that hold documents, in order."""
+    found = []
+    for path in raw.files_and(lambda path: path.name.lower().endswith((*TEXT_FILES, *TABLES))):
+        if ASIDE.match(path.name):
+            raw.leave_out(raw.name(path), "its name is not one of documents")
+        elif split_of(path.relative_to(raw.path)) == "test":
+            raw.leave_out(raw.name(path), "a test split is never trained on")
+        elif path.name.lower().endswith(TEXT_FILES) or {"title", "text"} & set(next(_rows(path), {})):
+            found.append(path)
+        else:
+            raw.leave_out(raw.name(path), f"it has no column {' or '.join((*TITLE, *TEXT))}")
+    if not found:
+        raise UserError(f"{raw.path}: holds no documents; put products.csv, rows with title and text (JSON lines, Parquet) or .txt files there")
+    return found
+
+
+def _blocks(path: Path, options: Options) -> Iterator[list[Document]]:
+    rows = _rows(path)
+    while block := list(islice(rows, BLOCK)):
+        yield _documents(block, options.max_tokens or PRODUCT_TOKENS)
+
+
+def _documents(rows: Sequence[Mapping[str, Any]], tokens: int) -> list[Document]:
+    fields = {field: pa.array([row.get(field) for row in rows], pa.string()) for field in FIELDS}
+    whole = product_text(*fields.values(), tokens).to_pylist()
+    nothing = pa.nulls(len(rows), pa.string())
+    body = product_text(nothing, nothing, fields["description"], fields["bullets"], tokens).to_pylist()
+    titles = plain(fields["title"]).to_pylist()
+    made = []
+    for row, *product in zip(rows, titles, body, whole, strict=True):
+        title, text = (row.get(name) or "" for name in ("title", "text"))
+        made.append(Document(title.strip(), text.strip(), f"{title} {text}".strip()) if text else Document(*(each or "" for each in product)))
+    return made
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The documents of a file as texts by `COLUMNS`; of columns that mean the same, the first that a row has."""
+    if path.name.lower().endswith(TEXT_FILES):
+        yield _text_file(path)
+    elif path.name.lower().endswith(TABLES):
+        yield from (row for _, row in table_rows(path, COLUMNS, []))
+    else:
+        present = [name for name in first_names(path) if name in NAMES]
+        for table in read_columns(path, [], present, lists=PRODUCT["bullets"]):
+            for row in table.to_pylist():
+                values = {ours: next((row[name] for name in names if row.get(name)), None) for ours, names in COLUMNS.items()}
+                yield {ours: "\n".join(value) if isinstance(value, list) else value for ours, value in values.items() if value is not None}
+
+
+def _text_file(path: Path) -> dict[str, str]:
+    """A text file: its first line is the title if more lines follow, else its name is."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not valid UTF-8; save the file as UTF-8") from error
+    title, *rest = lines or [""]
+    return {"title": title.lstrip("# "), "text": "\n".join(rest)} if rest else {"title": path.stem, "text": title}
