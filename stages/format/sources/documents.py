@@ -1,7 +1,7 @@
 """A folder of products or texts, without queries: titles and key phrases stand in for them, so that a shop without clicks can start.
 
-A title is paired with its document without the title, as a pair with it would teach only to match words; a key phrase is paired with the
-whole document. Both are known substitutes for queries (…).
+A title is paired with its document without the title (title and body, as in Wang et al. 2022, arXiv 2212.03533), a key phrase with the whole
+document. What this gives up: real customers use words that the documents do not have.
 """
 
 import re
@@ -92,7 +92,7 @@ def _files(raw: RawFolder) -> list[Path]:
         else:
             raw.leave_out(raw.name(path), f"it has no column {' or '.join((*TITLE, *TEXT))}")
     if not found:
-        raise UserError(f"{raw.path}: holds no documents; put products.csv, rows with title and text (JSON lines, Parquet) or .txt files there")
+        raise UserError(f"{raw.path}: holds no documents; put products.csv, JSON lines with title and text, or .txt files there")
     return found
 
 
@@ -103,15 +103,17 @@ def _blocks(path: Path, options: Options) -> Iterator[list[Document]]:
 
 
 def _documents(rows: Sequence[Mapping[str, Any]], tokens: int) -> list[Document]:
-    fields = {field: pa.array([row.get(field) for row in rows], pa.string()) for field in FIELDS}
-    whole = product_text(*fields.values(), tokens).to_pylist()
+    title, brand, description, bullets = (pa.array([row.get(field) for row in rows], pa.string()) for field in FIELDS)
     nothing = pa.nulls(len(rows), pa.string())
-    body = product_text(nothing, nothing, fields["description"], fields["bullets"], tokens).to_pylist()
-    titles = plain(fields["title"]).to_pylist()
+    products = (
+        plain(title),
+        product_text(nothing, nothing, description, bullets, tokens),
+        product_text(title, brand, description, bullets, tokens),
+    )
     made = []
-    for row, *product in zip(rows, titles, body, whole, strict=True):
-        title, text = (row.get(name) or "" for name in ("title", "text"))
-        made.append(Document(title.strip(), text.strip(), f"{title} {text}".strip()) if text else Document(*(each or "" for each in product)))
+    for row, *product in zip(rows, *(column.to_pylist() for column in products), strict=True):
+        head, text = ((row.get(name) or "").strip() for name in ("title", "text"))
+        made.append(Document(head, text, f"{head} {text}".strip()) if text else Document(*(each or "" for each in product)))
     return made
 
 

@@ -24,7 +24,7 @@ class KeyPhrases:
     >>> phrases = KeyPhrases()
     >>> phrases.count(["Soveposen er varm. En varm sovepose.", "Teltet er lett.", "Kjelen er rød.", "Koppen er rød.", "Lua er lett."])
     >>> phrases.of("Soveposen er varm. En varm sovepose.", 2)
-    ['varm sovepose', 'Soveposen']
+    ['En varm sovepose', 'Soveposen']
     """
 
     def __init__(self) -> None:
