@@ -1,7 +1,7 @@
 """A folder of products or texts, without queries: titles and key phrases stand in for them, so that a shop without clicks can start.
 
-A title is paired with its document without the title (title and body, as in Wang et al. 2022, arXiv 2212.03533), a key phrase with the whole
-document. What this gives up: real customers use words that the documents do not have.
+A title is paired with its document without the title (as titles and bodies in Wang et al. 2022, arXiv 2212.03533), a key phrase with the
+whole document. What this gives up: real customers use words that the documents do not have.
 """
 
 import re

@@ -1,13 +1,15 @@
-"""Rows of ids with a teacher's scores, whose texts are in files of their own: the usual form of published data for distillation.
+"""Rows with a teacher's scores, as data for distillation is published: usually ids, whose texts are in files of their own.
 
 A folder has files of rows, of queries and of documents (`scored_files`), such as those of lightonai/ms-marco-en-bge, of
 sentence-transformers/msmarco, and of Hofstätter et al. 2020, arXiv 2010.02666. Rows are streamed, and the texts stay on disk
-(`texts_by_id`). What this gives up: rows of the same query stay rows of their own.
+(`texts_by_id`). Rows that hold their texts need no other file. What this gives up: rows of the same query stay rows of their own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +18,12 @@ import pyarrow.compute as pc
 from stages.format.sources.chunk import Chunk, Options, chunk
 from stages.format.sources.folder import RawFolder
 from stages.format.sources.scored_files import ScoredFiles, read_rows, texts_of
-from stages.format.sources.scored_rows import COLUMNS, LISTS, ScoredRow, scored_rows
-from stages.format.sources.texts_by_id import TextsById
+from stages.format.sources.scored_rows import COLUMNS, IDS, LISTS, Names, ScoredRow, scored_rows
 from stages.hub.splits import Split
 from stages.rows.dropping import as_mask
 from stages.runtime.errors import UserError
 
+Join: TypeAlias = Callable[[pa.StringArray], pa.StringArray]
 SLICE = 1_024  # rows whose texts are in memory at a time
 NAMED = 5  # unknown ids that a message names
 MISFIT = "numbers of ids and of scores differ"
@@ -49,15 +51,17 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """
     files = ScoredFiles.find(raw)
     tables = raw.read_split(split, [], COLUMNS, lists=LISTS, among=files.rows, read=read_rows)
-    texts: tuple[TextsById, TextsById] | None = None
-    unknown, width = _Unknown(), 0
+    queries = cache(lambda: texts_of(raw, "queries", files.queries))  # read when the first row needs them: a split may have no rows
+    documents = cache(lambda: texts_of(raw, "documents", files.documents))
+    width = cache(lambda: _width(files.rows, options.max_negatives))
+    unknown = _Unknown()
     for path, table in tables:
-        if len(table) and texts is None:
-            texts = texts_of(raw, "queries", files.queries), texts_of(raw, "documents", files.documents)
-            width = _width(files.rows, options.max_negatives)
         for start in range(0, len(table), SLICE):
-            assert texts is not None
-            yield _joined([*scored_rows(table.slice(start, SLICE), path)], *texts, width, options.language, unknown)
+            rows = [*scored_rows(table.slice(start, SLICE), path, files.rows[path])]
+            if files.rows[path] is IDS:
+                yield _joined(rows, queries().take, documents().take, width(), options.language, unknown)
+            else:
+                yield _joined(rows, _as_is, _as_is, width(), options.language, _Unknown())
     if unknown.dropped > options.unknown_ids * unknown.rows:
         raise UserError(
             f"{raw.path}: {unknown.dropped} of {unknown.rows} rows name a query or a positive without a text "
@@ -66,25 +70,27 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
         )
 
 
-def _width(files: Sequence[Path], limit: int | None) -> int:
+def _as_is(texts: pa.StringArray) -> pa.StringArray:
+    return texts
+
+
+def _width(files: Mapping[Path, Names], limit: int | None) -> int:
     """The largest number of negatives of a row in any file: all rows get as many columns."""
     most = 0
-    for path in files:
+    for path, names in files.items():
         for table in read_rows(path, [], COLUMNS, LISTS):
-            most = max(most, *(len(row.documents or ()) - 1 for row in scored_rows(table, path)))
+            most = max(most, max((len(row.documents or ()) - 1 for row in scored_rows(table, path, names)), default=0))
             if limit is not None and most >= limit:
                 return limit
     return most
 
 
-def _joined(
-    rows: Sequence[ScoredRow], queries: TextsById, documents: TextsById, width: int, language: str | None, unknown: _Unknown
-) -> Chunk:
+def _joined(rows: Sequence[ScoredRow], queries: Join, documents: Join, width: int, language: str | None, unknown: _Unknown) -> Chunk:
     ids = pa.array([row.query for row in rows], pa.string())
-    anchor = queries.take(ids)
+    anchor = queries(ids)
     padded = [[*(row.documents or ()), *[None] * (1 + width)][: 1 + width] for row in rows]
     named = [pa.array(column, pa.string()) for column in zip(*padded, strict=True)]
-    positive, *negatives = [documents.take(column) for column in named]
+    positive, *negatives = [documents(column) for column in named]
     misfit = np.array([row.documents is None for row in rows], dtype=bool)
     no_query, no_positive = ~misfit & as_mask(pc.is_null(anchor)), ~misfit & as_mask(pc.is_null(positive))
     unknown.rows += len(rows)

@@ -12,19 +12,19 @@ import pyarrow.compute as pc
 
 from stages.format.sources.columns import first_names
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.scored_rows import COLUMNS, DOCUMENTS, NEGATIVE_SCORES, NEGATIVES, POSITIVE, QUERY, SCORE
+from stages.format.sources.scored_rows import COLUMNS, IDS, NEGATIVE_SCORES, SCORE, TEXTS, Names
 from stages.format.sources.tab_separated import header, is_tab_separated, reading
 from stages.format.sources.texts_by_id import TextsById
 from stages.hub.splits import split_of
 from stages.runtime.errors import UserError
 
 ANY_ID, TITLE = ("_id", "id"), "title"
-IDS = {
-    "queries": (*QUERY, *ANY_ID),
+TEXT_IDS = {
+    "queries": (*IDS.query, *ANY_ID),
     "documents": ("document_id", "doc_id", "docid", "passage_id", "pid", "corpus_id", "corpus-id", *ANY_ID),
 }
-TEXTS = {"queries": ("query", "text"), "documents": ("passage", "document", "contents", "text")}
-KNOWN = (*COLUMNS, *IDS["queries"], *IDS["documents"], *TEXTS["documents"], TITLE)
+BODIES = {"queries": ("query", "text"), "documents": ("passage", "document", "contents", "text")}
+KNOWN = (*COLUMNS, *TEXT_IDS["queries"], *TEXT_IDS["documents"], *BODIES["documents"], TITLE)
 WITHOUT_HEADER = {2: ("id", "text"), 5: ("positive_score", "negative_score", "query_id", "positive_id", "negative_id")}
 
 read_rows = reading(KNOWN, WITHOUT_HEADER)
@@ -32,9 +32,9 @@ read_rows = reading(KNOWN, WITHOUT_HEADER)
 
 @dataclass(frozen=True)
 class ScoredFiles:
-    """The files of a set, in order."""
+    """The files of a set, in order; each file of rows with the names of its columns: `IDS`, or `TEXTS`, which need no other files."""
 
-    rows: list[Path]
+    rows: dict[Path, Names]
     queries: list[Path]
     documents: list[Path]
 
@@ -45,24 +45,25 @@ class ScoredFiles:
         Raises:
             UserError: there is none of rows to train on, of queries, or of documents.
         """
-        found: dict[str, list[Path]] = {"rows": [], "queries": [], "documents": []}
+        rows: dict[Path, Names] = {}
+        texts: dict[str, list[Path]] = {"queries": [], "documents": []}
         for path in raw.files_and(is_tab_separated):
             names = _names(path)
-            role = _role(raw.name(path), names)
-            if role == "rows" and split_of(path.relative_to(raw.path)) == "test":
-                continue
-            if role:
-                found[role].append(path)
+            if form := _form(names):
+                if split_of(path.relative_to(raw.path)) != "test":
+                    rows[path] = form
+            elif role := _role(raw.name(path), names):
+                texts[role].append(path)
             else:
                 raw.leave_out(raw.name(path), f"it has neither scored ids nor texts with ids (it has {', '.join(names) or 'no names'})")
-        for role, columns in (
-            ("rows", "query_id, document_ids, scores (or query_id, positive_id, negative_id, score)"),
-            ("queries", "query_id, text"),
-            ("documents", "document_id, text"),
+        for what, needed, files, columns in (
+            ("rows", True, rows, "query_id, document_ids, scores (or query_id, positive_id, negative_id, score)"),
+            ("queries", IDS in rows.values(), texts["queries"], "query_id, text"),
+            ("documents", IDS in rows.values(), texts["documents"], "document_id, text"),
         ):
-            if not found[role]:
-                raise UserError(f"{raw.path}: holds no file of {role}; put one with the columns {columns} there")
-        return cls(**found)
+            if needed and not files:
+                raise UserError(f"{raw.path}: holds no file of {what}; put one with the columns {columns} there")
+        return cls(rows, **texts)
 
 
 def texts_of(raw: RawFolder, role: str, files: Sequence[Path]) -> TextsById:
@@ -70,7 +71,7 @@ def texts_of(raw: RawFolder, role: str, files: Sequence[Path]) -> TextsById:
     texts = TextsById(raw.scratch)
     for path in files:
         names, rows = _names(path), 0
-        identifier, body = _first(names, IDS[role]), _first(names, TEXTS[role])
+        identifier, body = _first(names, TEXT_IDS[role]), _first(names, BODIES[role])
         for table in read_rows(path, [identifier, body], [TITLE]):
             rows += len(table)
             title, text = (pc.fill_null(table[name], "").combine_chunks() for name in (TITLE, body))
@@ -79,17 +80,21 @@ def texts_of(raw: RawFolder, role: str, files: Sequence[Path]) -> TextsById:
     return texts
 
 
+def _form(columns: Collection[str]) -> Names | None:
+    """The form of a file of rows with scores; None for other files."""
+    scored = not {*SCORE, *NEGATIVE_SCORES}.isdisjoint(columns)
+    return next((form for form in (TEXTS, IDS) if scored and form.fit(columns)), None)
+
+
 def _role(name: str, columns: Collection[str]) -> str | None:
-    """What a file holds; one of ids and texts whose columns do not say it holds queries if its path says so."""
+    """Whose texts a file holds; if its columns fit both, it holds queries if its path says so."""
 
     def has(names: Collection[str]) -> bool:
         return not set(names).isdisjoint(columns)
 
-    if has(QUERY) and has((*SCORE, *NEGATIVE_SCORES)) and (has(DOCUMENTS) or (has(POSITIVE) and has(NEGATIVES))):
-        return "rows"
-    fits = [role for role in IDS if has(IDS[role]) and has(TEXTS[role])]
-    if len(fits) == 2 and not has(IDS["documents"][: -len(ANY_ID)]):
-        return "queries" if has(QUERY) or "quer" in name.lower() else "documents"
+    fits = [role for role in TEXT_IDS if has(TEXT_IDS[role]) and has(BODIES[role])]
+    if len(fits) == 2 and not has(TEXT_IDS["documents"][: -len(ANY_ID)]):
+        return "queries" if has(IDS.query) or "quer" in name.lower() else "documents"
     return fits[-1] if fits else None
 
 

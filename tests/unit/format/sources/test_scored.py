@@ -80,6 +80,19 @@ def test_the_tsv_files_of_ms_marco_have_no_header(tmp_path):
     assert rows(tmp_path) == [("hva er søtt", 'blåbær "søt"', "melk", [9.5, -1])]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"query": "q", "pos": ["en", "ubrukt"], "neg": ["to", "tre"], "pos_scores": [3, 9], "neg_scores": [1, 2], "query_id": "x"},
+        {"query": "q", "positive": "en", "negative": "to", "negative_2": "tre", "scores": [3, 1, 2]},
+        {"query": "q", "passages": ["to", "en", "tre"], "scores": [1, 3, 2]},
+    ],
+)
+def test_rows_that_hold_their_texts_need_no_other_file(tmp_path, row):
+    lines(tmp_path / "rows.jsonl", row)
+    assert rows(tmp_path, *COLUMNS[:3], "negative_2", "scores") == [("q", "en", "to", "tre", [3, 1, 2])]
+
+
 def test_titles_stand_before_texts_and_a_beir_folders_names_tell_its_files_apart(tmp_path):
     lines(tmp_path / "corpus.jsonl", {"_id": 1, "title": "T", "text": "en"}, {"_id": 2, "title": "", "text": "to"})
     lines(tmp_path / "queries.jsonl", {"_id": 5, "text": "q"})
