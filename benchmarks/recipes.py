@@ -5,8 +5,8 @@
 
 A recipe is an encoder and parts, joined by "+": ``splade``, ``splade+mined+teacher``, ``inference-free-splade+all``. A part is a name of
 `PARTS`, or ``key=value`` as in params.yaml. Each recipe is a run of the pipeline in a folder of its own below ``--work``, from a base made
-of the set's training rows, with the same number of rows over all epochs (``--rows``). Only qrels/train.tsv trains. Only the queries of ``--split`` are scored; mix
-keeps those of dev and test, and their documents, out of training.
+of the set's training rows; each sees the same number of rows over all its epochs. Only qrels/train.tsv trains. Only the queries of
+``--split`` are scored; mix keeps those of dev and test, and their documents, out of training.
 
 Beside the recipes: BM25, plain and stemmed; with ``--dense`` that model, its hybrid with stemmed BM25, and the csr control: its vectors
 made sparse without training.
@@ -71,10 +71,9 @@ def overrides(recipe: str, seed: int, of: Set, options: argparse.Namespace) -> d
     if architecture not in ARCHITECTURES:
         sys.exit(f"{recipe}: must start with one of {', '.join(ARCHITECTURES)}")
     values: dict[str, Any] = {
-        "profile": "own", "architecture": architecture, "seed": seed, "model.max_seq_length": 128,
-        "training.num_train_epochs": round(options.rows / len(training_queries(of)), 2), "training.per_device_train_batch_size": 32, "tracking.mlflow": False,
-        "evaluation.sets.my-search.profile": "none",
-        "datasets.my-search.path": str(of.folder), "datasets.my-search.language": of.language,
+        "profile": "own", "architecture": architecture, "seed": seed, "model.max_seq_length": 128, "tracking.mlflow": False,
+        "training.num_train_epochs": round(options.rows / len(training_queries(of)), 2), "training.per_device_train_batch_size": 32,
+        "datasets.my-search.path": str(of.folder), "datasets.my-search.language": of.language, "evaluation.sets.my-search.profile": "none",
     }  # fmt: skip
     for split in ("dev", "test"):
         if (of.folder / "qrels" / f"{split}.tsv").exists():
