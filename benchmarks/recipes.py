@@ -324,10 +324,15 @@ def main() -> None:
 
     by_set: dict[str, dict[str, Row]] = {}
     failed = []
+    sets = []
     for place in options.folders:
         path, _, language = place.partition(":")
         folder = Path(path).resolve()
-        of = Set(folder, language or "nb", (options.work / folder.name).resolve())
+        sets.append(Set(folder, language or "nb", (options.work / folder.name).resolve()))
+        for recipe in options.recipes:
+            overrides(recipe, 42, sets[-1], options)  # a mistake shows now, not after hours
+    for of in sets:
+        folder = of.folder
         [retrieval_set] = load_beir(folder, folder.name, of.language, options.split)
         rows = baselines(of, retrieval_set, options.dense)
         for recipe in options.recipes:
