@@ -22,7 +22,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -38,13 +38,17 @@ DENSE = "{dense}"
 PARTS: dict[str, dict[str, Any]] = {
     "cut": {"model.long_documents": "cut"},  # without windows
     "mined": {"mining.method": "bm25"},
+    "mined-both": {"mining.method": "both", "mining.model": DENSE, "mining.teachers": [{"model": DENSE}], "mining.negatives": 4},
+    "kl": {"loss.distillation": "kl"},  # on top of mined-both, whose scores it learns
+    "margin-mse": {"loss.distillation": "margin_mse"},
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},
 }
-ALL = ("mined", "batch-128")
+ALL = ("mined-both", "kl", "batch-128")
 """What ``all`` stands for."""
 ARCHITECTURES = ("splade", "inference-free-splade", "csr")
 RECIPES = [f"{encoder}{parts}" for encoder in ARCHITECTURES[:2] for parts in ("+cut", "", *(f"+{part}" for part in ALL), "+all")]
 KS = (64, 128)
+LENGTH = 128  # tokens
 BM25, STEMMED, DENSE_ROW = "BM25", "stemmed BM25", "dense"
 
 
@@ -71,7 +75,7 @@ def overrides(recipe: str, seed: int, of: Set, options: argparse.Namespace) -> d
     if architecture not in ARCHITECTURES:
         sys.exit(f"{recipe}: must start with one of {', '.join(ARCHITECTURES)}")
     values: dict[str, Any] = {
-        "profile": "own", "architecture": architecture, "seed": seed, "model.max_seq_length": 128, "tracking.mlflow": False,
+        "profile": "own", "architecture": architecture, "seed": seed, "model.max_seq_length": LENGTH, "tracking.mlflow": False,
         "training.num_train_epochs": round(options.rows / len(training_queries(of)), 2), "training.per_device_train_batch_size": 32,
         "datasets.my-search.path": str(of.folder), "datasets.my-search.language": of.language, "evaluation.sets.my-search.profile": "none",
     }  # fmt: skip
@@ -199,68 +203,82 @@ def baselines(of: Set, retrieval_set: Any, dense: Path | None) -> dict[str, Row]
     """The rows that need no training."""
     from stages.evaluate.fusion import fuse
     from stages.retrieval import bm25
+    from stages.retrieval.vectors import Encoded
 
     runs = {BM25: bm25.retrieve(retrieval_set), STEMMED: bm25.retrieve_stemmed(retrieval_set)}
     costs: dict[str, dict[str, float]] = {}
     if dense:
-        import torch
-
-        from stages.evaluate.dense import nearest
         from stages.evaluate.search_cost import search_cost
         from stages.retrieval.scoring import retrieve
 
-        queries, documents = vectors(of, dense)
+        queries, documents, starts = vectors(of, dense)
         asked = np.stack([queries[query] for query in retrieval_set.queries])
-        corpus = np.stack([documents[document] for document in retrieval_set.corpus])
-        runs[DENSE_ROW] = nearest(retrieval_set, torch.from_numpy(asked), [torch.from_numpy(corpus)])
+        runs[DENSE_ROW] = nearest(retrieval_set, asked, documents, starts)
         runs["dense + stemmed BM25"] = fuse(runs[STEMMED], runs[DENSE_ROW])
         trained = np.stack([queries[query] for query in training_queries(of) if query in queries])
+        code = control(np.concatenate([trained, documents]))
         for k in KS:
-            encoded = control(np.concatenate([trained, corpus]), asked, corpus, k)
+            encoded = Encoded(code(asked, k), code(documents, k), starts)
             runs[f"csr control, k {k}"] = retrieve(encoded, retrieval_set)
             costs[f"csr control, k {k}"] = search_cost(encoded)
     return {name: Row([ndcg(run, retrieval_set)], [run], costs.get(name, {}), []) for name, run in runs.items()}
 
 
-def vectors(of: Set, dense: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The dense model's unit vectors of all queries and documents by id, encoded once: the set's work folder keeps them."""
+def vectors(of: Set, dense: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """The dense model's unit vectors: of all queries by id, of the documents' windows, and the first window of each document, then their
+    number. Windows are as long as the recipes' models'. Encoded once: the set's work folder keeps them."""
     from stages.retrieval.beir import read_documents, read_queries
     from stages.retrieval.sets import _corpus
+    from stages.retrieval.treatment import Treatment
+    from stages.retrieval.windows import Windows
 
     queries = read_queries(of.folder / "queries.jsonl")
-    texts = {"queries": queries, "documents": _corpus(read_documents(of.folder / "corpus.jsonl"), queries)[0]}
-    found = []
-    for kind, by_id in texts.items():
-        kept = of.work / f"{dense.name}-{kind}.npy"
-        if not kept.exists():
-            from sentence_transformers import SentenceTransformer
+    kept = of.work / f"{dense.name}.npz"
+    if not kept.exists():
+        from sentence_transformers import SentenceTransformer
 
-            model = SentenceTransformer(str(dense), local_files_only=True)
-            encode = model.encode_query if kind == "queries" else model.encode_document
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            np.save(temporary := kept.with_suffix(".tmp.npy"), encode(list(by_id.values()), normalize_embeddings=True))
-            temporary.replace(kept)
-        found.append(dict(zip(by_id, np.load(kept), strict=True)))
-    return found[0], found[1]
+        model: Any = SentenceTransformer(str(dense), local_files_only=True)
+        corpus = list(_corpus(read_documents(of.folder / "corpus.jsonl"), queries)[0].values())
+        windows = Windows.of(model, Treatment("max_score", LENGTH, LENGTH // 5))
+        parts = windows.split(corpus) if windows else [[text] for text in corpus]
+        arrays = {
+            "queries": model.encode_query(list(queries.values()), normalize_embeddings=True),
+            "documents": model.encode_document([window for part in parts for window in part], normalize_embeddings=True),
+            "starts": np.cumsum([0, *map(len, parts)]),
+        }
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(temporary := kept.with_suffix(".tmp.npz"), **arrays)
+        temporary.replace(kept)
+    with np.load(kept) as found:
+        return dict(zip(queries, found["queries"], strict=True)), found["documents"], found["starts"]
 
 
-def control(fitted: np.ndarray, queries: np.ndarray, documents: np.ndarray, k: int) -> Any:
+def nearest(retrieval_set: Any, queries: np.ndarray, windows: np.ndarray, starts: np.ndarray) -> dict[str, dict[str, float]]:
+    """The 100 documents whose best window is most similar to each query."""
+    ids = np.array(list(retrieval_set.corpus), dtype=object)
+    run = {}
+    for query, vector in zip(retrieval_set.queries, queries, strict=True):
+        scores = np.maximum.reduceat(windows @ vector, starts[:-1])
+        best = [place for place in np.argsort(-scores, kind="stable")[:101] if ids[place] != query or query not in retrieval_set.own]
+        run[query] = {str(ids[place]): float(scores[place]) for place in best[:100]}
+    return run
+
+
+def control(fitted: np.ndarray) -> Callable[[np.ndarray, int], csr_array]:
     """Vectors made sparse without training: principal axes of ``fitted``, each divided by the root of its deviation; their positive and
-    negative parts are the latents, of which the ``k`` largest stay."""
-    from stages.retrieval.vectors import Encoded
-
+    negative parts are the latents, of which the k largest stay."""
     mean = fitted.mean(axis=0)
     _, deviations, axes = np.linalg.svd(fitted - mean, full_matrices=False)
     whitened = axes.T / np.sqrt(np.maximum(deviations, 1e-6))
 
-    def codes(dense: np.ndarray) -> csr_array:
+    def codes(dense: np.ndarray, k: int) -> csr_array:
         signed = (dense - mean) @ whitened
         signed /= np.linalg.norm(signed, axis=1, keepdims=True)
         latents = np.maximum(np.concatenate([signed, -signed], axis=1), 0)
         latents[latents < np.partition(latents, -k, axis=1)[:, [-k]]] = 0
         return csr_array(latents.astype(np.float32))
 
-    return Encoded.whole(codes(queries), codes(documents))
+    return codes
 
 
 def table(rows: Mapping[str, Row], retrieval_set: Any) -> str:
