@@ -170,6 +170,7 @@ def test_two_mistakes_are_two_lines(read):
         ({"models__made": {"repo": "a/b"}}, "models.made … reserved"),
         ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, "models.b.path … /nowhere/at/all … folder"),
         ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
+        ({"model__trim_vocabulary": 2}, "model.trim_vocabulary … null … made … got 2 … vocab_size"),
         ({"training__save_steps": 15}, "training.save_steps … 15 … multiple"),
         ({"architecture": "csr", "model__k": 512}, "model.k … 512 … quarter of model.hidden_dim"),
         (
@@ -660,3 +661,13 @@ def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_giv
         assert resolved[stage][key]["a"]["unknown_ids"] == 0.5
         assert "unknown_ids" not in resolved[stage][key]["b"]
     assert resolved["format"]["c"]["unknown_ids"] == 0.5
+
+
+def test_trimming_a_base_makes_one_and_trains_on_it_but_is_nothing_to_csr(read):
+    base = {"models__b": {"repo": "org/base", "revision": "0" * 40}, "model__base_model": "b", "model__prompts__query": "q: "}
+    before, trimmed = read(**base), read(**base, model__trim_vocabulary=2)
+    assert changed(before, trimmed) == {"make_base", "train"}
+    wanted = {"name": "org/base", "trust_remote_code": False, "smallest_count": 2, "prompts": {"query": "q: "}}
+    assert resolve(trimmed)["make_base"]["trimmed"] == wanted
+    csr = base | {"architecture": "csr"}
+    assert changed(read(**csr), read(**csr, model__trim_vocabulary=2)) == set()
