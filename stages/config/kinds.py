@@ -26,11 +26,14 @@ TRAINING: dict[str, tuple[str, ...]] = {
     "parallel": (*ROWS, *TAB_SEPARATED, *LINES),
 }
 
+TRAINING_OPTIONS: dict[str, tuple[str, ...]] = {"scored": ("max_negatives",), "documents": ("key_phrases",)}
+"""Options of `stages.config.schema.Dataset` that a kind of training set has alone."""
+
 EVALUATION: dict[str, tuple[str, ...]] = {
     "beir": BEIR,
     "nanobeir": ("corpus/*.parquet", "queries/*.parquet", "qrels/*.parquet"),
     "esci": ("*test*.parquet",),
     "products": ("*.csv", "*.parquet"),
 }
-EVALUATION_OPTIONS = {"esci": ("locale", "max_tokens", "max_queries"), "products": ("max_tokens",)}
+EVALUATION_OPTIONS: dict[str, tuple[str, ...]] = {"esci": ("locale", "max_tokens", "max_queries"), "products": ("max_tokens",)}
 """Options of `stages.config.schema.EvaluationSet` that a kind of evaluation set has of its own."""

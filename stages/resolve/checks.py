@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.config.kinds import EVALUATION_OPTIONS
+from stages.config.kinds import EVALUATION_OPTIONS, TRAINING_OPTIONS
 from stages.config.own_paths import entries_used, own_paths
 from stages.config.schema import Dataset, EvaluationSet, Params
 from stages.resolve.models import check_models
@@ -20,7 +20,6 @@ OUTPUTS = (
     *(f"models/{name}" for name in ("base", "miner", "teachers", "compare", "dense", "made", "final")),
 )
 """What the stages write, and therefore cannot be an input."""
-SET_OPTIONS = sorted({name for names in EVALUATION_OPTIONS.values() for name in names})
 
 
 def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
@@ -56,8 +55,9 @@ def _check_sets(params: Params) -> Iterator[str]:
             yield f"{key}: must have exactly one of repo (with revision), path and sample, got {' and '.join(given) or 'none'}"
         elif isinstance(entry, EvaluationSet) and entry.benchmark and (entry.kind != "nanobeir" or not entry.subset):
             yield f"{key}: must have kind nanobeir and a subset (no, sv, …) to use a benchmark, got {entry.kind}, {entry.subset}"
-        for name in SET_OPTIONS:
-            if isinstance(entry, EvaluationSet) and getattr(entry, name) is not None and name not in EVALUATION_OPTIONS.get(entry.kind, ()):
+        options = EVALUATION_OPTIONS if isinstance(entry, EvaluationSet) else TRAINING_OPTIONS
+        for name in sorted({name for names in options.values() for name in names}):
+            if getattr(entry, name) is not None and name not in options.get(entry.kind, ()):
                 yield f"{key}.{name}: must be null for kind {entry.kind}, which has no such option, got {getattr(entry, name)}"
         samples = DATASETS if key.startswith("datasets.") else EVALUATION_SETS
         if entry.sample and entry.sample not in samples:

@@ -190,6 +190,8 @@ def test_two_mistakes_are_two_lines(read):
         ({"evaluation__mteb_path": "/nowhere/at/all"}, "evaluation.mteb_path … /nowhere/at/all … folder"),
         ({"training__num_processes": 2}, "training.launcher … none"),
         ({"datasets__NLI": {"kind": "beir", "path": "/usr"}}, "datasets … nli and NLI … case"),
+        ({"datasets__mine": {"kind": "beir", "path": "/usr", "key_phrases": 0}}, "datasets.mine.key_phrases … kind beir … got 0"),
+        ({"datasets__mine": {"kind": "documents", "path": "/usr", "max_negatives": 2}}, "datasets.mine.max_negatives … kind documents … 2"),
         ({"datasets__mine": {"kind": "parallel", "path": "/usr"}}, "datasets.mine.languages … two … none"),
         ({"datasets__mine": {"kind": "parallel", "path": "/usr", "languages": ["da"]}}, "datasets.mine.languages … two … got da"),
         ({"datasets__mine": {"kind": "beir", "path": "."}}, "datasets.mine.path … . contains the checkout"),
