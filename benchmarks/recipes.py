@@ -39,14 +39,17 @@ PARTS: dict[str, dict[str, Any]] = {
     "cut": {"model.long_documents": "cut"},  # without windows
     "mined": {"mining.method": "bm25"},
     "mined-both": {"mining.method": "both", "mining.model": DENSE, "mining.teachers": [{"model": DENSE}], "mining.negatives": 4},
-    "kl": {"loss.distillation": "kl"},  # on top of mined-both, whose scores it learns
+    "kl": {"loss.distillation": "kl"},  # of the scores of mined-both
     "margin-mse": {"loss.distillation": "margin_mse"},
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},
 }
-ALL = ("mined-both", "kl", "batch-128")
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "splade": {}, "inference-free-splade": {}, "csr": {"model.base_model": DENSE, "model.k": 128, "evaluation.active_dims": []},
+}  # fmt: skip
+ALL = ("mined-both", "kl")
 """What ``all`` stands for."""
-ARCHITECTURES = ("splade", "inference-free-splade", "csr")
-RECIPES = [f"{encoder}{parts}" for encoder in ARCHITECTURES[:2] for parts in ("+cut", "", *(f"+{part}" for part in ALL), "+all")]
+SPARSE = ("+cut", "", "+mined", "+mined-both", "+mined-both+kl", "+batch-128")
+RECIPES = [*(f"{encoder}{parts}" for encoder in ("splade", "inference-free-splade") for parts in SPARSE), "csr"]
 KS = (64, 128)
 LENGTH = 128  # tokens
 BM25, STEMMED, DENSE_ROW = "BM25", "stemmed BM25", "dense"
@@ -69,13 +72,30 @@ class Row(NamedTuple):
     commits: list[str]
 
 
+def parts_of(recipe: str) -> dict[str, Any]:
+    """The values of params.yaml that a recipe's name stands for, with `DENSE` for a dense model."""
+    architecture, *names = recipe.split("+")
+    if architecture not in ARCHITECTURES:
+        sys.exit(f"{recipe}: must start with {' or '.join(ARCHITECTURES)}")
+    values = {"architecture": architecture} | ARCHITECTURES[architecture]
+    for part in [name for each in names for name in (ALL if each == "all" else [each])]:
+        key, given, value = part.partition("=")
+        if not given and part not in PARTS:
+            sys.exit(f"{recipe}: {part} must be one of {', '.join(PARTS)}, all, or key=value")
+        values |= {key: YAML(typ="safe").load(value)} if given else PARTS[part]
+    return values
+
+
+def needs_dense(recipe: str) -> bool:
+    return DENSE in json.dumps(parts_of(recipe))
+
+
 def overrides(recipe: str, seed: int, of: Set, options: argparse.Namespace) -> dict[str, Any]:
     """The values of params.yaml that make a recipe's run."""
-    architecture, *parts = recipe.split("+")
-    if architecture not in ARCHITECTURES:
-        sys.exit(f"{recipe}: must start with one of {', '.join(ARCHITECTURES)}")
+    if needs_dense(recipe) and not options.dense:
+        sys.exit(f"{recipe}: needs a dense model; name its folder with --dense")
     values: dict[str, Any] = {
-        "profile": "own", "architecture": architecture, "seed": seed, "model.max_seq_length": LENGTH, "tracking.mlflow": False,
+        "profile": "own", "seed": seed, "model.max_seq_length": LENGTH, "tracking.mlflow": False,
         "training.num_train_epochs": round(options.rows / len(training_queries(of)), 2), "training.per_device_train_batch_size": 32,
         "datasets.my-search.path": str(of.folder), "datasets.my-search.language": of.language, "evaluation.sets.my-search.profile": "none",
     }  # fmt: skip
@@ -83,15 +103,7 @@ def overrides(recipe: str, seed: int, of: Set, options: argparse.Namespace) -> d
         if (of.folder / "qrels" / f"{split}.tsv").exists():
             entry = {"kind": "beir", "path": str(of.folder), "split": split, "language": of.language, "profile": "own"}
             values[f"evaluation.sets.my-{split}"] = entry
-    for part in [name for each in parts for name in (ALL if each == "all" else [each])]:
-        key, given, value = part.partition("=")
-        if not given and part not in PARTS:
-            sys.exit(f"{recipe}: {part} must be one of {', '.join(PARTS)}, all, or key=value")
-        values |= {key: YAML(typ="safe").load(value)} if given else PARTS[part]
-    text = json.dumps(values)
-    if DENSE in text and not options.dense:
-        sys.exit(f"{recipe}: needs a dense model; name its folder with --dense")
-    filled: dict[str, Any] = json.loads(text.replace(DENSE, str(options.dense)))
+    filled: dict[str, Any] = json.loads(json.dumps(values | parts_of(recipe)).replace(DENSE, str(options.dense)))
     return filled
 
 
@@ -330,7 +342,7 @@ def summary(by_set: Mapping[str, Mapping[str, Row]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="FOLDER[:LANGUAGE]", help="BEIR folders; LANGUAGE: nb (default), nn, da, sv or en")
-    parser.add_argument("--recipes", nargs="+", default=RECIPES, metavar="RECIPE", help=f"default: {' '.join(RECIPES)}")
+    parser.add_argument("--recipes", nargs="+", metavar="RECIPE", help=f"default: {' '.join(RECIPES)}")
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="the queries to score")
     parser.add_argument("--dense", type=lambda path: Path(path).resolve(), help="folder of a dense model")
     parser.add_argument("--rows", type=int, default=10_000, help="training rows that each recipe sees, over all epochs")
@@ -338,6 +350,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("checkpoints/recipes"))
     parser.add_argument("--table", action="store_true", help="train and score nothing")
     options = parser.parse_args()
+    options.recipes = options.recipes or [recipe for recipe in RECIPES if options.dense or not needs_dense(recipe)]
     from stages.retrieval.sets import load_beir
 
     by_set: dict[str, dict[str, Row]] = {}

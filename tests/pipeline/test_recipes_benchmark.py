@@ -48,7 +48,8 @@ def test_a_recipe_is_trained_once_and_each_split_is_scored_when_it_is_asked_for(
     assert recipes(folder, *asked, "--table").stdout == first.stdout
 
 
-def test_a_part_that_does_not_exist_is_named_and_nothing_is_trained(folder: Path) -> None:
-    refused = recipes(folder, "--recipes", "splade+mnied")
-    assert refused.returncode == 1 and "mnied must be one of" in refused.stderr.splitlines()[-1]
+@pytest.mark.parametrize(("recipe", "fault"), [("splade+mnied", "mnied must be one of"), ("splade+kl+mined-both", "needs a dense model")])
+def test_a_part_that_does_not_exist_or_lacks_its_model_is_named_and_nothing_is_trained(folder: Path, recipe: str, fault: str) -> None:
+    refused = recipes(folder, "--recipes", "splade", recipe)
+    assert refused.returncode == 1 and fault in refused.stderr.splitlines()[-1]
     assert not (folder.parent / "work").exists()
