@@ -54,7 +54,8 @@ def main() -> str:
     evaluation = summary(results)
     write_json(METRICS, evaluation)
     write_json(SUMMARY, few(evaluation))
-    write_json(SLICES, slices([(each.retrieval_set, each.by_query) for each in results if each.retrieval_set]))
+    scored = [(each.retrieval_set, each.by_query) for each in results if each.retrieval_set]
+    write_json(SLICES, slices(scored, [each.metrics for each in results if each.retrieval_set]))
     with atomic_write(PICTURE) as temporary:
         draw_evaluation(results, temporary)
     curves = {result.name: result.curves for result in results if result.curves}

@@ -9,11 +9,12 @@ from statistics import fmean
 from typing import TypeAlias
 
 from stages.retrieval.bm25 import tokenize
-from stages.retrieval.scores import metric_of
+from stages.retrieval.scores import CORPUS_DIMS, QUERY_DIMS, metric_of
 from stages.retrieval.sets import RetrievalSet
 
 Slices: TypeAlias = dict[str, dict[str, dict[str, float]]]
-"""What divides the queries → part → number of ``queries``, and nDCG@10 of each system: ``ndcg@10``, ``bm25_ndcg@10``, …"""
+"""What divides the queries → part → number of ``queries``, and nDCG@10 of each system: ``ndcg@10``, ``bm25_ndcg@10``, …; by
+language also ``query_active_dims`` and ``corpus_active_dims``."""
 
 LANGUAGE, LENGTH, OVERLAP, RELEVANT = "language", "query length", "query words in a relevant document", "relevant documents"
 LENGTHS = ("1 to 3 words", "4 to 7 words", "8 or more words")
@@ -22,7 +23,7 @@ COUNTS = ("1", "2 to 5", "6 or more")
 NO_LANGUAGE = "not given"
 
 
-def slices(sets: Sequence[tuple[RetrievalSet, Mapping[str, Iterable[float]]]]) -> Slices:
+def slices(sets: Sequence[tuple[RetrievalSet, Mapping[str, Iterable[float]]]], metrics: Sequence[Mapping[str, float]] = ()) -> Slices:
     """Mean nDCG@10 by language, by query length, by lexical overlap, and by number of relevant documents.
 
     Words are those of BM25's tokenisation. The overlap is the share of a query's distinct words that one relevant document has: the one
@@ -31,6 +32,7 @@ def slices(sets: Sequence[tuple[RetrievalSet, Mapping[str, Iterable[float]]]]) -
 
     Args:
         sets: each with nDCG@10 by system, in the order of the queries in the set's qrels; what follows the last query is ignored.
+        metrics: of the model on each of the sets; those of its active dimensions are averaged by language (`_active_dims`).
     """
     systems = [system for system in (sets[0][1] if sets else ()) if all(system in scores for _, scores in sets)]
     rows: dict[str, dict[str, list[tuple[float, ...]]]] = {
@@ -42,7 +44,20 @@ def slices(sets: Sequence[tuple[RetrievalSet, Mapping[str, Iterable[float]]]]) -
             for kind, part in parts.items():
                 rows[kind].setdefault(part, []).append(row)
     names = [metric_of(system) for system in systems]
-    return {kind: {part: _means(names, found) for part, found in parts.items() if found} for kind, parts in rows.items()}
+    sliced = {kind: {part: _means(names, found) for part, found in parts.items() if found} for kind, parts in rows.items()}
+    for language, dims in _active_dims([each for each, _ in sets], metrics).items():
+        sliced[LANGUAGE].get(language, {}).update(dims)
+    return sliced
+
+
+def _active_dims(sets: Sequence[RetrievalSet], metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Means over the queries of each language, and over its documents: a base splits words of a language it knows less into more tokens."""
+    found: dict[str, dict[str, list[tuple[float, int]]]] = {}
+    for each, measured in zip(sets, metrics, strict=False):
+        for name, texts in ((QUERY_DIMS, each.queries), (CORPUS_DIMS, each.corpus)):
+            if texts and name in measured:
+                found.setdefault(each.language or NO_LANGUAGE, {}).setdefault(name, []).append((measured[name], len(texts)))
+    return {language: {name: fmean(*zip(*means, strict=True)) for name, means in dims.items()} for language, dims in found.items()}
 
 
 def _parts(retrieval_set: RetrievalSet) -> Iterator[dict[str, str]]:

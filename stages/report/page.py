@@ -101,7 +101,8 @@ def render(files: Files, *, settings: Mapping[str, Any], git: Mapping[str, str],
         runs=runs,
         pruning=pruning(read_output(files.curves)),
         slices=[
-            (kind, scores_chart(f"slices{number}", f"nDCG@10 by {kind}", some), some) for number, (kind, some) in enumerate(slices.items())
+            (kind, scores_chart(f"slices{number}", f"nDCG@10 by {kind}", some), some, _present(COSTS, some))
+            for number, (kind, some) in enumerate(slices.items())
         ],
         counts=counts,
         gained=gained,

@@ -41,6 +41,17 @@ def test_queries_of_all_sets_are_pooled_by_language() -> None:
     }
 
 
+def test_a_language_has_the_active_dimensions_of_its_queries_and_documents() -> None:
+    first = made({"a": "bok", "b": "hus"}, {"a": {"library": 1}, "b": {"pool": 1}})
+    second = RetrievalSet("other", "nb", {"a": "bil"}, {"pool": CORPUS["pool"]}, {"a": {"pool": 1}})
+    third = made({"c": "bok"}, {"c": {"library": 1}}, language="da")
+    metrics = [{"query_active_dims": query, "corpus_active_dims": corpus} for query, corpus in ((10, 100), (40, 10), (7, 70))]
+    found = slices([(first, {"model": [1.0, 1.0]}), (second, {"model": [1.0]}), (third, {"model": [1.0]})], metrics)
+    dims = {language: (part["query_active_dims"], part["corpus_active_dims"]) for language, part in found["language"].items()}
+    assert dims == {"nb": ((2 * 10 + 40) / 3, (8 * 100 + 10) / 9), "da": (7, 70)}
+    assert list(found["query length"]["1 to 3 words"]) == ["queries", "ndcg@10"]
+
+
 @pytest.mark.parametrize(
     ("query", "part"),
     [

@@ -70,7 +70,7 @@ def test_a_run_is_shown_with_all_its_parts(files: Files) -> None:
         "ccccccc with uncommitted changes",
         "train changed since",
         "+0.0500 ▲, significantly better",
-        "Norwegian Bokmål",
+        "Norwegian Bokmål 20.70000.60000.6500+0.0500 9.516.2",  # cells: queries, three systems, difference, active dimensions
         "someone/mine at 0123456",
         "cc-by-4.0",
         "100 duplicate, 4 too few",
