@@ -136,7 +136,7 @@ class Loss(Section):
 
     query_regularizer_weight: Weight = PRESET
     document_regularizer_weight: Weight = PRESET
-    regularizer: Literal["flops", "l1", "df_flops"] = "flops"
+    regularizer: Literal["flops", "l1", "l1_flops", "df_flops"] = "flops"
     target_active_dims: Count | None = None
     query_target_active_dims: Count | None = None
     auxiliary_weight: Weight = PRESET

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stages.config.schema import Loss
 from stages.encoders.fast.loss import OnePassSpladeLoss
 from stages.encoders.fast.model import FastEncoder
-from stages.encoders.regularizers import make_regularizer
+from stages.encoders.regularizers import PAIRS, make_regularizer
 
 
 class RankingLoss(nn.Module):
@@ -82,12 +82,13 @@ def splade_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | Non
     A ``mini_batch_size`` turns GradCache on (Gao et al. 2021, arXiv 2101.06983): the same loss and gradients with only that many texts of a
     column encoded at once. Its price: each text is encoded twice.
     """
+    of_queries, of_documents = PAIRS.get(settings.regularizer, (settings.regularizer, settings.regularizer))
     terms: dict[str, Any] = {
         "loss": ranking_loss(model, settings),
         "query_regularizer_weight": settings.query_regularizer_weight,
         "document_regularizer_weight": settings.document_regularizer_weight,
-        "query_regularizer": make_regularizer(settings.regularizer, model, settings.query_target_active_dims),
-        "document_regularizer": make_regularizer(settings.regularizer, model, settings.target_active_dims),
+        "query_regularizer": make_regularizer(of_queries, model, settings.query_target_active_dims),
+        "document_regularizer": make_regularizer(of_documents, model, settings.target_active_dims),
     }
     if mini_batch_size is not None:
         return CachedSpladeLoss(model, **terms, mini_batch_size=mini_batch_size)

@@ -4,7 +4,7 @@ FLOPS: Paria et al. 2020, "Minimizing FLOPs to Learn Efficient Sparse Representa
 L1: Zamani et al. 2018, "From Neural Re-Ranking to Neural Ranking" (doi 10.1145/3269206.3271800). DF-FLOPS: see `DfFlopsLoss`.
 
 To add one, write a class with sentence-transformers' ``compute_loss_from_embeddings(embeddings) -> scalar``, enter it in `REGULARIZERS`
-and add its name to ``Loss.regularizer`` in stages/config/schema.py.
+and add its name to ``Loss.regularizer`` in stages/config/schema.py; a different one for queries and documents is a pair of `PAIRS`.
 """
 
 import math
@@ -133,6 +133,13 @@ REGULARIZERS: dict[str, Callable[[SparseEncoder], nn.Module]] = {
     "l1": lambda _: L1Loss(),
     "df_flops": lambda _: DfFlopsLoss(),
 }
+
+PAIRS: dict[str, tuple[str, str]] = {"l1_flops": ("l1", "flops")}
+"""Values of ``loss.regularizer`` that name a regulariser each for queries and documents.
+
+``l1_flops``: Lassance and Clinchant 2022, "An Efficiency Study for SPLADE Models" (arXiv 2207.03834). A query has no posting lists to
+balance: the cost of a search grows with each of its dimensions.
+"""
 
 
 def make_regularizer(name: str, model: SparseEncoder, target: int | None) -> Regularizer:

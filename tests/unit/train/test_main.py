@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.losses import (
     CachedSpladeLoss,
+    FlopsLoss,
     SparseDistillKLDivLoss,
     SparseMarginMSELoss,
     SparseMultipleNegativesRankingLoss,
@@ -132,13 +133,16 @@ def test_distillation(begin: Begin, name: str, kind: type) -> None:
     assert isinstance(loss.loss.contrastive, SparseMultipleNegativesRankingLoss)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("l1", L1Loss), ("df_flops", DfFlopsLoss)])
-def test_regulariser_its_weights_and_targets(begin: Begin, name: str, kind: type) -> None:
+@pytest.mark.parametrize(
+    ("name", "of_queries", "of_documents"),
+    [("l1", L1Loss, L1Loss), ("df_flops", DfFlopsLoss, DfFlopsLoss), ("l1_flops", L1Loss, FlopsLoss)],
+)
+def test_regulariser_its_weights_and_targets(begin: Begin, name: str, of_queries: type, of_documents: type) -> None:
     _, loss, _ = begin({
         "loss.regularizer": name, "loss.target_active_dims": 200, "loss.query_target_active_dims": 20,
         "loss.query_regularizer_weight": 0.25, "loss.document_regularizer_weight": 0.5,
     })  # fmt: skip
-    assert type(loss.document_regularizer.regularizer) is kind and type(loss.query_regularizer.regularizer) is kind
+    assert type(loss.query_regularizer.regularizer) is of_queries and type(loss.document_regularizer.regularizer) is of_documents
     assert (loss.document_regularizer.target, loss.query_regularizer.target) == (200, 20)
     assert (loss.document_regularizer_weight, loss.query_regularizer_weight) == (0.5, 0.25)
 
