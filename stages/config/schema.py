@@ -137,8 +137,8 @@ class Loss(Section):
     query_regularizer_weight: Weight = PRESET
     document_regularizer_weight: Weight = PRESET
     regularizer: Literal["flops", "l1", "l1_flops", "df_flops"] = "flops"
-    target_active_dims: Count | None = None
-    query_target_active_dims: Count | None = None
+    target_active_dims: Number | None = None
+    query_target_active_dims: Number | None = None
     auxiliary_weight: Weight = PRESET
     contrastive_weight: Weight | None = None
     similarity_weight: Weight = PRESET

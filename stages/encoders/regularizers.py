@@ -143,5 +143,5 @@ balance: the cost of a search grows with each of its dimensions.
 
 
 def make_regularizer(name: str, model: SparseEncoder, target: int | None) -> Regularizer:
-    """One of `REGULARIZERS` for the embeddings of ``model``, steered to ``target`` active dimensions unless that is None."""
-    return Regularizer(REGULARIZERS[name](model), target)
+    """One of `REGULARIZERS` for the embeddings of ``model``, steered to ``target`` active dimensions unless that is None or 0."""
+    return Regularizer(REGULARIZERS[name](model), target or None)

@@ -143,8 +143,11 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
         ("target_active_dims", loss.target_active_dims, "document_regularizer_weight", not csr),
         ("query_target_active_dims", loss.query_target_active_dims, "query_regularizer_weight", params.architecture == "splade"),
     ):
-        broken = used and target is not None and not getattr(loss, weight)
-        yield broken, f"loss.{weight}: must be greater than 0 if loss.{key} ({target}) steers it, got 0; start from about 1e-3"
+        broken = used and target and not getattr(loss, weight)
+        yield (
+            broken,
+            f"loss.{weight}: must be greater than 0 if loss.{key} ({target}) steers it, got 0; start from about 1e-3, or set {key} to 0",
+        )
 
     yield (
         mining.searches and not mining.model,

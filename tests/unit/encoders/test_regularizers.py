@@ -78,6 +78,12 @@ def test_without_a_target_nothing_is_steered() -> None:
     assert free.active_dims == 10
 
 
+def test_a_target_of_0_leaves_the_weight_as_it_is(base: Path) -> None:
+    model = ENCODERS["splade"].build(base, model_section(), SENTENCES)
+    assert make_regularizer("flops", model, 0).target is None
+    assert make_regularizer("flops", model, 1).target == 1
+
+
 def test_empty_rows_are_counted() -> None:
     regularizer = Regularizer(L1Loss())
     regularizer.compute_loss_from_embeddings(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
