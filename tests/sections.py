@@ -6,8 +6,9 @@ from stages.config.schema import Loss, Training
 from stages.config.settings import ResolvedModel
 
 LOSS = Loss(
-    query_regularizer_weight=1e-3, document_regularizer_weight=1e-3, auxiliary_weight=0.1, contrastive_weight=1.0, similarity_weight=0.0
-)
+    query_regularizer_weight=1e-3, document_regularizer_weight=1e-3, auxiliary_weight=0.1, contrastive_weight=1.0,
+    similarity_weight=0.0, nested_k=[2, 8],
+)  # fmt: skip
 TRAINING = Training(
     num_train_epochs=1, max_steps=None, per_device_train_batch_size=16, gradient_accumulation_steps=1, learning_rate=1e-3,
     query_learning_rate=1e-2, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0, bf16=False, fp16=False,

@@ -41,7 +41,7 @@ ARCHITECTURE_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "csr": {
         "model": ("hidden_dim", "k", "k_aux", "whitening"),
-        "loss": ("auxiliary_weight", "similarity_weight"),
+        "loss": ("auxiliary_weight", "similarity_weight", "nested_k"),
         "evaluation": ("active_dims",),
     },
 }
@@ -64,7 +64,7 @@ MOVED = {
 NOT_YAML = (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What ruamel.yaml raises; other than `YAMLError` for a tag that does not fit its value, too long a number, too deep a nesting."""
 
-OPTIONAL_KEYS = ("trim_vocabulary", "target_active_dims", "query_target_active_dims")
+OPTIONAL_KEYS = ("trim_vocabulary", "target_active_dims", "query_target_active_dims", "hidden_dim")
 NO_VALUE = "has no value, and this profile and architecture have no preset for it; set it in params.yaml or with -S"
 SELECTORS = ("profile", "architecture")  # they choose the preset
 SECTIONS = tuple(name for name in Params.model_fields if name not in SELECTORS)

@@ -115,7 +115,7 @@ class Model(Section):
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     made: Made = Made()
     trim_vocabulary: Count | None = None
-    hidden_dim: Annotated[int, Field(gt=0, le=2**20)] = PRESET
+    hidden_dim: Annotated[int, Field(gt=0, le=2**20)] | None = None
     k: Count = PRESET
     k_aux: Count = PRESET
     whitening: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = PRESET
@@ -142,6 +142,7 @@ class Loss(Section):
     auxiliary_weight: Weight = PRESET
     contrastive_weight: Weight | None = None
     similarity_weight: Weight = PRESET
+    nested_k: Annotated[list[Count], Field(min_length=1), AfterValidator(distinct)] = PRESET
     distillation: Literal["none", "margin_mse", "kl"] = "none"
     distillation_weight: Weight = 1.0
     distillation_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

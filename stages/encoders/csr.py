@@ -9,7 +9,7 @@ all-MiniLM-L6-v2 on squad_da (k 128) none at 64.
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ from stages.config.settings import ResolvedModel
 from stages.encoders.encoder import Encoder, Texts, loading_arguments
 from stages.encoders.objective import ranking_loss
 from stages.encoders.whitening import NAME, whitening
+from stages.retrieval.treatment import Treatment
+from stages.retrieval.windows import Windows
+from stages.runtime.errors import UserError
 
+SAMPLE = 4_096  # documents, and queries, that whitening is computed from
 SCALE = 30.0  # factor on the cosines in the ranking term
 SIMILARITY_SCALE = 60.0  # factor on the cosines in the similarity term: after whitening those of a batch are close to zero
 
@@ -47,9 +51,14 @@ def dense_base(base: Path, settings: ResolvedModel, device: str | None = None) -
 
 
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
-    """Build a sparse autoencoder on the frozen dense model in the folder ``base``, with `whitening` between them if it is set.
+    """Build a sparse autoencoder on the frozen dense model in the folder ``base``, with `whitening` between them.
 
-    Whitening and the first latents (`init_latents`) are computed from the first ``hidden_dim`` documents and as many queries.
+    The first latents are the whitened axes and their negatives (`init_latents`). This model, which no step has trained, is the control that
+    training is compared with. Axes and latents are computed from the distinct texts among the first `SAMPLE` documents, with all windows of
+    a long one unless it is cut, and queries.
+
+    Raises:
+        UserError: ``settings.k`` is more than a quarter of the latents.
     """
     dense = dense_base(base, settings, device)
     trained_with = {name: prompt for name, prompt in dense.prompts.items() if prompt}
@@ -59,20 +68,24 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
     dimension = encoder.get_embedding_dimension()
     assert dimension is not None, "a dense model knows its dimension"
     named = OrderedDict((str(place), module) for place, module in enumerate(modules))
-    autoencoder = SparseAutoEncoder(dimension, settings.hidden_dim, k=settings.k, k_aux=settings.k_aux)
-    samples = [list(islice(texts, settings.hidden_dim)) for texts in (documents, queries)]
     kinds = [
-        encode(texts, convert_to_tensor=True).cpu()
-        for encode, texts in zip((encoder.encode_document, encoder.encode_query), samples, strict=True)
+        encode(texts, convert_to_tensor=True, show_progress_bar=False).cpu().float()
+        for encode, texts in ((encoder.encode_document, _windowed(encoder, settings, documents)), (encoder.encode_query, _first(queries)))
         if texts
     ]
-    if kinds and settings.whitening:
-        whiten = whitening(kinds, settings.whitening)
-        with torch.no_grad():
-            kinds = [torch.nn.functional.normalize(whiten.linear(vectors.float()), dim=1) for vectors in kinds]
-        named |= {NAME: whiten, str(len(named) + 1): Normalize()}
+    axes = dimension
     if kinds:
-        init_latents(autoencoder, kinds[0], torch.stack([vectors.mean(dim=0) for vectors in kinds]).mean(dim=0))
+        whiten = whitening(kinds, settings.whitening)
+        axes = whiten.out_features
+        named |= {NAME: whiten, str(len(named) + 1): Normalize()}
+    latents = settings.hidden_dim or 2 * axes
+    if 4 * settings.k > latents:
+        raise UserError(
+            f"model.k: must be at most a quarter of the {latents:,} latents, as the loss uses 4k of them, got {settings.k}; lower it, or "
+            "set model.hidden_dim"
+        )
+    autoencoder = SparseAutoEncoder(axes, latents, k=settings.k, k_aux=min(settings.k_aux, latents))
+    init_latents(autoencoder)
     for module in named.values():
         freeze(module)
     named |= {str(len(named)): autoencoder, str(len(named) + 1): Normalize()}
@@ -84,23 +97,30 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
     )
 
 
+def _first(texts: Texts) -> list[str]:
+    return list(dict.fromkeys(islice(texts, SAMPLE)))
+
+
+def _windowed(encoder: SentenceTransformer, settings: ResolvedModel, documents: Texts) -> list[str]:
+    """The distinct documents, each as the texts that the model will encode: its windows, or its beginning."""
+    texts = _first(documents)
+    windows = Windows.of(encoder, Treatment(settings.long_documents, settings.window, settings.overlap))
+    if settings.long_documents == "cut" or windows is None:
+        return texts
+    return [window for parts in windows.split(texts) for window in parts][:SAMPLE]
+
+
 @torch.no_grad()
-def init_latents(autoencoder: SparseAutoEncoder, vectors: torch.Tensor, mean: torch.Tensor) -> None:
-    """Initialise the latents: first the base's dimensions and their negatives, then document directions, then random directions.
+def init_latents(autoencoder: SparseAutoEncoder) -> None:
+    """Initialise the latents: each axis and its negative, so that all latents together reproduce the vectors; others in random directions.
 
-    All are relative to ``mean``. With many active latents the dimensions alone nearly reproduce the base's similarities. With few active
-    latents the document directions help, since only a few of them are close to a text.
-
-    Args:
-        vectors: of documents, shape (rows, dimensions).
-        mean: of documents and queries, shape (dimensions,).
+    With fewer latents than that, the last axes have none.
     """
-    autoencoder.pre_bias.copy_(mean)
     weight = autoencoder.encoder.weight
     assert isinstance(weight, torch.Tensor)
+    axes = torch.eye(weight.shape[1])
+    start = torch.stack([axes, -axes], dim=1).flatten(0, 1)[: len(weight)]
     weight.normal_()
-    axes = torch.eye(len(mean))
-    start = torch.cat([axes, -axes, vectors - mean])[: len(weight)]
     weight[: len(start)] = start
     weight.copy_(torch.nn.functional.normalize(weight, dim=1))
 
@@ -119,7 +139,7 @@ class ReconstructionLoss(CSRReconstructionLoss):
     """The paper's reconstruction terms, divided by the vectors' variance, plus an optional similarity term.
 
     Without the division the terms would be negligible next to the others: unit vectors have a small squared error. The similarity term is
-    the mean of `similarity_loss` for the codes and for their ``few`` largest latents alone, so that those are useful without the rest.
+    the mean of `similarity_loss` over codes with each number of ``nested`` latents, so that the largest are useful without the rest.
 
     Attributes:
         gathers: whether the terms are computed over the outputs of all processes.
@@ -127,9 +147,9 @@ class ReconstructionLoss(CSRReconstructionLoss):
 
     gathers = False
 
-    def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0, few: int = 1) -> None:
+    def __init__(self, model: SparseEncoder, beta: float = 0.1, similarity_weight: float = 0.0, nested: Sequence[int] = (1,)) -> None:
         super().__init__(model, beta)
-        self.similarity_weight, self.few = similarity_weight, few
+        self.similarity_weight, self.nested = similarity_weight, nested
 
     def compute_loss_from_embeddings(self, outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         if self.gathers:
@@ -139,8 +159,8 @@ class ReconstructionLoss(CSRReconstructionLoss):
         variance = vectors.var(dim=0).mean()
         terms = {name: term if name == "reconstruction_loss_aux" else term / variance for name, term in terms.items()}
         if self.similarity_weight:
-            codes = torch.cat([output["sentence_embedding"] for output in outputs])
-            losses = [similarity_loss(each, vectors) for each in (codes, largest(codes, self.few))]
+            latents = torch.cat([output["sentence_embedding_encoded"] for output in outputs]).relu()
+            losses = [similarity_loss(largest(latents, number), vectors) for number in self.nested]
             terms["similarity_loss"] = self.similarity_weight * torch.stack(losses).mean()
         return terms
 
@@ -159,8 +179,8 @@ class Gathered(dict[str, Any]):
 
 
 def largest(codes: torch.Tensor, number: int) -> torch.Tensor:
-    """The codes with only ``number`` active latents: each row's largest values, normalised."""
-    values, places = codes.topk(number, dim=1)
+    """The codes with at most ``number`` active latents: each row's largest values, normalised."""
+    values, places = codes.topk(min(number, codes.shape[1]), dim=1)
     return torch.nn.functional.normalize(torch.zeros_like(codes).scatter(1, places, values), dim=1)
 
 
@@ -181,13 +201,12 @@ def similarity_loss(codes: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> CSRLoss:
-    """The paper's terms and, weighted by ``similarity_weight``, `similarity_loss` at k and at k / 4 latents.
+    """The paper's terms and, weighted by ``similarity_weight``, `similarity_loss` at each number of ``nested_k`` latents.
 
     The paper's terms are the reconstruction from the k and the 4k largest latents, an auxiliary term for dead latents and the ranking term.
     """
     loss = CSRLoss(model, ranking_loss(model, settings, SCALE), beta=settings.auxiliary_weight, gamma=1.0)  # has its weights
-    [k] = (module.k for module in model if isinstance(module, SparseAutoEncoder))
-    loss.reconstruction_loss = ReconstructionLoss(model, settings.auxiliary_weight, settings.similarity_weight, max(1, k // 4))
+    loss.reconstruction_loss = ReconstructionLoss(model, settings.auxiliary_weight, settings.similarity_weight, settings.nested_k)
     return loss
 
 

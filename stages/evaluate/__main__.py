@@ -95,7 +95,9 @@ def untrained_model(settings: EvaluateSettings, treatment: "Treatment") -> "Untr
         with TemporaryDirectory() as folder:
             return build(training, prepare_base(base, Path(folder)), partial(texts, MIXED), device)
 
-    return Untrained(build_it, made_from(training, base, MIXED, device, settings.batch_size, asdict(treatment)), place(UNTRAINED))
+    return Untrained(
+        build_it, made_from(training, base, MIXED, device, settings.batch_size, settings.active_dims, asdict(treatment)), place(UNTRAINED)
+    )
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch.nn import Module
 from tqdm import tqdm
 
-from stages.evaluate.sparsifying import autoencoder_of
+from stages.encoders.active_dims import autoencoder_of
 
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} texts, {remaining} left"
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sentence_transformers import SparseEncoder
 
+from stages.encoders.active_dims import autoencoder_of
 from stages.evaluate.query_tables import AS_ZERO, DOCUMENTS, SET
-from stages.evaluate.sparsifying import autoencoder_of
 from stages.evaluate.terms import term_names
 from stages.retrieval.scores import MODEL, NDCG, Run, rank, score_by_query
 from stages.retrieval.sets import RetrievalSet

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sentence_transformers import SparseEncoder
 
+from stages.encoders.active_dims import BaseVectors, autoencoder_of
 from stages.evaluate.baselines import Baselines, ndcg_by_system
 from stages.evaluate.compare_model import CompareModel, compared
 from stages.evaluate.curves import curves
@@ -13,11 +14,11 @@ from stages.evaluate.graded import graded_scores
 from stages.evaluate.progress import progress
 from stages.evaluate.search_cost import search_cost
 from stages.evaluate.significance import BASELINES
-from stages.evaluate.sparsifying import sparsifying_cost
+from stages.evaluate.sparsifying import ndcg_at, sparsifying_cost
 from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
 from stages.evaluate.untrained import Untrained
 from stages.retrieval.documents import truncation
-from stages.retrieval.scores import NDCG, score
+from stages.retrieval.scores import NDCG, metric_of, score
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.treatment import Treatment
@@ -64,7 +65,7 @@ class Scorer:
         self.attempt.at(f"scoring {name}")
         with progress(self.model, name, queries + documents):
             result = evaluate(self.model, retrieval_set, self.batch_size, self.treatment)
-            sparsifying = sparsifying_cost(self.model, retrieval_set, self.active_dims, self.batch_size)
+            sparsifying = sparsifying_cost(self.model, retrieval_set, self.active_dims, self.batch_size, self.treatment)
         self.attempt.at(f"scoring {name} with its baselines")
         runs = self.baselines.runs(retrieval_set, result.run, sparsifying.run)
         metrics = result.metrics | sparsifying.metrics | ndcg_by_system(runs, retrieval_set)
@@ -76,7 +77,10 @@ class Scorer:
         metrics |= truncation(self.model, list(retrieval_set.corpus.values()), self.treatment)
         if self.untrained:
             self.attempt.at(f"scoring {name} with the untrained model")
-            metrics[UNTRAINED_NDCG] = self.untrained.ndcg(retrieval_set, self._ndcg)
+            untrained = self.untrained.metrics(retrieval_set, self._untrained)
+            metrics[UNTRAINED_NDCG] = untrained[NDCG]
+            if sparsifying.run:  # csr's untrained model is the control
+                metrics |= {metric_of("control", name): value for name, value in untrained.items()}
         return SetResult(
             name,
             retrieval_set.nano,
@@ -92,6 +96,10 @@ class Scorer:
             curves=curves(result.unpruned, retrieval_set, result.unpruned_run),
         )
 
-    def _ndcg(self, model: SparseEncoder, retrieval_set: RetrievalSet) -> float:
+    def _untrained(self, model: SparseEncoder, retrieval_set: RetrievalSet) -> dict[str, float]:
         with progress(model, f"{retrieval_set.name}, untrained", len(retrieval_set.queries) + len(retrieval_set.corpus)):
-            return evaluate(model, retrieval_set, self.batch_size, self.treatment).metrics[NDCG]
+            scores = {NDCG: evaluate(model, retrieval_set, self.batch_size, self.treatment).metrics[NDCG]}
+            if self.active_dims and autoencoder_of(model):
+                vectors = BaseVectors.of(model, retrieval_set, self.batch_size, self.treatment)
+                scores |= {ndcg_at(number): vectors.ndcg(model, number) for number in self.active_dims}
+        return scores

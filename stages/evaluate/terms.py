@@ -12,8 +12,8 @@ from sentence_transformers import SparseEncoder
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from stages.encoders.active_dims import autoencoder_of
 from stages.evaluate.examples import Example
-from stages.evaluate.sparsifying import autoencoder_of
 from stages.retrieval.documents import best_window
 from stages.retrieval.treatment import UNTREATED, Treatment
 from stages.retrieval.vectors import Route

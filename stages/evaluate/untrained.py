@@ -1,4 +1,4 @@
-"""The untrained model's nDCG@10 on a set: what training started from.
+"""The untrained model's scores on a set: what training started from. For csr that is the control, by number of active dimensions.
 
 It costs one more encoding of the set, so each score is kept outside DVC's outputs, by a digest of everything that determines it. Further
 runs on the same base read it, whatever their losses, training settings and, for SPLADE, training rows. Deleting the store costs only time.
@@ -16,6 +16,7 @@ from typing import Any
 from sentence_transformers import SparseEncoder
 
 from stages.config.settings import TrainSettings
+from stages.retrieval.scores import NDCG
 from stages.retrieval.sets import RetrievalSet
 from stages.runtime.files import read_json, write_json
 from stages.runtime.kept import digest
@@ -41,15 +42,17 @@ class Untrained:
     def model(self) -> SparseEncoder:
         return self.build()
 
-    def ndcg(self, retrieval_set: RetrievalSet, score: Callable[[SparseEncoder, RetrievalSet], float]) -> float:
-        """nDCG@10 on a set: the kept one, else what ``score`` gives for the model."""
+    def metrics(self, retrieval_set: RetrievalSet, score: Callable[[SparseEncoder, RetrievalSet], dict[str, float]]) -> dict[str, float]:
+        """The model's scores on a set, ``ndcg@10`` among them: the kept ones, else what ``score`` gives for the model."""
         kept = self.store / f"{_digest(self.made_from, retrieval_set)}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file costs only time
-            return float(read_json(kept)["ndcg@10"])
-        value = score(self.model, retrieval_set)
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged file costs only time
+            scores = {name: float(value) for name, value in read_json(kept)["scores"].items()}
+            scores[NDCG]  # a KeyError for a file without it
+            return scores
+        scores = score(self.model, retrieval_set)
         with suppress(OSError):  # a full or read-only disk: then the set is scored again next time
-            write_json(kept, {"set": retrieval_set.name, "ndcg@10": value})
-        return value
+            write_json(kept, {"set": retrieval_set.name, "scores": scores})
+        return scores
 
 
 def made_from(settings: TrainSettings, base: Path, rows: Path, *others: Any) -> str:

@@ -1,5 +1,6 @@
 """Checks of params.yaml across several values and against the machine; each mistake is one line with the key, the fault and what to do."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -107,14 +108,14 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
         f"model.trim_vocabulary: must be null if model.base_model is made, whose vocabulary comes from the training texts, "
         f"got {model.trim_vocabulary}; lower model.made.vocab_size instead",
     )
-    latents = f"model.hidden_dim ({model.hidden_dim})"
+    latents, hidden = f"model.hidden_dim ({model.hidden_dim})", (model.hidden_dim if csr else None) or math.inf
     yield (
-        csr and 4 * model.k > model.hidden_dim,
+        4 * model.k > hidden if csr else False,
         f"model.k: must be at most a quarter of {latents}, as the loss uses 4k latents, got {model.k}",
     )
-    yield csr and model.k_aux > model.hidden_dim, f"model.k_aux: must be at most {latents}, got {model.k_aux}"
+    yield csr and model.k_aux > hidden, f"model.k_aux: must be at most {latents}, got {model.k_aux}"
     largest = max(params.evaluation.active_dims, default=0)
-    yield csr and largest > model.hidden_dim, f"evaluation.active_dims: must be at most {latents}, got {largest}"
+    yield largest > hidden, f"evaluation.active_dims: must be at most {latents}, got {largest}"
 
     for steps, number in (("save_steps", training.save_steps), ("eval_steps", training.eval_steps or 0)):
         every = f"training.logging_steps ({training.logging_steps})"

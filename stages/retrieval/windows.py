@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from sentence_transformers import SparseEncoder
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules import Router
 
 from stages.retrieval.treatment import Treatment
@@ -41,7 +41,7 @@ class Windows:
     prompt: str = ""
 
     @classmethod
-    def of(cls, model: SparseEncoder, treatment: Treatment) -> "Windows | None":
+    def of(cls, model: SparseEncoder | SentenceTransformer, treatment: Treatment) -> "Windows | None":
         """What splits the documents of ``model`` as ``treatment`` says, or at its maximum length; None if it has none."""
         module: Any = model[0]
         if isinstance(module, Router):

@@ -9,6 +9,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from stages.train.selection import GAIN
+
 SHOWN = {
     "loss": "loss {:.3g}",
     "query_active_dims": "query dims {:.0f}",
@@ -28,7 +30,7 @@ class Progress(TrainerCallback):
     """
 
     def __init__(self, metric: str | None = None) -> None:
-        self._shown = SHOWN | ({metric: "nDCG@10 {:.3f}"} if metric else {})
+        self._shown = SHOWN | ({metric: "gain {:+.3f}" if metric == GAIN else "nDCG@10 {:.3f}"} if metric else {})
         self._logged: dict[str, float] = {}
         self._bar: tqdm[Any] | None = None
         self._terminal, self._tenth = False, 0

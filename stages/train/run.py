@@ -62,6 +62,8 @@ def run(
             settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
         )
     windows = Windows.of(model, treatment)
+    if validation and validation.active_dims:
+        validation.start(model)
     if windows and processes.first:
         _count_long(windows, treatment)
     kept = None if treatment.long_documents == "cut" else windows
@@ -111,6 +113,7 @@ def _read_validation(settings: TrainSettings, treatment: Treatment) -> Validatio
         metric=wanted.metric_for_best_model,
         patience=wanted.early_stopping_patience,
         treatment=treatment,
+        active_dims=settings.loss.nested_k if settings.architecture == "csr" else (),
     )
     if warning := validation.foreign(wanted.languages):
         print(warning, flush=True)
@@ -137,7 +140,9 @@ def summary(trained: Trained, validation: Validation | None) -> str:
     for entry in trained.log:
         last |= entry
     parts = [f"{trained.steps} steps", *filter(None, [describe(last)])]
-    if validation and trained.best_step:
+    if validation and trained.best_step == 0:
+        parts.append("no step that was evaluated was better than the untrained encoder, which is kept")
+    elif validation and trained.best_step:
         score = next(entry[validation.decisive] for entry in trained.log if entry["step"] == trained.best_step)
         parts.append(f"best step {trained.best_step} with {validation.decisive} {score:.4f}")
     return f"{', '.join(parts)}; the model is in {FINAL}"

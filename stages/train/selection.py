@@ -1,16 +1,20 @@
 """Choose the best checkpoint by its scores on retrieval sets, and end training early if the scores stop improving.
 
 The decisions depend only on the trainer's log, which is in every checkpoint: a resumed run decides as an uninterrupted one.
+
+A CSR model starts as an encoder that needs no training, the control (`stages.encoders.csr`). A step is better than that only if it is not
+worse at any number of active dimensions (`GAIN`); if no step is, the control is kept.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from stages.encoders.active_dims import BaseVectors, autoencoder_of
 from stages.encoders.fast.full_float32 import full_float32
 from stages.retrieval.scores import CORPUS_DIMS, NANO_MEAN, NDCG, QUERY_DIMS
 from stages.retrieval.scoring import evaluate
@@ -20,6 +24,8 @@ from stages.runtime.errors import UserError
 
 PREFIX = "eval_"
 MEAN = f"{PREFIX}mean_{NDCG}"
+GAIN = f"{PREFIX}gain_{NDCG}"
+"""Of a CSR model: nDCG@10 minus the control's, averaged over the numbers of active dimensions, or, if it is negative at one, the lowest."""
 
 History = Sequence[Mapping[str, Any]]
 """transformers' log_history: one mapping per logged entry, with its ``step``."""
@@ -36,6 +42,7 @@ class Validation:
         metric: one of `metric_names`; None means the first.
         treatment: of long documents and of vectors, as in the evaluation.
         patience: training ends after this many evaluations without a new best; None disables that.
+        active_dims: of a CSR model, the numbers at which it must not be worse than the control.
     """
 
     sets: Sequence[RetrievalSet]
@@ -44,6 +51,9 @@ class Validation:
     metric: str | None = None
     patience: int | None = None
     treatment: Treatment = UNTREATED
+    active_dims: Sequence[int] = ()
+    control: dict[int, float] = field(default_factory=dict, init=False)
+    _vectors: list[BaseVectors] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = self.metric_names()
@@ -57,14 +67,32 @@ class Validation:
 
     def metric_names(self) -> list[str]:
         """The metrics to choose from, all nDCG@10: NanoBEIR's mean if a set has its format, the mean, and that of each set."""
-        nano = [f"{PREFIX}{NANO_MEAN}"] if any(each.nano for each in self.sets) else []
+        nano = [GAIN] if self.active_dims else []
+        nano += [f"{PREFIX}{NANO_MEAN}"] if any(each.nano for each in self.sets) else []
         return [*nano, MEAN, *(f"{PREFIX}{each.name}_{NDCG}" for each in self.sets)]
 
     def labels(self) -> dict[str, str]:
-        """`metric_names`, each with what its score is a mean of."""
+        """`metric_names` but `GAIN`, each with what its score is a mean of."""
         counts = [f"NanoBEIR mean, n = {nano} sets"] if (nano := sum(each.nano for each in self.sets)) else []
         counts += [f"mean, n = {len(self.sets)} sets", *(f"{each.name}, n = {len(each.queries)} queries" for each in self.sets)]
-        return dict(zip(self.metric_names(), counts, strict=True))
+        return dict(zip([name for name in self.metric_names() if name != GAIN], counts, strict=True))
+
+    def start(self, model: SparseEncoder) -> None:
+        """Score a CSR model before its first step: the control. Its base, which training does not change, encodes the sets only here."""
+        with full_float32():
+            self._vectors = [BaseVectors.of(model, each, self.batch_size, self.treatment) for each in self.sets]
+            self.control = {number: self._at(model, number) for number in self.active_dims}
+
+    def _at(self, model: SparseEncoder, active_dims: int) -> float:
+        return _mean([vectors.ndcg(model, active_dims) for vectors in self._vectors])
+
+    def _csr_score(self, model: SparseEncoder, k: int) -> dict[str, float]:
+        by_set = {each.name: vectors.ndcg(model, k) for each, vectors in zip(self.sets, self._vectors, strict=True)}
+        gains = [self._at(model, number) - control for number, control in self.control.items()]
+        line = {f"{PREFIX}{name}_{NDCG}": value for name, value in by_set.items()} | {MEAN: _mean([*by_set.values()])}
+        if nano := [by_set[each.name] for each in self.sets if each.nano]:
+            line[f"{PREFIX}{NANO_MEAN}"] = _mean(nano)
+        return line | {GAIN: min(gains) if min(gains) < 0 else _mean(gains)}
 
     def score(self, model: SparseEncoder) -> dict[str, float]:
         """The log entry of one evaluation: `metric_names` and the mean active dimensions of queries and documents.
@@ -74,6 +102,8 @@ class Validation:
         plain = copy.copy(model)
         plain.__dict__.pop("forward", None)  # accelerate's mixed-precision wrapper around the class's
         with full_float32():
+            if self.control and (autoencoder := autoencoder_of(plain)):
+                return self._csr_score(plain, autoencoder.k)
             results = [evaluate(plain, each, self.batch_size, self.treatment).metrics for each in self.sets]
         line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
         line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
@@ -82,7 +112,10 @@ class Validation:
         return line
 
     def best_step(self, history: History) -> int | None:
-        """The step with the highest score so far, the earliest of equals; None before the first evaluation."""
+        """The step with the highest score so far, the earliest of equals; None before the first evaluation.
+
+        Step 0 is the control: its gain over itself is 0.
+        """
         scored = self._scored(history)
         return max(scored, key=lambda step: (scored[step], -step), default=None)
 
@@ -93,7 +126,8 @@ class Validation:
         return self.patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= self.patience
 
     def _scored(self, history: History) -> dict[int, float]:
-        return {int(entry["step"]): float(entry[self.decisive]) for entry in history if self.decisive in entry}
+        scored = {int(entry["step"]): float(entry[self.decisive]) for entry in history if self.decisive in entry}
+        return {0: 0.0} | scored if scored and self.decisive == GAIN else scored
 
     def foreign(self, languages: Sequence[str]) -> str | None:
         """A one-line warning if no set is known to be in one of the training ``languages``; else None."""

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 
 from stages.config.schema import Training
+from stages.encoders.active_dims import autoencoder_of
 from stages.encoders.attention import FLASH, attention_of, model_attention
 from stages.encoders.encoder import Encoder
 from stages.pretrained.norbert import lift_code
@@ -43,7 +44,7 @@ class Trained:
     Attributes:
         steps: number of optimiser steps.
         log: one mapping per logged step, with ``step``, the loss and its terms and, if the step was evaluated, its scores.
-        best_step: the step whose weights the model has; None without validation, which leaves the last.
+        best_step: the step whose weights the model has, 0 for those before the first; None without validation, which leaves the last.
     """
 
     steps: int
@@ -192,7 +193,9 @@ def train(
     trainer.remove_callback(PrinterCallback)  # prints each log entry as a dictionary
     places = [checkpoints, *([resume_from.parent] if resume_from else [])]
     reached = TrainerState.load_from_json(str(resume_from / STATE)) if resume_from else None
-    if reached and validation and (so_far := validation.best_step(reached.log_history)) is not None:
+    autoencoder = autoencoder_of(model) if validation and validation.control else None
+    control = {name: weight.clone() for name, weight in autoencoder.state_dict().items()} if autoencoder else {}
+    if reached and validation and (so_far := validation.best_step(reached.log_history)):
         find_step(so_far, places)  # fail before training for hours
     if reached and resume_from and (reached.global_step >= reached.max_steps or (validation and validation.exhausted(reached.log_history))):
         trainer.load(resume_from)  # interrupted after its last step, before the model was written
@@ -213,7 +216,9 @@ def train(
     settle(model)
     history = trainer.state.log_history
     best = validation.best_step(history) if validation else None
-    if best is not None and not share.index:
+    if best == 0 and autoencoder:
+        autoencoder.load_state_dict(control)
+    elif best is not None and not share.index:
         trainer.load(find_step(best, places))
     return Trained(trainer.state.global_step, _by_step(history), best)
 

@@ -172,7 +172,7 @@ def test_two_mistakes_are_two_lines(read):
         ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
         ({"model__trim_vocabulary": 2}, "model.trim_vocabulary … null … made … got 2 … vocab_size"),
         ({"training__save_steps": 15}, "training.save_steps … 15 … multiple"),
-        ({"architecture": "csr", "model__k": 512}, "model.k … 512 … quarter of model.hidden_dim"),
+        ({"architecture": "csr", "model__k": 512, "model__hidden_dim": 1024}, "model.k … 512 … quarter of model.hidden_dim"),
         (
             {"loss__target_active_dims": 200, "loss__document_regularizer_weight": 0.0},
             "loss.document_regularizer_weight … loss.target_active_dims (200)",

@@ -5,10 +5,12 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
-from stages.evaluate.sparsifying import autoencoder_of, ndcg_at, sparsifying_cost
+from stages.encoders.active_dims import autoencoder_of
+from stages.evaluate.sparsifying import ndcg_at, sparsifying_cost
 from stages.retrieval.scores import score
 from stages.retrieval.scoring import evaluate
 from stages.retrieval.sets import RetrievalSet
+from stages.retrieval.treatment import Treatment
 
 
 def test_the_scores_equal_those_of_the_evaluators(csr: SparseEncoder, binary_set: RetrievalSet) -> None:
@@ -40,6 +42,17 @@ def test_the_bases_scores_are_of_texts_with_the_models_prompts(csr: SparseEncode
         assert run != plain
     finally:
         csr.prompts.update(query="", document="")
+
+
+@pytest.mark.parametrize("long_documents", ["cut", "max_vector", "max_score"])
+def test_long_documents_are_encoded_like_the_models(csr: SparseEncoder, binary_set: RetrievalSet, long_documents: str) -> None:
+    texts = list(binary_set.corpus.values())
+    joined = {key: " ".join([text, *texts[:place][-3:]]) for place, (key, text) in enumerate(binary_set.corpus.items())}
+    longer = replace(binary_set, corpus=joined)
+    treatment = Treatment(long_documents, 12, 2)
+    cost, run = sparsifying_cost(csr, longer, [4, 8], treatment=treatment)
+    assert cost[ndcg_at(8)] == pytest.approx(evaluate(csr, longer, treatment=treatment).metrics["ndcg@10"])
+    assert (run == sparsifying_cost(csr, longer, []).run) == (long_documents == "cut")
 
 
 def test_a_query_that_is_a_document_is_left_out_of_its_own_results(csr: SparseEncoder, binary_set: RetrievalSet) -> None:

@@ -25,9 +25,9 @@ class Model:
         self.built += 1
         return SparseEncoder(str(tiny_models.save(self.folder, "splade")), device="cpu")
 
-    def score(self, model: SparseEncoder, each: RetrievalSet) -> float:
+    def score(self, model: SparseEncoder, each: RetrievalSet) -> dict[str, float]:
         self.scored += 1
-        return self.scored / 4
+        return {"ndcg@10": self.scored / 4}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Model:
 def test_a_set_is_scored_once_also_under_another_name(model: Model, tmp_path: Path) -> None:
     for _ in range(2):
         untrained = Untrained(model.build, "base", tmp_path / "kept")
-        assert untrained.ndcg(MINE, model.score) == untrained.ndcg(replace(MINE, name="other"), model.score) == 0.25
+        assert untrained.metrics(MINE, model.score) == untrained.metrics(replace(MINE, name="other"), model.score) == {"ndcg@10": 0.25}
     assert (model.built, model.scored) == (1, 1)
 
 
@@ -47,23 +47,27 @@ def test_a_set_is_scored_once_also_under_another_name(model: Model, tmp_path: Pa
 )
 def test_a_changed_set_is_scored_again(model: Model, tmp_path: Path, change: dict) -> None:
     untrained = Untrained(model.build, "base", tmp_path / "kept")
-    assert [untrained.ndcg(each, model.score) for each in (MINE, replace(MINE, **change))] == [0.25, 0.5]
+    assert [untrained.metrics(each, model.score)["ndcg@10"] for each in (MINE, replace(MINE, **change))] == [0.25, 0.5]
     assert model.built == 1
 
 
 def test_another_base_is_scored_again(model: Model, tmp_path: Path) -> None:
-    assert [Untrained(model.build, base, tmp_path / "kept").ndcg(MINE, model.score) for base in ("one", "two", "one")] == [0.25, 0.5, 0.25]
+    assert [Untrained(model.build, base, tmp_path / "kept").metrics(MINE, model.score)["ndcg@10"] for base in ("one", "two", "one")] == [
+        0.25,
+        0.5,
+        0.25,
+    ]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"set": "mine"}', '{"ndcg@10": null}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"set": "mine"}', '{"scores": {"ndcg@10": null}}', '{"scores": {}}', '{"scores": 1}'])
 def test_a_damaged_or_read_only_store_costs_only_time(model: Model, tmp_path: Path, damage: str) -> None:
     untrained = Untrained(model.build, "base", tmp_path / "kept")
-    untrained.ndcg(MINE, model.score)
+    untrained.metrics(MINE, model.score)
     [kept] = (tmp_path / "kept").iterdir()
     kept.write_text(damage)
-    assert untrained.ndcg(MINE, model.score) == 0.5
+    assert untrained.metrics(MINE, model.score) == {"ndcg@10": 0.5}
     (tmp_path / "file").write_text("")
-    assert Untrained(model.build, "base", tmp_path / "file").ndcg(MINE, model.score) == 0.75
+    assert Untrained(model.build, "base", tmp_path / "file").metrics(MINE, model.score) == {"ndcg@10": 0.75}
 
 
 def test_only_what_determines_the_first_weights_counts(tmp_path: Path) -> None:

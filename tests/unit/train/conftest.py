@@ -27,7 +27,7 @@ Run = Callable[..., tuple[SparseEncoder, Trained]]
 
 @pytest.fixture
 def run(base: Path, tmp_path: Path) -> Run:
-    """Train splade in ``tmp_path``/checkpoints; options: resume_from, validation, callbacks, key, and settings of training by name."""
+    """Train in ``tmp_path``/checkpoints; options: architecture (splade), resume_from, validation, callbacks, key, training's settings by name."""
     words = [word for sentence in SENTENCES for word in sentence.split()]
     texts = [f"{words[i % len(words)]} {words[(7 * i + 3) % len(words)]}" for i in range(48)]
     columns = {"anchor": texts, "positive": [f"{text} {words[i % 5]}" for i, text in enumerate(texts)]}
@@ -43,6 +43,7 @@ def run(base: Path, tmp_path: Path) -> Run:
         callbacks: Sequence[TrainerCallback] = (),
         key: str = "key",
         flash_attention: bool = False,
+        architecture: str = "splade",
         **changes: object,
     ) -> tuple[SparseEncoder, Trained]:
         folder = tmp_path / "checkpoints"
@@ -50,8 +51,10 @@ def run(base: Path, tmp_path: Path) -> Run:
         for stale in [] if resume_from else folder.glob("checkpoint-*"):
             remove(stale)  # it would count as the newest
         set_seed(1)
-        encoder = ENCODERS["splade"]
-        model = encoder.build(base, section, [])
+        encoder = ENCODERS[architecture]
+        model = encoder.build(base, section, SENTENCES if architecture == "csr" else [])
+        if architecture == "csr" and validation:
+            validation.start(model)
         rows = open_rows(tmp_path / "train.parquet", tmp_path / "rows.arrow")
         training = training_section(**{"max_steps": 12, "learning_rate": 5e-3, "save_steps": 3} | changes)
         loss = encoder.make_loss(model, loss_section())

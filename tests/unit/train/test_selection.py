@@ -13,7 +13,7 @@ from stages.encoders.attention import model_attention
 from stages.pretrained.norbert import prepare_base
 from stages.retrieval.sets import RetrievalSet
 from stages.train import trainer
-from stages.train.selection import Validation
+from stages.train.selection import GAIN, Validation
 from tests.conftest import SENTENCES
 from tests.fakes.lookalikes.folders import write_folder
 from tests.refused import refused
@@ -200,3 +200,40 @@ def test_steps_use_the_configured_attention_and_evaluation_the_models_own(run: R
     model, _ = run(validation=validation, callbacks=[See()], flash_attention=True)
     assert seen == {"step": {"eager"}, "evaluation": {"sdpa"}}
     assert model_attention(model) == "sdpa"
+
+
+class Gains(Validation):
+    """Scores a CSR model as usual, and replaces the gain by the test's."""
+
+    script: tuple[float, ...] = ()
+
+    def score(self, model: SparseEncoder) -> dict[str, float]:
+        line = super().score(model)
+        assert set(line) == set(self.metric_names())
+        gain, *self.script = self.script
+        return line | {GAIN: gain}
+
+
+@pytest.mark.parametrize(
+    ("gains", "best", "last"), [((-0.1, -0.2, -0.3, -0.1), 0, 12), ((-0.1, 0.0, 0.1, 0.1), 9, 12), ((-0.1, -0.1, 0.1, 0.1), 0, 6)]
+)
+def test_csr_keeps_the_untrained_encoder_unless_a_step_is_better(run: Run, gains: tuple[float, ...], best: int, last: int) -> None:
+    options = {"patience": 2} if last < 12 else {}
+    validation = Gains([SET], eval_steps=3, batch_size=8, active_dims=(2, 8), **options)
+    validation.script = gains
+    model, trained = run(architecture="csr", validation=validation)
+    assert (trained.best_step, trained.log[-1]["step"]) == (best, last)
+    [weight] = [value for name, value in model.state_dict().items() if name.endswith("encoder.weight") and value.shape[0] == 128]
+    signed = torch.eye(weight.shape[1])
+    assert torch.equal(weight[0], signed[0]) == (best == 0)
+
+
+def test_the_gain_is_the_lowest_one_if_a_number_of_active_dimensions_has_lost(run: Run) -> None:
+    validation = Validation([SET], eval_steps=3, batch_size=8, active_dims=(2, 8))
+    model, _ = run(architecture="csr", validation=validation)
+    now = {number: validation._at(model, number) for number in (2, 8)}
+    validation.control = {2: now[2] - 0.25, 8: now[8] - 0.5}
+    assert validation.score(model)[GAIN] == pytest.approx(0.375)
+    validation.control = {2: now[2] - 0.25, 8: now[8] + 0.125}
+    assert validation.score(model)[GAIN] == pytest.approx(-0.125)
+    assert validation.score(model)[METRIC] == pytest.approx(now[8])
