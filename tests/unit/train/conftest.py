@@ -27,7 +27,7 @@ Run = Callable[..., tuple[SparseEncoder, Trained]]
 
 @pytest.fixture
 def run(base: Path, tmp_path: Path) -> Run:
-    """Train in ``tmp_path``/checkpoints; options: architecture (splade), resume_from, validation, callbacks, key, training's settings by name."""
+    """Train in ``tmp_path``/checkpoints; options: architecture, resume_from, validation, callbacks, key, and training's settings."""
     words = [word for sentence in SENTENCES for word in sentence.split()]
     texts = [f"{words[i % len(words)]} {words[(7 * i + 3) % len(words)]}" for i in range(48)]
     columns = {"anchor": texts, "positive": [f"{text} {words[i % 5]}" for i, text in enumerate(texts)]}
