@@ -53,9 +53,10 @@ def dense_base(base: Path, settings: ResolvedModel, device: str | None = None) -
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
     """Build a sparse autoencoder on the frozen dense model in the folder ``base``, with `whitening` between them.
 
-    The first latents are the whitened axes and their negatives (`init_latents`). This model, which no step has trained, is the control that
-    training is compared with. Axes and latents are computed from the distinct texts among the first `SAMPLE` documents, with all windows of
-    a long one unless it is cut, and queries.
+    The first latents are the whitened axes and their negatives (`init_latents`). Without a ``hidden_dim`` there are no others, and 4k at
+    most: of fewer axes, the k largest hold more of a text. This model, which no step has trained, is the control that training is compared
+    with. Axes and latents are computed from the distinct texts among the first `SAMPLE` documents, with all windows of a long one unless it
+    is cut, and queries.
 
     Raises:
         UserError: ``settings.k`` is more than a quarter of the latents.
@@ -75,10 +76,10 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
     ]
     axes = dimension
     if kinds:
-        whiten = whitening(kinds, settings.whitening)
+        whiten = whitening(kinds, settings.whitening, math.ceil((settings.hidden_dim or 4 * settings.k) / 2))
         axes = whiten.out_features
         named |= {NAME: whiten, str(len(named) + 1): Normalize()}
-    latents = settings.hidden_dim or 2 * axes
+    latents = settings.hidden_dim or min(4 * settings.k, 2 * axes)
     if 4 * settings.k > latents:
         raise UserError(
             f"model.k: must be at most a quarter of the {latents:,} latents, as the loss uses 4k of them, got {settings.k}; lower it, or "

@@ -20,14 +20,15 @@ EPSILON = 1e-9  # a variance that is not zero, for texts that are all the same
 ROTATIONS = 30  # iterations; the nDCG@10 no longer changes after about ten
 
 
-def whitening(kinds: Sequence[Tensor], power: float) -> Dense:
-    """The linear map to axes of the vectors, each divided by its standard deviation to the ``power``.
+def whitening(kinds: Sequence[Tensor], power: float, most: int | None = None) -> Dense:
+    """The linear map to the vectors' axes of largest variance, each divided by its standard deviation to the ``power``.
 
     Args:
         kinds: vectors of documents and, if there are any, of queries, shape (rows, dimensions) each. Both count alike. The origin is
             halfway between their means, and the direction from the one to the other is left out: it would be the same for all texts of
             a kind. The kind with more texts chooses the rotation: that of a few hundred texts would suit only them.
         power: 0 only centres and rotates, 1 gives all axes the same variance, up to `FLOOR`.
+        most: number of axes, at most. With fewer, the k largest values of a text are more of it.
     """
     kinds = [vectors.double().cpu() for vectors in kinds]
     means = torch.stack([vectors.mean(dim=0) for vectors in kinds])
@@ -38,6 +39,8 @@ def whitening(kinds: Sequence[Tensor], power: float) -> Dense:
     variances, axes = torch.linalg.eigh(kept @ covariance @ kept)
     if offset.any():
         variances, axes = variances[1:], axes[:, 1:]  # the direction left out
+    if most is not None:
+        variances, axes = variances[-most:], axes[:, -most:]
     weight = (axes * variances ** (-power / 2)).T
     weight = rotation(normalize((max(kinds, key=len) - origin) @ weight.T, dim=1)) @ weight
     weight = weight.float()

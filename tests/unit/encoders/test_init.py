@@ -127,20 +127,27 @@ def test_csr_does_not_change_its_dense_base(base: Path) -> None:
     assert not model[0].training  # no dropout in the vectors that the autoencoder learns from
 
 
+@pytest.mark.parametrize(("hidden_dim", "latents"), [(None, 32), (33, 33), (256, 256)])
 @pytest.mark.parametrize("prompt", ["", "museet ferja: "])
-def test_all_latents_of_an_untrained_csr_model_reproduce_the_whitened_vectors(prompt: str, base: Path) -> None:
-    section = model_section(hidden_dim=None, whitening=0.25, prompts=Prompts(document=prompt))
+def test_all_latents_of_an_untrained_csr_model_reproduce_the_whitened_vectors(
+    prompt: str, hidden_dim: int | None, latents: int, base: Path
+) -> None:
+    section = model_section(hidden_dim=hidden_dim, whitening=0.25, prompts=Prompts(document=prompt))
     model = ENCODERS["csr"].build(base, section, SENTENCES[:4], SENTENCES[4:])
     assert model.prompts["document"] == prompt
-    assert model.get_embedding_dimension() == 2 * 63  # an axis and its negative each; queries and documents differ along the 64th
+    assert model.get_embedding_dimension() == latents
+    axes = min(63, (latents + 1) // 2)  # of 64: queries and documents differ along the last
     autoencoder = autoencoder_of(model)
     assert autoencoder is not None
     dense = dense_base(base, MODEL).encode([prompt + text for text in SENTENCES], convert_to_tensor=True, normalize_embeddings=True).cpu()
     whitening = dict(model.to("cpu").named_children())["whitening"]
     whitened = torch.nn.functional.normalize(whitening({"sentence_embedding": dense})["sentence_embedding"])
-    latents = autoencoder.encode_pre_act(whitened).relu()
-    torch.testing.assert_close(autoencoder.decode(latents), whitened, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(model.encode_document(SENTENCES).to_dense(), largest(latents, MODEL.k), rtol=1e-4, atol=1e-4)
+    assert whitened.shape[1] == axes
+    signed = autoencoder.encode_pre_act(whitened).relu()
+    torch.testing.assert_close(model.encode_document(SENTENCES).to_dense(), largest(signed, MODEL.k), rtol=1e-4, atol=1e-4)
+    if latents % 2 == 0:
+        signed[:, 2 * axes :] = 0
+        torch.testing.assert_close(autoencoder.decode(signed), whitened, rtol=1e-4, atol=1e-5)
 
 
 def test_csr_refuses_more_active_dimensions_than_a_quarter_of_its_latents(base: Path) -> None:
