@@ -1,7 +1,7 @@
 """A folder of products or texts, without queries: titles and key phrases stand in for them, so that a shop without clicks can start.
 
-A title is paired with its document without the title (as titles and bodies in Wang et al. 2022, arXiv 2212.03533), a key phrase with the
-whole document. What this gives up: real customers use words that the documents do not have.
+Each is paired with the whole document, its own words included: without them the pairs taught less than nothing (docs/log.md). So the model
+learns which words of a document matter. What this gives up: real customers use words that the documents do not have.
 """
 
 import re
@@ -36,15 +36,14 @@ NO_QUERY = "no title and no key phrase"
 
 
 class Document(NamedTuple):
-    """A document: its title, the text without it, and the whole text as evaluation has it."""
+    """A document's title, and the whole text as evaluation has it."""
 
     title: str
-    body: str
     whole: str
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
-    """Yield (title, text) and (key phrase, whole text) pairs of every document, ``options.key_phrases`` of the latter at most.
+    """Yield pairs of a document's title and of its key phrases, at most ``options.key_phrases``, with its text.
 
     Documents are products (title, brand, description, bullets: in the form of evaluation sets of kind products), rows with a title and a
     text, or text files whose first line is the title. The folder is read twice, and streamed both times. There are no dev rows.
@@ -67,16 +66,13 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def _paired(documents: Sequence[Document], phrases: KeyPhrases, options: Options) -> Chunk:
-    made = [[*_titled(each), *((phrase, each.whole) for phrase in phrases.of(each.whole, options.key_phrases))] for each in documents]
-    anchors, positives = ([pair[side] for pairs in made for pair in pairs] for side in (0, 1))
+    queries = [[*filter(None, [each.title]), *phrases.of(each.whole, options.key_phrases)] for each in documents]
+    anchors = [query for of_document in queries for query in of_document]
+    positives = [document.whole for document, of_document in zip(documents, queries, strict=True) for _ in of_document]
     rows = chunk(pa.array(anchors, pa.string()), pa.array(positives, pa.string()), language=options.language)
-    without = sum(not pairs for pairs in made)
+    without = sum(not of_document for of_document in queries)
     dropped = Dropped({(NO_QUERY, options.language or UNKNOWN): without} if without else {})
     return replace(rows, dropped=dropped, added=len(anchors) + without - len(documents))
-
-
-def _titled(document: Document) -> list[tuple[str, str]]:
-    return [(document.title, document.body)] if document.title and document.body else []
 
 
 def _files(raw: RawFolder) -> list[Path]:
@@ -87,13 +83,21 @@ def _files(raw: RawFolder) -> list[Path]:
             raw.leave_out(raw.name(path), "its name is not one of documents")
         elif split_of(path.relative_to(raw.path)) == "test":
             raw.leave_out(raw.name(path), "a test split is never trained on")
-        elif path.name.lower().endswith(TEXT_FILES) or {"title", "text"} & set(next(_rows(path), {})):
+        elif _holds_documents(path):
             found.append(path)
         else:
             raw.leave_out(raw.name(path), f"it has no column {' or '.join((*TITLE, *TEXT))}")
     if not found:
         raise UserError(f"{raw.path}: holds no documents; put products.csv, JSON lines with title and text, or .txt files there")
     return found
+
+
+def _holds_documents(path: Path) -> bool:
+    if path.name.lower().endswith(TEXT_FILES):
+        return True
+    if path.name.lower().endswith(TABLES):
+        return not {"title", "text"}.isdisjoint(next(_rows(path), {}))
+    return not {*TITLE, *TEXT}.isdisjoint(first_names(path))
 
 
 def _blocks(path: Path, options: Options) -> Iterator[list[Document]]:
@@ -104,16 +108,11 @@ def _blocks(path: Path, options: Options) -> Iterator[list[Document]]:
 
 def _documents(rows: Sequence[Mapping[str, Any]], tokens: int) -> list[Document]:
     title, brand, description, bullets = (pa.array([row.get(field) for row in rows], pa.string()) for field in FIELDS)
-    nothing = pa.nulls(len(rows), pa.string())
-    products = (
-        plain(title),
-        product_text(nothing, nothing, description, bullets, tokens),
-        product_text(title, brand, description, bullets, tokens),
-    )
+    products = zip(plain(title).to_pylist(), product_text(title, brand, description, bullets, tokens).to_pylist(), strict=True)
     made = []
-    for row, *product in zip(rows, *(column.to_pylist() for column in products), strict=True):
+    for row, product in zip(rows, products, strict=True):
         head, text = ((row.get(name) or "").strip() for name in ("title", "text"))
-        made.append(Document(head, text, f"{head} {text}".strip()) if text else Document(*(each or "" for each in product)))
+        made.append(Document(head, f"{head} {text}".strip()) if text else Document(*(each or "" for each in product)))
     return made
 
 
