@@ -8,8 +8,7 @@ A recipe is an encoder and parts, joined by "+": ``splade``, ``splade+mined+teac
 of the set's training rows; each sees the same number of rows over all its epochs. Only qrels/train.tsv trains. Only the queries of
 ``--split`` are scored; mix keeps those of dev and test, and their documents, out of training.
 
-Beside the recipes: BM25, plain and stemmed; with ``--dense`` that model, its hybrid with stemmed BM25, and the csr control: its vectors
-made sparse without training.
+Beside the recipes: BM25, plain and stemmed; with ``--dense`` that model, and the csr control: its vectors made sparse without training.
 
 It takes minutes a recipe and set, so hours for all. Interrupted, it resumes: what is trained or scored is kept in ``--work``, until its
 recipe changes. A change of the code makes nothing again; the table names the commits. ``--table`` prints what there is.
@@ -22,14 +21,14 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
+from dense_rows import control, nearest, vectors
 from ruamel.yaml import YAML
-from scipy.sparse import csr_array
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -213,7 +212,6 @@ def ndcg(run: Mapping[str, Mapping[str, float]], retrieval_set: Any) -> dict[str
 
 def baselines(of: Set, retrieval_set: Any, dense: Path | None) -> dict[str, Row]:
     """The rows that need no training."""
-    from stages.evaluate.fusion import fuse
     from stages.retrieval import bm25
     from stages.retrieval.vectors import Encoded
 
@@ -223,10 +221,9 @@ def baselines(of: Set, retrieval_set: Any, dense: Path | None) -> dict[str, Row]
         from stages.evaluate.search_cost import search_cost
         from stages.retrieval.scoring import retrieve
 
-        queries, documents, starts = vectors(of, dense)
+        queries, documents, starts = vectors(of.folder, of.work, dense, LENGTH)
         asked = np.stack([queries[query] for query in retrieval_set.queries])
         runs[DENSE_ROW] = nearest(retrieval_set, asked, documents, starts)
-        runs["dense + stemmed BM25"] = fuse(runs[STEMMED], runs[DENSE_ROW])
         trained = np.stack([queries[query] for query in training_queries(of) if query in queries])
         code = control(np.concatenate([trained, documents]))
         for k in KS:
@@ -234,63 +231,6 @@ def baselines(of: Set, retrieval_set: Any, dense: Path | None) -> dict[str, Row]
             runs[f"csr control, k {k}"] = retrieve(encoded, retrieval_set)
             costs[f"csr control, k {k}"] = search_cost(encoded)
     return {name: Row([ndcg(run, retrieval_set)], [run], costs.get(name, {}), []) for name, run in runs.items()}
-
-
-def vectors(of: Set, dense: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """The dense model's unit vectors: of all queries by id, of the documents' windows, and the first window of each document, then their
-    number. Windows are as long as the recipes' models'. Encoded once: the set's work folder keeps them."""
-    from stages.retrieval.beir import read_documents, read_queries
-    from stages.retrieval.sets import _corpus
-    from stages.retrieval.treatment import Treatment
-    from stages.retrieval.windows import Windows
-
-    queries = read_queries(of.folder / "queries.jsonl")
-    kept = of.work / f"{dense.name}.npz"
-    if not kept.exists():
-        from sentence_transformers import SentenceTransformer
-
-        model: Any = SentenceTransformer(str(dense), local_files_only=True)
-        corpus = list(_corpus(read_documents(of.folder / "corpus.jsonl"), queries)[0].values())
-        windows = Windows.of(model, Treatment("max_score", LENGTH, LENGTH // 5))
-        parts = windows.split(corpus) if windows else [[text] for text in corpus]
-        arrays = {
-            "queries": model.encode_query(list(queries.values()), normalize_embeddings=True),
-            "documents": model.encode_document([window for part in parts for window in part], normalize_embeddings=True),
-            "starts": np.cumsum([0, *map(len, parts)]),
-        }
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary := kept.with_suffix(".tmp.npz"), **arrays)
-        temporary.replace(kept)
-    with np.load(kept) as found:
-        return dict(zip(queries, found["queries"], strict=True)), found["documents"], found["starts"]
-
-
-def nearest(retrieval_set: Any, queries: np.ndarray, windows: np.ndarray, starts: np.ndarray) -> dict[str, dict[str, float]]:
-    """The 100 documents whose best window is most similar to each query."""
-    ids = np.array(list(retrieval_set.corpus), dtype=object)
-    run = {}
-    for query, vector in zip(retrieval_set.queries, queries, strict=True):
-        scores = np.maximum.reduceat(windows @ vector, starts[:-1])
-        best = [place for place in np.argsort(-scores, kind="stable")[:101] if ids[place] != query or query not in retrieval_set.own]
-        run[query] = {str(ids[place]): float(scores[place]) for place in best[:100]}
-    return run
-
-
-def control(fitted: np.ndarray) -> Callable[[np.ndarray, int], csr_array]:
-    """Vectors made sparse without training: principal axes of ``fitted``, each divided by the root of its deviation; their positive and
-    negative parts are the latents, of which the k largest stay."""
-    mean = fitted.mean(axis=0)
-    _, deviations, axes = np.linalg.svd(fitted - mean, full_matrices=False)
-    whitened = axes.T / np.sqrt(np.maximum(deviations, 1e-6))
-
-    def codes(dense: np.ndarray, k: int) -> csr_array:
-        signed = (dense - mean) @ whitened
-        signed /= np.linalg.norm(signed, axis=1, keepdims=True)
-        latents = np.maximum(np.concatenate([signed, -signed], axis=1), 0)
-        latents[latents < np.partition(latents, -k, axis=1)[:, [-k]]] = 0
-        return csr_array(latents.astype(np.float32))
-
-    return codes
 
 
 def table(rows: Mapping[str, Row], retrieval_set: Any) -> str:
@@ -310,7 +250,7 @@ def table(rows: Mapping[str, Row], retrieval_set: Any) -> str:
         better = mark(values.mean() - stemmed.mean(), p_value([values - stemmed]) if name != STEMMED else None).strip()
         cells = [f"{values.mean():.3f}{spread} ({low:.3f} to {high:.3f}) {better}".strip()]
         for other in (STEMMED, DENSE_ROW):
-            fused = row.commits and other in rows
+            fused = other in rows and name not in (BM25, STEMMED, other)
             cells.append(
                 f"{per_query([ndcg(fuse(run, rows[other].runs[0]), retrieval_set) for run in row.runs]).mean():.3f}" if fused else ""
             )
