@@ -3,7 +3,7 @@
     python benchmarks/recipes.py ../norquad:nb ../swequad:sv --dense ../e5-small     # dev queries, to choose
     python benchmarks/recipes.py ../norquad:nb ../swequad:sv --dense ../e5-small --split test --seeds 3     # once, for the table
 
-A recipe is an encoder and parts, joined by "+": ``splade``, ``splade+mined+teacher``, ``inference-free-splade+all``. A part is a name of
+A recipe is an encoder and parts, joined by "+": ``splade``, ``splade+mined-both+kl``, ``inference-free-splade+all``. A part is a name of
 `PARTS`, or ``key=value`` as in params.yaml. Each recipe is a run of the pipeline in a folder of its own below ``--work``, from a base made
 of the set's training rows; each sees the same number of rows over all its epochs. Only qrels/train.tsv trains. Only the queries of
 ``--split`` are scored; mix keeps those of dev and test, and their documents, out of training.
