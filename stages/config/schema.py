@@ -146,11 +146,17 @@ class Loss(Section):
     distillation: Literal["none", "margin_mse", "kl"] = "none"
     distillation_weight: Weight = 1.0
     distillation_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    hard_negatives: Literal["batch", "own"] | None = None
 
     @property
     def contrast(self) -> float:
         """The weight of the contrastive term: ``contrastive_weight``, or 1."""
         return 1.0 if self.contrastive_weight is None else self.contrastive_weight
+
+    @property
+    def own_negatives(self) -> bool:
+        """Whether a row's negatives are contrasted with its own anchor only: ``hard_negatives``, or if there is distillation."""
+        return self.hard_negatives == "own" or (self.hard_negatives is None and self.distillation != "none")
 
 
 class Training(Section):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.losses import (
     CachedSpladeLoss,
@@ -10,13 +11,38 @@ from sentence_transformers.sparse_encoder.losses import (
     SparseMultipleNegativesRankingLoss,
     SpladeLoss,
 )
-from sentence_transformers.util import pairwise_dot_score
+from sentence_transformers.util import all_gather_with_grad, get_rank, pairwise_dot_score
 from torch import Tensor, nn
 
 from stages.config.schema import Loss
 from stages.encoders.fast.loss import OnePassSpladeLoss
 from stages.encoders.fast.model import FastEncoder
 from stages.encoders.regularizers import PAIRS, make_regularizer
+
+
+class OwnNegativesLoss(nn.Module):
+    """Cross-entropy of a row's positive against its own negatives and the positives of the other rows, by scaled dot products.
+
+    Other rows' negatives do not count, unlike in `SparseMultipleNegativesRankingLoss`. So a batch may hold a negative several times, or as
+    another row's positive: with eight negatives and 300 documents, hardly a batch of 32 rows has no text twice.
+
+    Attributes:
+        gather_across_devices: whether the positives of all processes count.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale, self.gather_across_devices = scale, False
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None = None) -> Tensor:
+        """The loss, a scalar, from the embeddings of each column, shape (rows, dimensions)."""
+        queries, positives, *negatives = embeddings
+        place = torch.arange(len(queries), device=queries.device)
+        if self.gather_across_devices:
+            positives = all_gather_with_grad(positives)
+            place = place + get_rank() * len(queries)
+        scores = [queries @ positives.T, *(pairwise_dot_score(queries, column).unsqueeze(1) for column in negatives)]
+        return nn.functional.cross_entropy(self.scale * torch.cat(scores, dim=1), place)
 
 
 class RankingLoss(nn.Module):
@@ -49,7 +75,8 @@ class RankingLoss(nn.Module):
 def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:
     """The contrastive term, weighted by ``settings.contrast``, and the term that ``settings.distillation`` names.
 
-    - contrastive: cross-entropy of the row's positive against its own negatives and all documents of the other rows.
+    - contrastive: cross-entropy of the row's positive against its own negatives and all documents of the other rows, or with
+      ``settings.own_negatives`` their positives.
     - margin_mse: squared error on the differences between a teacher's scores (Hofstätter et al. 2020, arXiv 2010.02666).
     - kl: divergence from the teacher's distribution over the row's documents (Lin et al. 2020, arXiv 2010.11386).
 
@@ -58,7 +85,7 @@ def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn
     Args:
         scale: factor on the similarities. csr's are cosines, far too small for a softmax or a teacher's scores.
     """
-    contrastive = SparseMultipleNegativesRankingLoss(model, scale=scale)
+    contrastive = OwnNegativesLoss(scale) if settings.own_negatives else SparseMultipleNegativesRankingLoss(model, scale=scale)
     if settings.distillation == "none" and settings.contrast == 1:
         return contrastive
 

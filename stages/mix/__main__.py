@@ -37,6 +37,7 @@ def main() -> str:
         max_negatives=settings["max_negatives"],
         scored=settings["scored"],
         contrasted=settings["contrasted"],
+        own_negatives=settings["own_negatives"],
     )
     write_json(METRICS, report)
     reports = {name: json.loads((FORMATTED / name / "report.json").read_text(encoding="utf-8")) for name in settings["datasets"]}

@@ -69,6 +69,7 @@ def mix(
     max_negatives: int | None = None,
     scored: bool = False,
     contrasted: bool = True,
+    own_negatives: bool = False,
 ) -> dict[str, Any]:
     """Write ``folder``/train.parquet: the rows of the sources in training order, with a column ``batch`` (int32).
 
@@ -84,6 +85,7 @@ def mix(
         max_negatives: per row; the first ones are used. None: all.
         scored: a teacher's scores are learned: rows with a negative and scores share no batch with others.
         contrasted: other rows are of use too; False: only rows with a negative and scores are used.
+        own_negatives: a negative counts for its own row only, and may repeat in a batch.
 
     Returns:
         The contents of metrics/mix.json: ``sources``, ``total`` and ``evaluation``.
@@ -110,7 +112,7 @@ def mix(
                     "set mining.method and mining.teachers, or leave the set out with profile: none"
                 )
             limit = None if source.max_rows is None else source.max_rows // batch_size
-            streams.append(BatchStream(buckets, batch_size, generator, limit, scored))
+            streams.append(BatchStream(buckets, batch_size, generator, limit, scored, own_negatives))
         if scored and all(count["without_scores"] == count["kept"] for count in counts):
             raise UserError(
                 "loss.distillation: no row of any data set has a negative and scores; set mining.method and mining.teachers, or none"

@@ -1,6 +1,6 @@
 """Forms batches of one source: the same number of negatives in every row, and no text twice, not even across columns.
 
-A text that occurs twice in a batch would be a negative of its own query.
+A text that occurs twice in a batch would be a negative of its own query, unless negatives count for their own row only.
 """
 
 from collections import deque
@@ -70,6 +70,7 @@ class BatchStream:
 
     Args:
         scored: rows with a teacher's scores and rows without are in different batches.
+        own_negatives: a batch may hold a row's negative again, as other rows' anchors are not contrasted with it.
 
     Attributes:
         used: batches returned so far.
@@ -83,8 +84,9 @@ class BatchStream:
         generator: np.random.Generator,
         max_batches: int | None = None,
         scored: bool = False,
+        own_negatives: bool = False,
     ) -> None:
-        self.used, self._scored = 0, scored
+        self.used, self._scored, self._distinct = 0, scored, 2 if own_negatives else None
         self.exhausted = False
         self._batches = self._formed(buckets, batch_size, generator, max_batches)
 
@@ -100,7 +102,7 @@ class BatchStream:
             rows = pa.concat_tables([*left_over, bucket]).combine_chunks()
             hashes = carried_hashes(rows)
             kinds = has_scores(rows, hashes) & self._scored
-            batches, rest = _group(hashes, kinds, generator.permutation(len(rows)), batch_size)
+            batches, rest = _group(hashes, kinds, generator.permutation(len(rows)), batch_size, self._distinct)
             left_over = [rows.take(pa.array(rest))]
             rows = rows.take(pa.array(generator.permutation(batches).ravel()))
             for start in range(0, len(rows), batch_size):
@@ -111,14 +113,19 @@ class BatchStream:
         self.exhausted = self.used != max_batches
 
 
-def _group(hashes: np.ndarray, kinds: np.ndarray, order: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`form_batches` of the rows in ``order``, separately for each combination of kind and negatives present."""
+def _group(
+    hashes: np.ndarray, kinds: np.ndarray, order: np.ndarray, batch_size: int, distinct: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`form_batches` of the rows in ``order``, separately for each combination of kind and negatives present.
+
+    The first ``distinct`` columns of texts have no text twice in a batch; None: all.
+    """
     present = np.column_stack([hashes[:, 2:] != 0, kinds])
     shape = present @ (1 << np.arange(present.shape[1]))  # as bits
     batched, left_over = [], []
     for one in np.unique(shape):
         mine = order[shape[order] == one]
-        texts = hashes[mine]
+        texts = hashes[mine, :distinct]
         some, rest = form_batches(texts[:, texts.any(axis=0)], batch_size)
         batched.append(mine[some])
         left_over.append(mine[rest])

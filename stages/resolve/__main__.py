@@ -89,6 +89,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             **params.mix.model_dump(),
             "scored": params.loss.distillation != "none",
             "contrasted": bool(params.loss.contrast),
+            "own_negatives": params.loss.own_negatives,
             "seed": params.seed,
         },
         "make_base": {

@@ -27,7 +27,7 @@ from torch import nn
 from transformers import TrainerCallback, set_seed
 
 from stages.encoders.csr import ReconstructionLoss
-from stages.encoders.objective import RankingLoss
+from stages.encoders.objective import OwnNegativesLoss, RankingLoss
 from stages.encoders.regularizers import Regularizer
 from stages.runtime.errors import UserError
 from stages.train.launch import is_worker
@@ -128,7 +128,7 @@ def gather_negatives(loss: nn.Module) -> None:
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional", FutureWarning)
     ranking = [loss.loss.contrastive, loss.loss.distillation] if isinstance(loss.loss, RankingLoss) else [loss.loss]
     for each in ranking:
-        if isinstance(each, MultipleNegativesRankingLoss):
+        if isinstance(each, MultipleNegativesRankingLoss | OwnNegativesLoss):
             each.gather_across_devices = True
         elif not isinstance(each, ROW_BY_ROW | None):
             raise UserError(f"params.yaml: training.gather_negatives: must be false with {type(each).__name__}; set it to false")

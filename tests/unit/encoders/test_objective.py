@@ -93,7 +93,7 @@ def test_distillation_is_added_to_the_contrastive_term(architecture: str, base: 
     teacher = torch.rand(5, 2, generator=torch.Generator().manual_seed(1)) * 4
     contrast, alone = (step(architecture, base, scores=teacher, distillation="kl", contrastive_weight=weight)[1] for weight in (1.0, 0.0))
     both = step(architecture, base, scores=teacher, distillation="kl", contrastive_weight=2.0)[1]
-    plain = step(architecture, base, contrastive_weight=1.0)[1]
+    plain = step(architecture, base, contrastive_weight=1.0, hard_negatives="own")[1]
     assert both["distillation_loss"] == pytest.approx(alone["distillation_loss"])
     assert both["base_loss"] == pytest.approx(2 * plain["base_loss"]) and contrast["base_loss"] == pytest.approx(plain["base_loss"])
     assert "distillation_loss" not in plain
@@ -103,6 +103,17 @@ def test_distillation_is_added_to_the_contrastive_term(architecture: str, base: 
 def test_a_batch_without_scores_or_negatives_is_only_contrasted(columns: int, base: Path) -> None:
     _, terms = step("splade", base, columns=columns, scores=torch.ones(5, 1) if columns == 2 else None, distillation="kl")
     assert terms["distillation_loss"] == 0 and terms["base_loss"] > 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_own_negatives_count_for_their_row_only(architecture: str, base: Path) -> None:
+    model, terms = step(architecture, base, columns=4, hard_negatives="own")
+    queries, positives, *others = (embeddings(model, place) for place in range(4))
+    scores = torch.cat([queries @ positives.T, *((queries * each).sum(dim=1, keepdim=True) for each in others)], dim=1)
+    expected = F.cross_entropy(scores * (SCALE if architecture == "csr" else 1), torch.arange(5))
+    assert terms["base_loss"] == pytest.approx(expected.item(), rel=1e-4)
+    alone = [step(architecture, base, columns=2, hard_negatives=kind)[1]["base_loss"] for kind in ("own", "batch")]
+    assert alone[0] == pytest.approx(alone[1], rel=1e-5)  # without negatives they are the same
 
 
 def embeddings(model: SparseEncoder, place: int) -> torch.Tensor:

@@ -90,6 +90,17 @@ def test_rows_without_scores_are_contrasted_in_batches_of_their_own(tmp_path, so
     assert all(len(kinds) == 1 for kinds in batches.values())
 
 
+def test_negatives_of_their_own_row_may_repeat_in_a_batch_and_anchors_and_positives_may_not(tmp_path, source):
+    """Eight rows about four documents, each with the other three as negatives."""
+    rows = [(f"a{i}", f"p{i % 4}", [f"p{(i + k) % 4}" for k in (1, 2, 3)]) for i in range(8)]
+    report, mixed = run(tmp_path, [source("x", rows)], batch_size=4, own_negatives=True)
+    assert report["total"]["used"] == 8
+    for number in (0, 1):
+        assert len({row["positive"] for row in mixed if row["batch"] == number}) == 4
+    with refused("no set fills a batch of 4"):
+        run(tmp_path, [source("x", rows)], batch_size=4)
+
+
 def test_a_mined_negative_that_evaluation_seeks_goes_and_its_row_stays(tmp_path, source):
     evaluation = EvaluationTexts(documents=["N1.0", "p3"])
     report, rows = run(tmp_path, [source("x", numbered(6, 2), mined=True)], evaluation=evaluation, batch_size=1)

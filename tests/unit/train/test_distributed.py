@@ -50,7 +50,7 @@ def result(data: Path, run: str, kind: str) -> tuple[list[float], dict[str, np.n
     return [entry["loss"] for entry in content["log"]], {name: np.array(values) for name, values in content["weights"].items()}
 
 
-@pytest.mark.parametrize("kind", [*ARCHITECTURES, "steered", "cached-splade", "cached-inference-free-splade"])
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, "steered", "distilled", "cached-splade", "cached-inference-free-splade"])
 def test_two_processes_that_gather_equal_one_with_twice_the_batch(data: Path, kind: str) -> None:
     assert_same_training(data, "gathered", "alone", kind, BATCHES)
 

@@ -20,6 +20,7 @@ from sentence_transformers.sparse_encoder.losses import (
 )
 
 from stages.config.params import PARAMS, read_yaml, validated
+from stages.encoders.objective import OwnNegativesLoss
 from stages.encoders.regularizers import DfFlopsLoss, L1Loss
 from stages.resolve.__main__ import resolve, write
 from stages.retrieval.treatment import Treatment
@@ -130,6 +131,11 @@ def test_gradcache(begin: Begin) -> None:
 def test_distillation(begin: Begin, name: str, kind: type) -> None:
     _, loss, _ = begin({"loss.distillation": name, "loss.distillation_weight": 3.0, "loss.distillation_temperature": 0.5})
     assert type(loss.loss.distillation) is kind and loss.loss.weights == (1.0, 3.0) and loss.loss.temperature == 0.5
+    assert isinstance(loss.loss.contrastive, OwnNegativesLoss)
+
+
+def test_distillation_with_the_negatives_of_the_batch(begin: Begin) -> None:
+    _, loss, _ = begin({"loss.distillation": "kl", "loss.hard_negatives": "batch"})
     assert isinstance(loss.loss.contrastive, SparseMultipleNegativesRankingLoss)
 
 
