@@ -24,7 +24,7 @@ class OwnNegativesLoss(nn.Module):
     """Cross-entropy of a row's positive against its own negatives and the positives of the other rows, by scaled dot products.
 
     Other rows' negatives do not count, unlike in `SparseMultipleNegativesRankingLoss`. So a batch may hold a negative several times, or as
-    another row's positive: with eight negatives and 300 documents, hardly a batch of 32 rows has no text twice.
+    another row's positive: with eight negatives from 420 documents, no batch of 32 rows was without a text twice.
 
     Attributes:
         gather_across_devices: whether the positives of all processes count.

@@ -21,6 +21,8 @@ FORMATTED, MINED = Path("data/formatted"), Path("data/mined")
 MINER, TEACHERS = Path("models/miner"), Path("models/teachers")
 KEPT, SCORES = Path("checkpoints/sets/mine"), Path("checkpoints/scores")
 CODE = ("mine", "rows", "retrieval", "pretrained")
+SCORING = [Path(__file__).parents[1] / path for path in ("mine/teacher.py", "mine/score_cache.py", "retrieval/windows.py")]
+"""The modules that a teacher's scores depend on."""
 
 
 def main() -> str:
@@ -76,12 +78,9 @@ def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], li
         folder = TEACHERS / each["folder"]
         model = load_model(folder, "teacher", each["key"], each["options"], work / each["folder"])
         assert treatment, "resolve writes it"
-        identity = digest([each["options"], settings["treatment"]], [folder, *(Path(__file__).with_name(f"{name}.py") for name in SCORING)])
+        identity = digest([each["options"], settings["treatment"]], [folder, *SCORING])
         teachers.append((partial(cached, teacher(model, treatment), place(SCORES / f"{identity[:32]}.sqlite")), each["weight"]))
     return models, teachers
-
-
-SCORING = ("teacher", "score_cache")  # the modules that a teacher's scores depend on
 
 
 def load_model(folder: Path, role: str, key: str, options: Mapping[str, Any], work: Path) -> Any:

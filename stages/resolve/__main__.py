@@ -17,6 +17,7 @@ from stages.config.params import ARCHITECTURE_KEYS, PARAMS, RESOLVED, read_yaml,
 from stages.config.schema import Dataset, Location, ModelEntry, Params, Section, Training
 from stages.config.settings import Pruning
 from stages.resolve.checks import check
+from stages.resolve.mining import mining_settings
 from stages.resolve.models import ROLES, teachers
 from stages.resolve.undo import advice
 from stages.runtime.errors import UserError, run_stage
@@ -80,7 +81,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
         "download_models/teachers": {name: _model_source(params, key) | _digest(key, digests) for key, name in teachers(params).items()},
         "running/download_models/base": {"architecture": params.architecture, "max_seq_length": params.model.max_seq_length},
         "format": {name: entry.form() for name, entry in datasets.items()},
-        "mine": _mining(params, [name for name in datasets if params.mining.works_on(name)]),
+        "mine": mining_settings(params, [name for name in datasets if params.mining.works_on(name)]),
         "mix": {
             "datasets": {name: {"max_rows": entry.max_rows} for name, entry in datasets.items()},
             "evaluation_sets": {name: entry.form() for name, entry in sets.items()},
@@ -226,38 +227,6 @@ def _loading(params: Params, key: str) -> dict[str, Any] | None:
     """How to load the dense model that ``key`` of params.yaml names; None if it names none."""
     name = params.models_used().get(key)
     return params.entry(name).model_dump(include={"trust_remote_code", "prompts"}) if name else None
-
-
-def _mining(params: Params, names: list[str]) -> dict[str, Any]:
-    """The settings of mining that its method uses, and the sets it works on."""
-    mining = params.mining
-    values: dict[str, Any] = {"datasets": names}
-    if not names:
-        return values
-    values["method"] = mining.method
-    if mining.method != "none":
-        values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
-    if mining.searches:
-        values |= {"miner": _options(params, mining.model or "")}
-    named = [(key, name, params.models_used()[key]) for key, name in teachers(params).items()]
-    if named:
-        values["teachers"] = [
-            {"key": key, "folder": name, "weight": teacher.weight, "options": _options(params, model)}
-            for (key, name, model), teacher in zip(named, mining.teachers, strict=True)
-        ]
-    if named or mining.method == "both":
-        values["treatment"] = {
-            "long_documents": params.model.long_documents,
-            "window": params.model.window or params.model.max_seq_length,
-            "overlap": params.model.overlap,
-        }
-    return values
-
-
-def _options(params: Params, model: str) -> dict[str, Any]:
-    """How sentence-transformers loads a model for mining."""
-    entry = params.entry(model)
-    return {"trust_remote_code": entry.trust_remote_code} | ({"prompts": given} if (given := entry.prompts.given()) else {})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 from transformers import BertConfig, BertForSequenceClassification
 
-from stages.download.__main__ import fetch
+from stages.download.__main__ import fetch, main
 from stages.download.models import fetch_model
 from stages.download.mteb_sources import fetch_mteb
 from stages.hub.snapshot import snapshot
@@ -282,6 +282,21 @@ def test_the_models_of_mining_are_downloaded_like_the_base(near_hub: LoopbackHub
         fetch_model(model_origin("a/none", revision), target, role="teacher")
     with refused("models.x", "a/headless", "no teacher", "classification head"):
         fetch_model(model_origin("a/headless", near_hub.add_repo("model", "a/headless", base)), target, role="teacher")
+
+
+def test_every_teacher_has_a_folder_and_only_new_ones_are_downloaded(near_hub: LoopbackHub, base: Path) -> None:
+    BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=1)).save_pretrained("ce")
+    files = read(base) | read(Path("ce"))
+    origins = {name: model_origin(f"a/{name}", near_hub.add_repo("model", f"a/{name}", files)) for name in ("one", "two")}
+    for chosen, asked in (("one",), {"one"}), (("two", "one"), {"two"}), (("two",), set()), ((), set()):
+        Path("resolved/download_models").mkdir(parents=True, exist_ok=True)
+        YAML().dump({name: origins[name] for name in chosen}, Path("resolved/download_models/teachers.yaml"))
+        before = len(downloads(near_hub))
+        main(["model", "teachers"])
+        assert (len(downloads(near_hub)) > before) is bool(asked)
+        folders = {path.name for path in Path("models/teachers").iterdir()}
+        assert folders == (set(chosen) or {"unused.txt"})
+        assert all((Path("models/teachers") / name / "model.safetensors").is_file() for name in chosen)
 
 
 @pytest.mark.parametrize(
