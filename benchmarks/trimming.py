@@ -2,7 +2,7 @@
 
     python benchmarks/trimming.py TOKENIZER FOLDER … --other texts.txt --size 12x768x8x128 12x384x8x128
 
-The tokenizer's tokens that the queries and documents of the BEIR folders have at least 1, 2, 5 times are kept; the texts of the folders
+Kept are the tokens that the queries and documents of the BEIR folders have at least 1, 2 or 5 times; the texts of the folders
 themselves must be split as before at 1. --other holds a text a line, of another domain: the share of further tokens that they are split
 into. Steps are ours of training_step.py on random BERT models: with random weights, every term active, which is the worst case.
 """
@@ -20,7 +20,6 @@ from tokenizers import Tokenizer
 from training_step import in_own_process
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-COUNTS = [0, 1, 2, 5]  # 0: the whole vocabulary
 
 
 def texts(folder: Path) -> Iterator[str]:
@@ -42,6 +41,7 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path, help="folder with a tokenizer.json")
     parser.add_argument("folders", type=Path, nargs="+", help="BEIR folders")
     parser.add_argument("--other", type=Path, help="a text a line")
+    parser.add_argument("--smallest-count", type=int, nargs="+", default=[1, 2, 5], help="beside the whole vocabulary")
     parser.add_argument("--size", nargs="*", default=[], help="layers x hidden x batch x length")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -55,20 +55,23 @@ def main() -> None:
     other = options.other.read_text(encoding="utf-8").splitlines() if options.other else []
     counts = count_tokens(whole, training, whole.get_vocab_size())
     print(f"{hardware(options.device)}\n{len(training):,} texts of {counts.sum():,} tokens; {len(other):,} of another domain\n")
-    steps = [f"{size} {what}" for size in options.size for what in ("s", "MB", "faster")]
+    steps = [f"{size} {what}" for size in options.size for what in ("s", "core s", "MB", "less core s")]
     print(f"| smallest count | tokens | longer texts | of another domain | {' | '.join(steps)} |\n|{'---|' * (4 + len(steps))}", flush=True)
     first: dict[str, dict[str, Any] | None] = {}
-    for least in COUNTS:
+    lengths = [length(whole, each) for each in (training, other)]
+    for least in [0, *options.smallest_count]:
         trimmed = without(content, kept_tokens(content, (counts >= least).nonzero()[0].tolist()))
         tokenizer = Tokenizer.from_str(json.dumps(trimmed))
         cells = [str(least or "–"), f"{tokenizer.get_vocab_size():,}"]
-        cells += [f"{length(tokenizer, each) / length(whole, each) - 1:.1%}" if each else "–" for each in (training, other)]
+        longer = zip((training, other), lengths, strict=True)
+        cells += [f"{length(tokenizer, each) / before - 1:.1%}" if least and before else "–" for each, before in longer]
         for size in options.size:
             layers, hidden, *batch = size.split("x")
             result = in_own_process("ours", "x".join([layers, hidden, str(tokenizer.get_vocab_size()), *batch]), options)
             base = first.setdefault(size, result)
-            cells += [f"{result['seconds']:.3g}", f"{result['megabytes']:.0f}"] if result else ["killed", "killed"]
-            cells += [f"{base['seconds'] / result['seconds']:.1f}x" if base and result else "–"]
+            cells += [f"{result[key]:.3g}" for key in ("seconds", "processor")] if result else ["killed", "killed"]
+            cells += [f"{result['megabytes']:.0f}" if result else "killed"]
+            cells += [f"{base['processor'] / result['processor']:.1f}x" if base and result else "–"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
