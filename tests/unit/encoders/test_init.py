@@ -132,7 +132,7 @@ def test_csr_does_not_change_its_dense_base(base: Path) -> None:
 def test_all_latents_of_an_untrained_csr_model_reproduce_the_whitened_vectors(
     prompt: str, hidden_dim: int | None, latents: int, base: Path
 ) -> None:
-    section = model_section(hidden_dim=hidden_dim, whitening=0.25, prompts=Prompts(document=prompt))
+    section = model_section(hidden_dim=hidden_dim, whitening=0.5, prompts=Prompts(document=prompt))
     model = ENCODERS["csr"].build(base, section, SENTENCES[:4], SENTENCES[4:])
     assert model.prompts["document"] == prompt
     assert model.get_embedding_dimension() == latents
