@@ -225,9 +225,14 @@ def _fused(mean: Mapping[str, float]) -> list[str]:
 
 
 def _sparsifying(mean: Mapping[str, float]) -> list[str]:
-    """For csr: the share of the dense base's mean nDCG@10 that is kept at each number of active dimensions."""
+    """For csr: the share of the dense base's mean nDCG@10 that it and the control keep at each number of active dimensions."""
     dense = mean.get(BASE_NDCG, mean.get(DENSE_NDCG))
     if not dense or DEAD not in mean:
         return []
-    parts = [f"{value / dense:.1%} at {dims} dims" for dims, value in by_active_dims(mean).items()]
+    control = {key.removeprefix(metric_of("control", "")): value for key, value in mean.items() if key.startswith(metric_of("control", ""))}
+    untrained = by_active_dims(control)
+    parts = [
+        f"{value / dense:.1%}" + (f" (control {untrained[dims] / dense:.1%})" if dims in untrained else "") + f" at {dims} dims"
+        for dims, value in by_active_dims(mean).items()
+    ]
     return ["", f"dense base: {dense:.4f}; kept of it: {', '.join(parts)}; dead latents: {mean[DEAD]:.1%}"]
