@@ -18,11 +18,13 @@ from stages.retrieval.scores import (
     DEAD,
     DENSE_NDCG,
     DOCUMENTS_CUT,
+    MODEL,
     NANO_MEAN,
     NDCG,
     QUERY_DIMS,
     TOKENS_LOST,
     Run,
+    metric_of,
     score_by_query,
 )
 from stages.retrieval.sets import RetrievalSet
@@ -150,9 +152,10 @@ def best_bm25(metrics: Mapping[str, float]) -> tuple[str, float]:
     return max([("BM25", plain), ("stemmed BM25", metrics.get(STEMMED_NDCG, plain))], key=lambda system: system[1])
 
 
-def by_active_dims(metrics: Mapping[str, float]) -> dict[int, float]:
-    """nDCG@10 of a csr model by number of active dimensions (`stages.evaluate.sparsifying`); empty for another model."""
-    return {int(match[1]): value for key, value in metrics.items() if (match := re.fullmatch(rf"{NDCG}_at_(\d+)_dims", key))}
+def by_active_dims(metrics: Mapping[str, float], system: str = MODEL) -> dict[int, float]:
+    """nDCG@10 of a csr model, or of its control, by number of active dimensions (`stages.evaluate.sparsifying`); empty for another model."""
+    form = re.compile(rf"{metric_of(system)}_at_(\d+)_dims")
+    return {int(match[1]): value for key, value in metrics.items() if (match := form.fullmatch(key))}
 
 
 def table(evaluation: Mapping[str, Any]) -> str:
@@ -229,10 +232,8 @@ def _sparsifying(mean: Mapping[str, float]) -> list[str]:
     dense = mean.get(BASE_NDCG, mean.get(DENSE_NDCG))
     if not dense or DEAD not in mean:
         return []
-    control = {key.removeprefix(metric_of("control", "")): value for key, value in mean.items() if key.startswith(metric_of("control", ""))}
-    untrained = by_active_dims(control)
-    parts = [
-        f"{value / dense:.1%}" + (f" (control {untrained[dims] / dense:.1%})" if dims in untrained else "") + f" at {dims} dims"
-        for dims, value in by_active_dims(mean).items()
-    ]
+    control, parts = by_active_dims(mean, "control"), []
+    for dims, value in by_active_dims(mean).items():
+        untrained = f" (control {control[dims] / dense:.1%})" if dims in control else ""
+        parts.append(f"{value / dense:.1%}{untrained} at {dims} dims")
     return ["", f"dense base: {dense:.4f}; kept of it: {', '.join(parts)}; dead latents: {mean[DEAD]:.1%}"]

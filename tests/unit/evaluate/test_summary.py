@@ -136,6 +136,9 @@ def test_what_csr_keeps_is_a_share_of_its_own_base(more: dict[str, float]) -> No
     csr = {"ndcg@10_at_8_dims": 0.4, "dead_latents": 0.25, **more}
     line = table(summary([result("mine", 0.6, **csr)])).splitlines()[-1]
     assert line == "dense base: 0.8000; kept of it: 50.0% at 8 dims; dead latents: 25.0%"
+    control = {"control_ndcg@10_at_8_dims": 0.2, "control_ndcg@10": 0.1}
+    line = table(summary([result("mine", 0.6, **csr, **control)])).splitlines()[-1]
+    assert line == "dense base: 0.8000; kept of it: 50.0% (control 25.0%) at 8 dims; dead latents: 25.0%"
 
 
 def test_a_warning_for_a_model_worse_than_before_training() -> None:
