@@ -153,7 +153,7 @@ def best_bm25(metrics: Mapping[str, float]) -> tuple[str, float]:
 
 
 def by_active_dims(metrics: Mapping[str, float], system: str = MODEL) -> dict[int, float]:
-    """nDCG@10 of a csr model, or of its control, by number of active dimensions (`stages.evaluate.sparsifying`); empty for another model."""
+    """nDCG@10 of a csr model, or of its control, by number of active dimensions; empty for another model."""
     form = re.compile(rf"{metric_of(system)}_at_(\d+)_dims")
     return {int(match[1]): value for key, value in metrics.items() if (match := form.fullmatch(key))}
 
