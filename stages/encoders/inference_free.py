@@ -34,6 +34,7 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
     assert tokenizer is not None, "a masked language model has a tokenizer"
     weight = idf(tokenizer, documents, transformer.model.config.vocab_size)
     query = SparseStaticEmbedding(_padded(tokenizer, len(weight)), weight=weight)
+    query.register_forward_pre_hook(_non_negative)
     document = [transformer, SpladePooling("max", activation_function="log1p_relu")]
     return SparseEncoder(
         modules=[Router.for_query_document(query_modules=[query], document_modules=document)],
@@ -72,6 +73,11 @@ def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTo
     padded = copy.deepcopy(tokenizer)
     padded.add_tokens([f"<unused_{number}>" for number in range(len(padded.get_vocab()), vocabulary)])
     return cast(PreTrainedTokenizer, padded)
+
+
+def _non_negative(query: torch.nn.Module, _: object) -> None:
+    """Raise the negative weights to 0 before each use: search engines refuse them, and a few steps leave some, such as that of "."."""
+    cast(SparseStaticEmbedding, query).weight.data.clamp_(min=0)
 
 
 def make_loss(model: SparseEncoder, settings: Loss, mini_batch_size: int | None = None) -> SpladeLoss:

@@ -91,6 +91,18 @@ def test_the_query_weights_of_inference_free_start_at_idf_and_have_their_own_lea
     assert expected[tokenizer.all_special_ids].abs().sum() == 0
 
 
+def test_a_negative_query_weight_of_inference_free_is_0_at_its_next_use(base: Path) -> None:
+    model = ENCODERS["inference-free-splade"].build(base, MODEL, SENTENCES)
+    weight = dict(model.named_parameters())["0.sub_modules.query.0.weight"]
+    before = model.encode_query(SENTENCES, convert_to_sparse_tensor=False)
+    token = int(before[0].argmax())
+    weight.data[token] = -1.0
+    after = model.encode_query(SENTENCES, convert_to_sparse_tensor=False)
+    assert (after >= 0).all()
+    assert after[0, token] == 0 < before[0, token]
+    assert weight[token] == 0, "the model that is saved has no negative weight either"
+
+
 def test_an_inference_free_model_loads_if_its_base_has_more_tokens_than_the_tokenizer(base: Path, tmp_path: Path) -> None:
     larger = BertForMaskedLM.from_pretrained(base)
     larger.resize_token_embeddings(larger.config.vocab_size + 12)
