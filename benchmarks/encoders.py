@@ -52,7 +52,7 @@ def prepare(folder: Path, work: Path, length: int) -> tuple[Any, Any]:
     mixed = work / "mixed" / "train.parquet"
     rows = open_rows(mixed, work / "rows.arrow")
     shape = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": length, "seed": 42}
-    make_base(lambda: texts(mixed), work / "lexical", hidden_size=HIDDEN, **shape)
+    make_base(lambda: texts(mixed), texts(mixed, ["positive"]), work / "lexical", hidden_size=HIDDEN, **shape)
     make_dense(work / "lexical", texts(mixed, ["positive"]), work / "dense", seed=42)
     return rows, retrieval_set
 

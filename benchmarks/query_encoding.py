@@ -37,7 +37,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         base = Path(folder)
         shape = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "max_seq_length": 256}
-        make_base(lambda: words.tolist(), base, vocab_size=30_000, seed=0, **shape)
+        make_base(lambda: words.tolist(), words.tolist(), base, vocab_size=30_000, seed=0, **shape)
         splade, free = ENCODERS["splade"], ENCODERS["inference-free-splade"]
         section = ResolvedModel(base_model="made", max_seq_length=256)
         models = {

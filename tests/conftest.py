@@ -49,5 +49,5 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(folder: Path) -> Path:
     shape = {"vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    make_base(lambda: SENTENCES, folder, **shape, max_seq_length=64, seed=1)
+    make_base(lambda: SENTENCES, SENTENCES, folder, **shape, max_seq_length=64, seed=1)
     return folder

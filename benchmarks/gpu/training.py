@@ -119,7 +119,7 @@ def _training(work: Path, steps: int) -> Callable[..., tuple[list[float], str]]:
     mixed = work / "mixed" / "train.parquet"
     rows = open_rows(mixed, work / "rows.arrow")
     shape = {"vocab_size": 600, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_seq_length": 128, "seed": 1}
-    make_base(lambda: anchors + positives, work / "lexical", **shape)
+    make_base(lambda: anchors + positives, positives, work / "lexical", **shape)
     make_dense(work / "lexical", positives, work / "dense", seed=1, dimension=64)
     for file in (work / "lexical").glob("config.json"):  # other masks of dropout would hide what is compared
         file.write_text(file.read_text().replace('dropout_prob": 0.1', 'dropout_prob": 0.0'))

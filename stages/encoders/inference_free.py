@@ -6,13 +6,9 @@ not regularised. nDCG@10 lost against SPLADE on the sample: 6% (0.632 instead of
 """
 
 import copy
-from collections.abc import Iterable
-from itertools import compress, islice
 from pathlib import Path
 from typing import cast
 
-import pyarrow as pa
-import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
@@ -24,7 +20,7 @@ from stages.config.settings import ResolvedModel
 from stages.encoders.encoder import Encoder, Texts
 from stages.encoders.objective import splade_loss
 from stages.encoders.splade import masked_language_model
-from stages.rows.normalisation import HashSet, hash_texts, normal_form
+from stages.rows.idf import idf
 
 
 def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts = (), device: str | None = None) -> SparseEncoder:
@@ -41,31 +37,6 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
         trust_remote_code=settings.trust_remote_code,
         device=device,
     )
-
-
-def idf(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], vocabulary: int) -> torch.Tensor:
-    """Inverse document frequency of each token, log(1 + (N − df + 0.5) / (df + 0.5)) as in BM25; 0 for special tokens.
-
-    A document that occurs in several rows, such as a passage with several questions, counts once. Memory: 8 bytes per distinct document.
-
-    Args:
-        documents: read once, 10,000 at a time.
-        vocabulary: the model's number of tokens, which may exceed the tokenizer's.
-
-    Returns:
-        float32 of shape (vocabulary,).
-    """
-    frequency = torch.zeros(vocabulary, dtype=torch.long)
-    seen = HashSet()
-    iterator = iter(documents)
-    while rows := list(islice(iterator, 10_000)):
-        new = seen.add(hash_texts(normal_form(pa.array(rows, pa.string()))))
-        if texts := list(compress(rows, new)):
-            for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
-                frequency[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
-    weight = torch.log1p((len(seen) - frequency + 0.5) / (frequency + 0.5))
-    weight[tokenizer.all_special_ids] = 0.0
-    return weight
 
 
 def _padded(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> PreTrainedTokenizer:

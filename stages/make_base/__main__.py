@@ -35,7 +35,7 @@ def main() -> str:
     with atomic_write(MADE) as folder, TemporaryDirectory() as working:
         lexical = Path(working) / "lexical" if settings["dense"] else folder
         lexical.mkdir()
-        make_base(lambda: texts(MIXED), lexical, max_seq_length=length, seed=seed, **settings["made"])
+        make_base(lambda: texts(MIXED), texts(MIXED, ["positive"]), lexical, max_seq_length=length, seed=seed, **settings["made"])
         if settings["dense"]:
             from stages.make_base.dense import make_dense
 

@@ -1,7 +1,7 @@
 """Make a base model for SPLADE from training texts alone: a small masked language model that starts out lexical.
 
-Its weights are drawn so that each token's largest logit is its own. Untrained it nearly matches BM25 (nDCG@10 0.679 against 0.708 on
-NorQuAD, 0.655 against 0.690 on squad_da), and training only has to add what BM25 lacks. There is no pre-training and no download; it takes
+Its weights are drawn so that each token's largest logit is its own, and the rarer the token the larger that logit. A token that two texts
+share then counts about as much as in BM25, and training only has to add what BM25 lacks. There is no pre-training and no download; it takes
 seconds. It is a stand-in for a real base model: what it knows of a language is what the training pairs teach.
 """
 
@@ -13,13 +13,16 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from stages.rows.idf import idf
+
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 NEVER = -100.0  # bias of the special tokens' logits, so that they get no weight in a representation
-BIAS = -4.0  # of all other logits: a token's own logit is about sqrt(hidden) + BIAS, any other about BIAS, which relu makes 0
+BIAS = -4.0  # of all other logits: the rarest token's own logit is about sqrt(hidden) + BIAS, any other about BIAS, which relu makes 0
 
 
 def make_base(
     texts: Callable[[], Iterable[str]],
+    documents: Iterable[str],
     folder: Path,
     *,
     vocab_size: int,
@@ -33,6 +36,7 @@ def make_base(
 
     Args:
         texts: gives the texts that the tokenizer is trained on; called twice.
+        documents: texts that tell how rare a token is; repeated ones count once.
     """
     tokenizer = train_tokenizer(texts, vocab_size, max_seq_length)
     config = BertConfig(
@@ -44,7 +48,7 @@ def make_base(
         max_position_embeddings=max(512, max_seq_length),
         pad_token_id=0,
     )
-    draw_model(config, tokenizer.all_special_ids, seed).save_pretrained(folder)
+    draw_model(config, tokenizer.all_special_ids, idf(tokenizer, documents, len(tokenizer)), seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -78,14 +82,22 @@ def _tokenizer(model: models.WordPiece, normalizer: normalizers.Normalizer) -> T
     return tokenizer
 
 
-def draw_model(config: BertConfig, special_ids: list[int], seed: int) -> BertForMaskedLM:
-    """A model with random weights such that each token's largest logit is its own."""
+def draw_model(config: BertConfig, special_ids: list[int], rarity: torch.Tensor, seed: int) -> BertForMaskedLM:
+    """A model with random weights such that each token's largest logit is its own.
+
+    The weight that SPLADE gives a token for itself, log1p(logit), is proportional to the square root of ``rarity``: a match multiplies the
+    query's weight with the document's. The lengths of the word embeddings bring this about, as normalisation undoes them in the layers.
+
+    Args:
+        rarity: inverse document frequency of each token, shape (vocabulary,), not negative.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertForMaskedLM(config)
         with torch.no_grad():
             embeddings, head = model.bert.embeddings, model.cls.predictions
             embeddings.word_embeddings.weight.normal_(0, 1 / math.sqrt(config.hidden_size))
+            embeddings.word_embeddings.weight.mul_(_lengths(rarity, config.hidden_size)[:, None])
             embeddings.position_embeddings.weight.mul_(0.1)
             embeddings.token_type_embeddings.weight.zero_()
             for name, weight in model.bert.encoder.named_parameters():
@@ -97,3 +109,10 @@ def draw_model(config: BertConfig, special_ids: list[int], seed: int) -> BertFor
             head.decoder.bias[special_ids] = NEVER
     model.tie_weights()
     return model
+
+
+def _lengths(rarity: torch.Tensor, hidden_size: int) -> torch.Tensor:
+    """The length of each token's embedding, shape (vocabulary,): 1 for the rarest; a token of rarity 0 gets no weight."""
+    most = max(1.0, math.sqrt(hidden_size) + BIAS)  # a very small model has no logit above 0
+    logits = torch.expm1(math.log1p(most) * (rarity / rarity.max().clamp(min=1e-9)).sqrt())
+    return (logits - BIAS) / (most - BIAS)

@@ -101,7 +101,7 @@ def draw_base(triplets: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> C
         folder = tmp_path_factory.mktemp("base")
         texts = [text for column in triplets.columns for text in column.to_pylist()]
         shape = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-        make_base(lambda: texts, folder, **shape, max_seq_length=32, seed=1)
+        make_base(lambda: texts, texts, folder, **shape, max_seq_length=32, seed=1)
         if bias:
             model = BertForMaskedLM.from_pretrained(folder)
             model.cls.predictions.decoder.bias.data += bias
