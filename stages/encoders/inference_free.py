@@ -9,6 +9,7 @@ import copy
 from pathlib import Path
 from typing import cast
 
+import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Router
 from sentence_transformers.sparse_encoder.losses import SpladeLoss
