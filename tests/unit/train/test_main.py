@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets import Dataset
 from ruamel.yaml import YAML
 from sentence_transformers import SparseEncoder
@@ -162,12 +163,14 @@ def test_optimisation(begin: Begin) -> None:
 
 def test_csr(begin: Begin) -> None:
     model, loss, _ = begin({
-        "architecture": "csr", "model.k": 4, "model.hidden_dim": 128, "model.k_aux": 16, "model.whitening": 0.0,
+        "architecture": "csr", "presets.sample.csr.training.eval_steps": None,
+        "model.k": 4, "model.hidden_dim": 128, "model.k_aux": 16, "model.whitening": 0.0,
         "evaluation.active_dims": [8], "loss.auxiliary_weight": 0.5, "loss.contrastive_weight": 2.0, "loss.similarity_weight": 7.0,
     })  # fmt: skip
     [autoencoder] = [module for module in model if type(module).__name__ == "SparseAutoEncoder"]
     assert (autoencoder.k, autoencoder.hidden_dim, autoencoder.k_aux) == (4, 128, 16)
-    assert "whitening" not in dict(model.named_children())
+    axes = dict(model.named_children())["whitening"].linear.weight
+    assert torch.allclose(axes @ axes.T, torch.eye(len(axes)), atol=1e-5)  # not whitened, only centred and turned
     assert (loss.beta, loss.gamma, loss.loss.weights[0], loss.reconstruction_loss.similarity_weight) == (0.5, 1.0, 2.0, 7.0)
 
 
