@@ -61,8 +61,7 @@ def _forms(raw: RawFolder, languages: Sequence[str]) -> dict[Path, Form]:
     """The files of the two languages."""
     forms: dict[Path, Form] = {}
     for path in raw.files_and(lambda path: is_tab_separated(path) or _language_of_lines(path) is not None):
-        told = {LANGUAGES[word] for word in re.split(r"[^a-z]+", raw.name(path).lower()) if word in LANGUAGES}
-        if len(told) > 1 and told != set(languages):
+        if _told(raw.name(path)) not in (None, set(languages)):
             raw.leave_out(raw.name(path), f"it names other languages than {' and '.join(languages)}")
         elif (language := _language_of_lines(path)) is None:
             names = header(path, KNOWN, WITHOUT_HEADER)[0] if is_tab_separated(path) else first_names(path)
@@ -79,6 +78,19 @@ def _forms(raw: RawFolder, languages: Sequence[str]) -> dict[Path, Form]:
             f"or two files of lines that end in .{languages[0]} and .{languages[1]}"
         )
     return forms
+
+
+def _told(name: str) -> set[str] | None:
+    """The languages that a path names, if there are at least two; one of them may be any other, as in en-fi.
+
+    >>> sorted(_told("en-fi/train.parquet")), _told("da/train-00000-of-00001.parquet"), _told("Europarl.da-sv.da") == {"da", "sv"}
+    (['en', 'fi'], None, True)
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    told = {LANGUAGES[word] for word in words if word in LANGUAGES}
+    for pair in re.findall(r"(?<![a-z0-9])([a-z]{2})[-_]([a-z]{2})(?![a-z0-9])", name.lower()):
+        told |= {LANGUAGES.get(word, word) for word in pair} if not LANGUAGES.keys().isdisjoint(pair) else set()
+    return told if len(told) > 1 else None
 
 
 def _columns(names: Sequence[str], languages: Sequence[str]) -> tuple[str, ...] | None:

@@ -63,12 +63,14 @@ def test_either_side_is_the_anchor_in_every_form(tmp_path, write, written):
 def test_files_of_other_languages_are_left_out_and_named(tmp_path, write):
     in_structs(tmp_path, write)
     write("da-en/train.parquet", [{"translation": {"da": "en", "en": "one"}}])
+    write("en-fi/train.parquet", [{"english": "one", "non_english": "yksi"}])
     write("notes/train.parquet", [{"x": "en"}])
     raw = RawFolder(tmp_path)
     chunks = list(reader("parallel")(raw, "train", Options(languages=("da", "sv"))))
     assert sum(len(chunk.rows) for chunk in chunks) == len(DA)
     account = raw.account()
     assert "other languages" in account["da-en/train.parquet"]["not read"]
+    assert "other languages" in account["en-fi/train.parquet"]["not read"]
     assert "(it has x)" in account["notes/train.parquet"]["not read"]
 
 
