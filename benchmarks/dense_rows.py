@@ -37,17 +37,6 @@ def vectors(folder: Path, work: Path, dense: Path, length: int) -> tuple[dict[st
         return dict(zip(queries, found["queries"], strict=True)), found["documents"], found["starts"]
 
 
-def nearest(retrieval_set: Any, queries: np.ndarray, windows: np.ndarray, starts: np.ndarray) -> dict[str, dict[str, float]]:
-    """The 100 documents whose best window is most similar to each query."""
-    ids = np.array(list(retrieval_set.corpus), dtype=object)
-    run = {}
-    for query, vector in zip(retrieval_set.queries, queries, strict=True):
-        scores = np.maximum.reduceat(windows @ vector, starts[:-1])
-        best = [place for place in np.argsort(-scores, kind="stable")[:101] if ids[place] != query or query not in retrieval_set.own]
-        run[query] = {str(ids[place]): float(scores[place]) for place in best[:100]}
-    return run
-
-
 def control(fitted: np.ndarray) -> Callable[[np.ndarray, int], csr_array]:
     """Vectors made sparse without training: principal axes of ``fitted``, each divided by the root of its deviation; their positive and
     negative parts are the latents, of which the k largest stay."""

@@ -27,7 +27,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from dense_rows import control, nearest, vectors
+from dense_rows import control, vectors
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,12 +218,18 @@ def baselines(of: Set, retrieval_set: Any, dense: Path | None) -> dict[str, Row]
     runs = {BM25: bm25.retrieve(retrieval_set), STEMMED: bm25.retrieve_stemmed(retrieval_set)}
     costs: dict[str, dict[str, float]] = {}
     if dense:
+        import torch
+
         from stages.evaluate.search_cost import search_cost
+        from stages.retrieval.dense import nearest
         from stages.retrieval.scoring import retrieve
+
+        def best_window(queries: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(np.maximum.reduceat((queries @ windows.T).numpy(), starts[:-1], axis=1))
 
         queries, documents, starts = vectors(of.folder, of.work, dense, LENGTH)
         asked = np.stack([queries[query] for query in retrieval_set.queries])
-        runs[DENSE_ROW] = nearest(retrieval_set, asked, documents, starts)
+        runs[DENSE_ROW] = nearest(retrieval_set, torch.from_numpy(asked), [torch.from_numpy(documents)], best_window)
         trained = np.stack([queries[query] for query in training_queries(of) if query in queries])
         code = control(np.concatenate([trained, documents]))
         for k in KS:
