@@ -17,6 +17,7 @@ from sentence_transformers.util import all_gather_with_grad
 from torch import Tensor, nn
 
 GAIN = 2.0  # proportional gain of the controller
+RAMP = 0.4  # share of the steering during which the active dimensions come down to the target
 RECENT = 0.1  # weight of the last batch in the running means
 
 
@@ -67,7 +68,9 @@ class DfFlopsLoss(nn.Module):
 class Regularizer(nn.Module):
     """A regulariser that counts active dimensions and, given a target, steers the weight of its loss towards it.
 
-    The steering is a PI controller on the logarithm of ``factor``, which multiplies the loss. Its error is log(active dimensions / target).
+    The steering is a PI controller on the logarithm of ``factor``, which multiplies the loss. Its error is log(active dimensions /
+    setpoint). The setpoint comes down from the number at the first step of the steering to the target, in equal ratios: the full error at
+    once raises the factor so far that texts of a dense base lose all their dimensions.
 
     Attributes:
         active_dims: running mean of a row's active dimensions; NaN before the first batch.
@@ -76,6 +79,7 @@ class Regularizer(nn.Module):
         without_dropout: ratio of active dimensions without dropout to those with it, at the last `calibrate`.
         factor: multiplies the loss; 1 unless steered.
         integral: integral part of log(factor).
+        start: active dimensions at the first step of the steering; 0 before it.
         dimensions: of the embeddings; 0 before the first batch.
         gathers: whether the loss is computed over the embeddings of all processes.
     """
@@ -86,6 +90,7 @@ class Regularizer(nn.Module):
     without_dropout: Tensor
     factor: Tensor
     integral: Tensor
+    start: Tensor
     gathers = False
 
     def __init__(self, regularizer: nn.Module, target: int | None = None) -> None:
@@ -93,7 +98,7 @@ class Regularizer(nn.Module):
         self.regularizer, self.target, self.dimensions = regularizer, target, 0
         self.register_buffer("active_dims", torch.tensor(math.nan))
         self.register_buffer("active_dims_logged", torch.tensor(math.nan))
-        for name, value in {"empty": 0.0, "without_dropout": 1.0, "factor": 1.0, "integral": 0.0}.items():
+        for name, value in {"empty": 0.0, "without_dropout": 1.0, "factor": 1.0, "integral": 0.0, "start": 0.0}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def compute_loss_from_embeddings(self, embeddings: Tensor) -> Tensor:
@@ -119,11 +124,19 @@ class Regularizer(nn.Module):
         self.without_dropout.copy_(active_dims / self.active_dims.clamp(min=0.1))
 
     @torch.no_grad()
-    def steer(self, rate: float) -> None:
-        """Update ``factor`` with the integral gain ``rate``; does nothing without a target or before the first batch."""
+    def steer(self, rate: float, progress: float = 1.0) -> None:
+        """Update ``factor`` with the integral gain ``rate``; does nothing without a target or before the first batch.
+
+        Args:
+            progress: share of the steering that is over, from 0 to 1.
+        """
         if self.target is None or self.active_dims.isnan():
             return
-        error = ((self.active_dims * self.without_dropout).clamp(min=0.1) / self.target).log().clamp(-2, 2)
+        active = (self.active_dims * self.without_dropout).clamp(min=0.1)
+        if not self.start:
+            self.start.copy_(active)
+        left = (self.start / self.target).log().clamp(min=0) * max(0.0, 1 - progress / RAMP)
+        error = ((active / self.target).log() - left).clamp(-2, 2)
         self.integral.add_(rate * error).clamp_(-12, 12)
         self.factor.copy_((self.integral + GAIN * error).exp())
 

@@ -20,6 +20,7 @@ DENSE_LIMIT = 0.5  # share of the dimensions active in a text, once the regulari
 ALIKE_LIMIT = 1e-5  # mean cosine distance between texts: 2e-7 (rounding) in a collapsed model, .78 in the made base
 COMPARED = 16  # queries of the probe, and as many documents
 RESPONSE = 20.0  # strength of the steering over a whole run, divided by its number of steps
+FASTEST = 0.07  # but at most this in a step: a model answers within about 20 steps, and a faster steering swings around the target
 
 
 class SparsityCallback(TrainerCallback):
@@ -42,8 +43,10 @@ class SparsityCallback(TrainerCallback):
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._full_weight(state.global_step):
+            first = self._scheduler.warmup_steps or 0 if self._scheduler else 0
+            progress = (state.global_step - first) / max(1, state.max_steps - first)
             for regularizer in self._regularizers.values():
-                regularizer.steer(rate=RESPONSE / state.max_steps)
+                regularizer.steer(min(RESPONSE / state.max_steps, FASTEST), progress)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if torch.distributed.is_initialized():

@@ -70,6 +70,23 @@ def test_steering_raises_the_factor_above_the_target_and_lowers_it_below(target:
     assert steered.compute_loss_from_embeddings(torch.ones(2, 10)).item() == pytest.approx(10 * steered.factor.item())
 
 
+def test_a_dense_start_comes_down_to_the_target_in_steps() -> None:
+    steered = Regularizer(L1Loss(), target=2)
+    factors = []
+    for progress in (0.0, 0.2, 0.4, 1.0):  # ten dimensions stay active, and more and more of them are too many
+        steered.compute_loss_from_embeddings(torch.ones(2, 10))
+        steered.steer(rate=0.0, progress=progress)
+        factors.append(steered.factor.item())
+    assert factors == pytest.approx([1, 5, 25, 25])  # GAIN is 2: the square of the ratio to the setpoint, 10, √20 and 2
+
+
+def test_a_start_below_the_target_is_allowed_to_grow_at_once() -> None:
+    steered = Regularizer(L1Loss(), target=40)
+    steered.compute_loss_from_embeddings(torch.ones(2, 10))
+    steered.steer(rate=0.0, progress=0.0)
+    assert steered.factor.item() == pytest.approx((10 / 40) ** 2)
+
+
 def test_without_a_target_nothing_is_steered() -> None:
     free = Regularizer(L1Loss())
     free.compute_loss_from_embeddings(torch.ones(2, 10))
