@@ -74,10 +74,12 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
         for encode, texts in ((encoder.encode_document, _windowed(encoder, settings, documents)), (encoder.encode_query, _first(queries)))
         if texts
     ]
-    axes = dimension
+    axes, directions = dimension, torch.empty(0, dimension)
     if kinds:
         whiten = whitening(kinds, settings.whitening, math.ceil((settings.hidden_dim or 4 * settings.k) / 2))
         axes = whiten.out_features
+        with torch.no_grad():
+            directions = torch.nn.functional.normalize(whiten.linear(kinds[0]), dim=1)
         named |= {NAME: whiten, str(len(named) + 1): Normalize()}
     latents = settings.hidden_dim or min(4 * settings.k, 2 * axes)
     if 4 * settings.k > latents:
@@ -86,7 +88,7 @@ def build(base: Path, settings: ResolvedModel, documents: Texts, queries: Texts 
             "set model.hidden_dim"
         )
     autoencoder = SparseAutoEncoder(axes, latents, k=settings.k, k_aux=min(settings.k_aux, latents))
-    init_latents(autoencoder)
+    init_latents(autoencoder, directions)
     for module in named.values():
         freeze(module)
     named |= {str(len(named)): autoencoder, str(len(named) + 1): Normalize()}
@@ -112,15 +114,18 @@ def _windowed(encoder: SentenceTransformer, settings: ResolvedModel, documents: 
 
 
 @torch.no_grad()
-def init_latents(autoencoder: SparseAutoEncoder) -> None:
-    """Initialise the latents: each axis and its negative, so that all latents together reproduce the vectors; others in random directions.
+def init_latents(autoencoder: SparseAutoEncoder, directions: torch.Tensor) -> None:
+    """Initialise the latents: each axis and its negative, so that these together reproduce the vectors; then documents, then random ones.
 
-    With fewer latents than that, the last axes have none.
+    With fewer latents, the last axes have none.
+
+    Args:
+        directions: whitened vectors of documents, shape (rows, axes).
     """
     weight = autoencoder.encoder.weight
     assert isinstance(weight, torch.Tensor)
     axes = torch.eye(weight.shape[1])
-    start = torch.stack([axes, -axes], dim=1).flatten(0, 1)[: len(weight)]
+    start = torch.cat([torch.stack([axes, -axes], dim=1).flatten(0, 1), directions])[: len(weight)]
     weight.normal_()
     weight[: len(start)] = start
     weight.copy_(torch.nn.functional.normalize(weight, dim=1))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 NAME = "whitening"  # of the module, in the model and its modules.json
-FLOOR = 1.0  # added to each axis' variance, as a share of the mean variance: the variances of a few hundred texts are poor estimates
+FLOOR = 0.1  # added to each axis' variance, as a share of the mean variance: the variances of a few hundred texts are poor estimates
 EPSILON = 1e-9  # a variance that is not zero, for texts that are all the same
 
 
