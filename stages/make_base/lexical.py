@@ -1,8 +1,9 @@
 """Make a base model for SPLADE from training texts alone: a small masked language model that starts out lexical.
 
 Its weights are drawn so that each token's largest logit is its own, and the rarer the token the larger that logit. A token that two texts
-share then counts about as much as in BM25, and training only has to add what BM25 lacks. There is no pre-training and no download; it takes
-seconds. It is a stand-in for a real base model: what it knows of a language is what the training pairs teach.
+share then counts about as much as in BM25, and training only has to add what BM25 lacks. Untrained, in windows, nDCG@10 on dev queries is
+.777 (BM25 .706) on squad_da and .872 (.846) on swequad_mc. There is no pre-training and no download; it takes seconds. It is a stand-in
+for a real base model: what it knows of a language is what the training pairs teach.
 """
 
 import math
