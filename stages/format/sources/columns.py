@@ -57,7 +57,7 @@ def read_columns(
 def column_names(path: Path) -> list[str]:
     """The columns of a file; for JSON the keys of all rows. Empty for a broken parquet or Arrow file."""
     if is_json(path):
-        with open_json(path) as file:
+        with opened(path) as file:
             return list(dict.fromkeys(name for _, row in json_rows(file, str(path)) for name in row))
     try:
         if path.suffix.lower() == ".arrow":
@@ -75,7 +75,7 @@ def first_names(path: Path) -> list[str]:
         UserError: the file is not complete.
     """
     if is_json(path):
-        with open_json(path) as file:
+        with opened(path) as file:
             return list(dict.fromkeys(name for _, row in islice(json_rows(file, str(path)), PEEK) for name in row))
     if not (names := column_names(path)):
         raise UserError(f"{path}: is not a complete file with columns; fetch or write it again")
@@ -88,13 +88,13 @@ def is_json(path: Path) -> bool:
 
 
 def _json(path: Path, required: Sequence[str], optional: Sequence[str], as_is: Collection[str]) -> Iterator[pa.Table]:
-    with open_json(path) as file:
+    with opened(path) as file:
         yield from json_tables(file, str(path), required, optional, as_is)
 
 
 @contextmanager
-def open_json(path: Path) -> Iterator[IO[bytes]]:
-    """Open a JSON file for reading, gzipped or not."""
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading; one whose name ends in .gz is unpacked."""
     try:
         with cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield file

@@ -5,24 +5,22 @@ pairs with a teacher). Files as OPUS and the Hub have them: a column for each la
 columns, or a pair of text files with a line for each sentence (``Europarl.da-sv.da``, ``Europarl.da-sv.sv``).
 """
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.format.sources.chunk import LANGUAGES, Chunk, Options, chunk
-from stages.format.sources.columns import first_names
+from stages.format.sources.columns import opened
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.tab_separated import header, is_tab_separated, reading
+from stages.format.sources.tab_separated import Tables, is_tab_separated
 from stages.hub.splits import Split
 from stages.rows.normalisation import combine_hashes, hash_texts
 from stages.rows.parquet import READ_ROWS, one_array
@@ -31,9 +29,7 @@ from stages.runtime.errors import UserError
 FIRST, SECOND, TRANSLATION = "first", "second", "translation"
 SIDES = ((FIRST, SECOND), ("sentence1", "sentence2"), ("source", "target"), ("src", "tgt"), ("english", "non_english"))
 """Columns that do not name their languages: they are in the order of ``languages``."""
-KNOWN = (*LANGUAGES, *(name for pair in SIDES for name in pair))
-WITHOUT_HEADER = {2: (FIRST, SECOND)}
-_read_columns = reading(KNOWN, WITHOUT_HEADER)
+TABLES = Tables((*LANGUAGES, *(name for pair in SIDES for name in pair)), {2: (FIRST, SECOND)})
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
@@ -64,7 +60,7 @@ def _forms(raw: RawFolder, languages: Sequence[str]) -> dict[Path, Form]:
         if _told(raw.name(path)) not in (None, set(languages)):
             raw.leave_out(raw.name(path), f"it names other languages than {' and '.join(languages)}")
         elif (language := _language_of_lines(path)) is None:
-            names = header(path, KNOWN, WITHOUT_HEADER)[0] if is_tab_separated(path) else first_names(path)
+            names = TABLES.names(path)
             if form := _columns(names, languages):
                 forms[path] = form
             else:
@@ -109,7 +105,7 @@ def _read(forms: dict[Path, Form], languages: Sequence[str], path: Path, *_: Any
     if isinstance(form, Path):
         yield from _read_lines(path, form)
         return
-    for table in _read_columns(path, form, ["split"], as_is=[TRANSLATION]):
+    for table in TABLES.read(path, form, ["split"], as_is=[TRANSLATION]):
         sides = _sides(path, table[TRANSLATION], languages) if form == (TRANSLATION,) else [table[name] for name in form]
         yield pa.table({FIRST: sides[0], SECOND: sides[1], "split": table["split"]})
 
@@ -147,10 +143,8 @@ def _read_lines(first: Path, second: Path) -> Iterator[pa.Table]:
 def _lines(path: Path) -> Iterator[str]:
     number = 0
     try:
-        with cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        with opened(path) as file:
             for number, line in enumerate(file, start=1):
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: line {number} is not valid UTF-8; save the file as UTF-8") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: is not a complete gzip file; fetch or write it again") from error

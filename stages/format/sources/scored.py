@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from stages.format.sources.chunk import Chunk, Options, chunk
 from stages.format.sources.folder import RawFolder
-from stages.format.sources.scored_files import ScoredFiles, read_rows, texts_of
+from stages.format.sources.scored_files import TABLES, ScoredFiles, texts_of
 from stages.format.sources.scored_rows import COLUMNS, IDS, LISTS, Names, ScoredRow, scored_rows
 from stages.hub.splits import Split
 from stages.rows.dropping import as_mask
@@ -53,7 +53,7 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
             id has no text.
     """
     files = ScoredFiles.find(raw)
-    tables = raw.read_split(split, [], COLUMNS, lists=LISTS, among=files.rows, read=read_rows)
+    tables = raw.read_split(split, [], COLUMNS, lists=LISTS, among=files.rows, read=TABLES.read)
     queries = cache(lambda: texts_of(raw, "queries", files.queries))  # read when the first row needs them: a split may have no rows
     documents = cache(lambda: texts_of(raw, "documents", files.documents))
     survey = cache(lambda: _survey(files.rows, options.max_negatives))
@@ -83,7 +83,7 @@ def _survey(files: Mapping[Path, Names], limit: int | None) -> tuple[int, float]
     """
     most, squares, number = 0, 0.0, 0
     for path, names in files.items():
-        for table in read_rows(path, [], COLUMNS, LISTS):
+        for table in TABLES.read(path, [], COLUMNS, LISTS):
             for row in scored_rows(table, path, names):
                 scores = (row.scores or [])[: None if limit is None else 1 + limit]
                 most = max(most, len(scores) - 1)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from stages.format.sources.columns import first_names
 from stages.format.sources.folder import RawFolder
 from stages.format.sources.scored_rows import COLUMNS, IDS, NEGATIVE_SCORES, SCORE, TEXTS, Names
-from stages.format.sources.tab_separated import header, is_tab_separated, reading
+from stages.format.sources.tab_separated import Tables, is_tab_separated
 from stages.format.sources.texts_by_id import TextsById
 from stages.hub.splits import split_of
 from stages.runtime.errors import UserError
@@ -25,9 +24,7 @@ TEXT_IDS = {
 }
 BODIES = {"queries": ("query", "text"), "documents": ("passage", "document", "contents", "text")}
 KNOWN = (*COLUMNS, *TEXT_IDS["queries"], *TEXT_IDS["documents"], *BODIES["documents"], TITLE)
-WITHOUT_HEADER = {2: ("id", "text"), 5: ("positive_score", "negative_score", "query_id", "positive_id", "negative_id")}
-
-read_rows = reading(KNOWN, WITHOUT_HEADER)
+TABLES = Tables(KNOWN, {2: ("id", "text"), 5: ("positive_score", "negative_score", "query_id", "positive_id", "negative_id")})
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ScoredFiles:
         rows: dict[Path, Names] = {}
         texts: dict[str, list[Path]] = {"queries": [], "documents": []}
         for path in raw.files_and(is_tab_separated):
-            names = _names(path)
+            names = TABLES.names(path)
             if form := _form(names):
                 if split_of(path.relative_to(raw.path)) != "test":
                     rows[path] = form
@@ -70,9 +67,9 @@ def texts_of(raw: RawFolder, role: str, files: Sequence[Path]) -> TextsById:
     """The texts of all ``files``; a document's title stands before its text."""
     texts = TextsById(raw.scratch)
     for path in files:
-        names, rows = _names(path), 0
+        names, rows = TABLES.names(path), 0
         identifier, body = _first(names, TEXT_IDS[role]), _first(names, BODIES[role])
-        for table in read_rows(path, [identifier, body], [TITLE]):
+        for table in TABLES.read(path, [identifier, body], [TITLE]):
             rows += len(table)
             title, text = (pc.fill_null(table[name], "").combine_chunks() for name in (TITLE, body))
             texts.add(table[identifier].combine_chunks(), pc.utf8_trim_whitespace(pc.binary_join_element_wise(title, text, " ")))
@@ -100,7 +97,3 @@ def _role(name: str, columns: Collection[str]) -> str | None:
 
 def _first(columns: Collection[str], names: Sequence[str]) -> str:
     return next(name for name in names if name in columns)
-
-
-def _names(path: Path) -> list[str]:
-    return header(path, KNOWN, WITHOUT_HEADER)[0] if is_tab_separated(path) else first_names(path)

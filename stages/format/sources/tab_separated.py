@@ -3,20 +3,19 @@
 A tab ends a field and a line feed a row; quotes mean nothing, as in these files they are part of the text.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv
 
-from stages.format.sources.columns import read_columns
+from stages.format.sources.columns import first_names, read_columns
 from stages.format.sources.json_rows import MissingColumnError
 from stages.rows.parquet import READ_ROWS
 from stages.runtime.errors import UserError
 
 SUFFIXES = (".tsv", ".tsv.gz")
-Names = Mapping[int, Sequence[str]]
-"""Number of columns → their names in a file without a header."""
 _BLOCK = 4 * 2**20  # bytes read at once; the longest row must fit
 
 
@@ -25,29 +24,34 @@ def is_tab_separated(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def header(path: Path, known: Sequence[str], names: Names) -> tuple[list[str], bool]:
-    """The columns of a file, and whether its first line names them: then one of the fields there is ``known``.
+@dataclass(frozen=True)
+class Tables:
+    """Reads tab-separated files, and all that `stages.format.sources.columns` reads.
 
-    Without a header, ``names`` says them by their number; no columns if it does not.
+    Attributes:
+        known: names of columns. The first line of a file is a header if one of its fields is among them, in any case of letters.
+        without_header: number of columns → their names in a file without a header; a file of another number has no columns.
     """
-    fields = next(_batches(path, None)).column_names
-    lower = [field.strip().lower() for field in fields]
-    return (lower, True) if set(lower) & set(known) else (list(names.get(len(fields), ())), False)
 
+    known: Sequence[str]
+    without_header: Mapping[int, Sequence[str]]
 
-def reading(known: Sequence[str], names: Names) -> Callable[..., Iterator[pa.Table]]:
-    """A function like `columns.read_columns` that also reads tab-separated files, with the columns that `header` returns.
-
-    It raises `UserError` if such a file is empty, broken or not UTF-8, or if a row has another number of fields.
-    """
+    def names(self, path: Path) -> list[str]:
+        """The columns of a file; for JSON the keys of its first rows."""
+        return self._header(path)[0] if is_tab_separated(path) else first_names(path)
 
     def read(
-        path: Path, required: Sequence[str], optional: Sequence[str] = (), lists: Collection[str] = (), as_is: Collection[str] = ()
+        self, path: Path, required: Sequence[str], optional: Sequence[str] = (), lists: Collection[str] = (), as_is: Collection[str] = ()
     ) -> Iterator[pa.Table]:
+        """Yield columns like `columns.read_columns`, those of tab-separated files as strings.
+
+        Raises:
+            UserError: a tab-separated file is empty, broken or not UTF-8, or a row has another number of fields; or as `read_columns`.
+        """
         if not is_tab_separated(path):
             yield from read_columns(path, required, optional, lists, as_is)
             return
-        columns, named = header(path, known, names)
+        columns, named = self._header(path)
         for name in required:
             if name not in columns:
                 raise MissingColumnError(path, name, columns)
@@ -56,7 +60,11 @@ def reading(known: Sequence[str], names: Names) -> Callable[..., Iterator[pa.Tab
             whole = pa.table(chosen)
             yield from (whole.slice(start, READ_ROWS) for start in range(0, max(1, len(whole)), READ_ROWS))
 
-    return read
+    def _header(self, path: Path) -> tuple[list[str], bool]:
+        """The columns of a tab-separated file, and whether its first line names them."""
+        fields = next(_batches(path, None)).column_names
+        lower = [field.strip().lower() for field in fields]
+        return (lower, True) if set(lower) & set(self.known) else (list(self.without_header.get(len(fields), ())), False)
 
 
 def _batches(path: Path, columns: Sequence[str] | None, skip: bool = False) -> Iterator[pa.Table]:
