@@ -43,6 +43,7 @@ class Validation:
         treatment: of long documents and of vectors, as in the evaluation.
         patience: training ends after this many evaluations without a new best; None disables that.
         active_dims: of a CSR model, the numbers at which it must not be worse than the control.
+        control: its nDCG@10 at each of these numbers, from `start` on.
     """
 
     sets: Sequence[RetrievalSet]
@@ -66,10 +67,10 @@ class Validation:
         return self.metric or self.metric_names()[0]
 
     def metric_names(self) -> list[str]:
-        """The metrics to choose from, all nDCG@10: NanoBEIR's mean if a set has its format, the mean, and that of each set."""
-        nano = [GAIN] if self.active_dims else []
-        nano += [f"{PREFIX}{NANO_MEAN}"] if any(each.nano for each in self.sets) else []
-        return [*nano, MEAN, *(f"{PREFIX}{each.name}_{NDCG}" for each in self.sets)]
+        """The metrics to choose from, all nDCG@10: csr's `GAIN`, NanoBEIR's mean if a set has its format, the mean, that of each set."""
+        first = [GAIN] if self.active_dims else []
+        first += [f"{PREFIX}{NANO_MEAN}"] if any(each.nano for each in self.sets) else []
+        return [*first, MEAN, *(f"{PREFIX}{each.name}_{NDCG}" for each in self.sets)]
 
     def labels(self) -> dict[str, str]:
         """`metric_names` but `GAIN`, each with what its score is a mean of."""
@@ -86,27 +87,27 @@ class Validation:
     def _at(self, model: SparseEncoder, active_dims: int) -> float:
         return _mean([vectors.ndcg(model, active_dims) for vectors in self._vectors])
 
-    def _csr_score(self, model: SparseEncoder, k: int) -> dict[str, float]:
-        by_set = {each.name: vectors.ndcg(model, k) for each, vectors in zip(self.sets, self._vectors, strict=True)}
+    def _gain(self, model: SparseEncoder) -> float:
         gains = [self._at(model, number) - control for number, control in self.control.items()]
-        line = {f"{PREFIX}{name}_{NDCG}": value for name, value in by_set.items()} | {MEAN: _mean([*by_set.values()])}
-        if nano := [by_set[each.name] for each in self.sets if each.nano]:
-            line[f"{PREFIX}{NANO_MEAN}"] = _mean(nano)
-        return line | {GAIN: min(gains) if min(gains) < 0 else _mean(gains)}
+        return min(gains) if min(gains) < 0 else _mean(gains)
 
     def score(self, model: SparseEncoder) -> dict[str, float]:
-        """The log entry of one evaluation: `metric_names` and the mean active dimensions of queries and documents.
+        """The log entry of one evaluation: `metric_names` and, but for csr, the mean active dimensions of queries and documents.
 
         In float32, like the finished model's evaluation, even if training is in mixed precision.
         """
         plain = copy.copy(model)
         plain.__dict__.pop("forward", None)  # accelerate's mixed-precision wrapper around the class's
+        line: dict[str, float] = {}
         with full_float32():
             if self.control and (autoencoder := autoencoder_of(plain)):
-                return self._csr_score(plain, autoencoder.k)
-            results = [evaluate(plain, each, self.batch_size, self.treatment).metrics for each in self.sets]
-        line = {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
-        line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in (NDCG, QUERY_DIMS, CORPUS_DIMS)}
+                results = [{NDCG: vectors.ndcg(plain, autoencoder.k)} for vectors in self._vectors]
+                line[GAIN] = self._gain(plain)
+            else:
+                results = [evaluate(plain, each, self.batch_size, self.treatment).metrics for each in self.sets]
+        line |= {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}
+        means = [key for key in (NDCG, QUERY_DIMS, CORPUS_DIMS) if key in results[0]]
+        line |= {f"{PREFIX}mean_{key}": _mean([metrics[key] for metrics in results]) for key in means}
         if nano := [metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True) if each.nano]:
             line[f"{PREFIX}{NANO_MEAN}"] = _mean(nano)
         return line
