@@ -64,12 +64,12 @@ class RankingLoss(nn.Module):
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The terms, scalars, from the embeddings of each column, shape (rows, dimensions), and scores, shape (rows, 1 + negatives)."""
         nothing = embeddings[0].new_zeros(())
-        contrast = lesson = nothing
+        contrast = distilled = nothing
         if self.contrastive is not None:
             contrast = self.weights[0] * self.contrastive.compute_loss_from_embeddings(embeddings, None)  # type: ignore[operator]
         if self.distillation is not None and labels is not None and len(embeddings) > 2:
-            lesson = self.weights[1] * self.distillation.compute_loss_from_embeddings(embeddings, labels / self.temperature)  # type: ignore[operator]
-        return {"base_loss": contrast, "distillation_loss": lesson}
+            distilled = self.weights[1] * self.distillation.compute_loss_from_embeddings(embeddings, labels / self.temperature)  # type: ignore[operator]
+        return {"base_loss": contrast, "distillation_loss": distilled}
 
 
 def ranking_loss(model: SparseEncoder, settings: Loss, scale: float = 1.0) -> nn.Module:

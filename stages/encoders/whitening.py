@@ -1,8 +1,8 @@
 """Whitening: dense vectors, centred, on the axes of largest variance, with more equal variances, without what tells queries from documents.
 
 Su et al. 2021, "Whitening Sentence Representations for Better Semantics and Faster Retrieval" (arXiv 2103.15316). The vectors of most dense
-models lie in a narrow cone, and those of queries apart from those of documents: both would take latents from every text and tell nothing.
-Gives up the axes of small variance: at 256 active dimensions up to 2% of nDCG@10 (multilingual-e5-small, 256 of 384 axes).
+models lie in a narrow cone, and those of queries apart from those of documents: both would cost every text some latents and distinguish
+nothing. Gives up the axes of small variance: at 256 active dimensions up to 2% of nDCG@10 (multilingual-e5-small, 256 of 384 axes).
 """
 
 from collections.abc import Sequence

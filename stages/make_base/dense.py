@@ -2,7 +2,7 @@
 
 Deerwester et al. 1990, "Indexing by Latent Semantic Analysis". A text's vector is the mean of its word pieces' vectors, whose lengths are
 the pieces' inverse document frequencies. The model is not trained on pairs: so small a model would memorise them and not generalise.
-It is a stand-in for a real dense model: on the sample csr built on it scores well below BM25 (nDCG@10 0.385 against 0.580).
+It is a stand-in for a real dense model: on the sample its nDCG@10 is .066, and BM25's .209.
 """
 
 from collections.abc import Iterable
