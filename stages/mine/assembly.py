@@ -20,6 +20,7 @@ from stages.runtime.files import atomic_write, write_json
 BLOCK_ROWS = 65_536
 """Rows whose texts are candidates for each other; bounds memory and keeps the work linear in the number of rows."""
 SPARE = 4
+"""Candidates beyond those that a row gets: some turn out to be texts of its own or other positives of its anchor."""
 JUDGED = 2
 """Candidates that a judge scores for each negative that a row gets: e5-small finds one in eight relevant (swequad_mc)."""
 

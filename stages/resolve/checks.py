@@ -110,7 +110,7 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
     )
     latents, hidden = f"model.hidden_dim ({model.hidden_dim})", (model.hidden_dim if csr else None) or math.inf
     yield (
-        4 * model.k > hidden if csr else False,
+        csr and 4 * model.k > hidden,
         f"model.k: must be at most a quarter of {latents}, as the loss uses 4k latents, got {model.k}",
     )
     yield csr and model.k_aux > hidden, f"model.k_aux: must be at most {latents}, got {model.k_aux}"
