@@ -24,7 +24,10 @@ def main() -> str:
     found = [dev_set(name, FORMATTED / name / "dev.parquet") for name in settings["dev"]]
     sets = [each for each in found if each is not None]
     if settings["dev"] and not sets:
-        raise UserError("training.eval_sets: names dev, and no training set has dev rows; name one of evaluation.sets")
+        raise UserError(
+            "training.eval_sets: names dev, and no training set has dev rows; add some (of kind beir: qrels/dev.tsv), or name one of "
+            "evaluation.sets, whose score is then too high"
+        )
     for name, form in settings["sets"].items():
         sets += load_sets(EVALUATION / name, name, **form)
     sets = distinct(sets)
