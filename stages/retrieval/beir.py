@@ -33,7 +33,7 @@ QRELS = ["query-id", "corpus-id", "score"]
 
 @dataclass
 class UnknownIds:
-    """The number of ``rows`` of the qrels, the number ``ignored`` because they name unknown ids, and these ids."""
+    """The number of ``rows`` of qrels or scores, the number ``ignored`` because they name unknown ids, and these ids."""
 
     rows: int = 0
     ignored: int = 0

@@ -7,7 +7,6 @@ sentence-transformers/msmarco, and of Hofstätter et al. 2020, arXiv 2010.02666.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -21,25 +20,16 @@ from stages.format.sources.folder import RawFolder
 from stages.format.sources.scored_files import TABLES, ScoredFiles, texts_of
 from stages.format.sources.scored_rows import COLUMNS, IDS, LISTS, Names, ScoredRow, scored_rows
 from stages.hub.splits import Split
+from stages.retrieval.beir import NAMED, UnknownIds
 from stages.rows.dropping import as_mask
 from stages.runtime.errors import UserError
 
 Join: TypeAlias = Callable[[pa.StringArray], pa.StringArray]
 SLICE = 1_024  # rows whose texts are in memory at a time
 ROUNDING = 1e-6
-NAMED = 5  # unknown ids that a message names
 MISFIT = "numbers of ids and of scores differ"
 NO_QUERY, NO_POSITIVE = "query id without a text", "positive id without a text"
 NO_NEGATIVE = "negative ids without a text, left out"
-
-
-@dataclass
-class _Unknown:
-    """Of a number of rows, those ``dropped`` as an id has no text, and the first such ids."""
-
-    rows: int = 0
-    dropped: int = 0
-    ids: dict[str, None] = field(default_factory=dict)
 
 
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
@@ -57,17 +47,17 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     queries = cache(lambda: texts_of(raw, "queries", files.queries))  # read when the first row needs them: a split may have no rows
     documents = cache(lambda: texts_of(raw, "documents", files.documents))
     survey = cache(lambda: _survey(files.rows, options.max_negatives))
-    unknown = _Unknown()
+    unknown = UnknownIds()
     for path, table in tables:
         for start in range(0, len(table), SLICE):
             rows = [*scored_rows(table.slice(start, SLICE), path, files.rows[path])]
             if files.rows[path] is IDS:
                 yield _joined(rows, queries().take, documents().take, *survey(), options.language, unknown)
             else:
-                yield _joined(rows, _as_is, _as_is, *survey(), options.language, _Unknown())
-    if unknown.dropped > options.unknown_ids * unknown.rows:
+                yield _joined(rows, _as_is, _as_is, *survey(), options.language, UnknownIds())
+    if unknown.ignored > options.unknown_ids * unknown.rows:
         raise UserError(
-            f"{raw.path}: {unknown.dropped} of {unknown.rows} rows name a query or a positive without a text "
+            f"{raw.path}: {unknown.ignored} of {unknown.rows} rows name a query or a positive without a text "
             f"({', '.join([*unknown.ids, '…'])}), more than {options.unknown_ids:.0%}; add the texts, or set "
             f"datasets.{raw.path.name}.unknown_ids to the share of rows to leave out"
         )
@@ -102,7 +92,7 @@ def _joined(
     width: int,
     deviation: float,
     language: str | None,
-    unknown: _Unknown,
+    unknown: UnknownIds,
 ) -> Chunk:
     ids = pa.array([row.query for row in rows], pa.string())
     anchor = queries(ids)
@@ -112,7 +102,7 @@ def _joined(
     misfit = np.array([row.documents is None for row in rows], dtype=bool)
     no_query, no_positive = ~misfit & as_mask(pc.is_null(anchor)), ~misfit & as_mask(pc.is_null(positive))
     unknown.rows += len(rows)
-    unknown.dropped += int((no_query | no_positive).sum())
+    unknown.ignored += int((no_query | no_positive).sum())
     for name, column, mask in (("query", ids, no_query), ("document", named[0], no_positive)):
         for value in column.filter(pa.array(mask)).to_pylist()[: NAMED - len(unknown.ids)]:
             unknown.ids.setdefault(f"{name} {value!r}")
