@@ -212,7 +212,7 @@ def _nearest(parts: list[str]) -> str:
     """What to do about an unknown key: the most similar known one."""
     section: Any = Params
     for part in parts[:-1]:
-        section = section.model_fields[part].annotation if hasattr(section, "model_fields") else get_args(section)[1]  # of a table's entry
+        section = section.model_fields[part].annotation if hasattr(section, "model_fields") else get_args(section)[-1]  # of an entry
     known = list(section.model_fields)
     close = difflib.get_close_matches(parts[-1], known, n=1)
     return f"did you mean {'.'.join([*parts[:-1], close[0]])}?" if close else f"remove it (the keys here are {', '.join(known)})"

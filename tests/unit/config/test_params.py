@@ -66,6 +66,11 @@ def test_every_profile_and_architecture_resolves_or_is_refused_by_name(read, pro
     assert set(resolve(params)) >= {"download_mteb", "mix", "train", "evaluate", "push"}
 
 
+def test_an_unknown_key_of_a_teacher_names_the_nearest_known_one(read):
+    with refused("mining.teachers.0.weigth", "did you mean mining.teachers.0.weight?"):
+        read(mining__teachers=[{"model": "distilbert-base", "weigth": 2}])
+
+
 def test_no_splade_preset_has_the_query_weight_of_the_readme_example(read):
     for profile in PROFILES:
         assert read(profile=profile, architecture="splade").loss.query_regularizer_weight != 1e-4
