@@ -80,9 +80,10 @@ def _batches(path: Path, columns: Sequence[str] | None, skip: bool = False) -> I
             ) as batches,
         ):
             if columns is None:
+                _ = batches.schema.names  # decodes them, so that a fault is found here
                 yield batches.schema.empty_table()
             for batch in batches:
                 yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         fault = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be read as UTF-8 with tabs between the fields ({fault}); correct it") from error

@@ -111,3 +111,9 @@ def test_a_folder_without_both_languages_is_refused(tmp_path):
     (tmp_path / "a.da").write_text("en\n", encoding="utf-8")
     with refused("no parallel text of da and sv"):
         pairs(tmp_path)
+
+
+def test_refuses_a_tab_separated_file_that_is_not_utf8_from_its_first_line_on(tmp_path):
+    (tmp_path / "pairs.tsv").write_bytes("blåbær\tblåbär\n".encode("latin-1"))
+    with refused("pairs.tsv", "UTF-8"):
+        pairs(tmp_path)
