@@ -117,6 +117,12 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
     largest = max(params.evaluation.active_dims, default=0)
     yield largest > hidden, f"evaluation.active_dims: must be at most {latents}, got {largest}"
 
+    metric = training.metric_for_best_model
+    yield (
+        csr and metric not in (None, "eval_gain_ndcg@10"),
+        f"training.metric_for_best_model: must be null for csr, which is kept only if it gains on its control, got {metric}",
+    )
+
     for steps, number in (("save_steps", training.save_steps), ("eval_steps", training.eval_steps or 0)):
         every = f"training.logging_steps ({training.logging_steps})"
         remedy = "otherwise a resumed run logs another curve"

@@ -113,7 +113,7 @@ def _read_validation(settings: TrainSettings, treatment: Treatment) -> Validatio
         metric=wanted.metric_for_best_model,
         patience=wanted.early_stopping_patience,
         treatment=treatment,
-        active_dims=settings.loss.nested_k if settings.architecture == "csr" else (),
+        active_dims=sorted({*settings.loss.nested_k, settings.model.k}) if settings.architecture == "csr" else (),
     )
     if warning := validation.foreign(wanted.languages):
         print(warning, flush=True)

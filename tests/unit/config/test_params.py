@@ -176,6 +176,10 @@ def test_two_mistakes_are_two_lines(read):
         ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, "models.b.path … /nowhere/at/all … folder"),
         ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
         ({"model__trim_vocabulary": 2}, "model.trim_vocabulary … null … made … got 2 … vocab_size"),
+        (
+            {"architecture": "csr", "training__metric_for_best_model": "eval_mean_ndcg@10"},
+            "training.metric_for_best_model … null for csr … eval_mean_ndcg@10",
+        ),
         ({"training__save_steps": 15}, "training.save_steps … 15 … multiple"),
         ({"architecture": "csr", "model__k": 512, "model__hidden_dim": 1024}, "model.k … 512 … quarter of model.hidden_dim"),
         (
