@@ -9,13 +9,23 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertForMaskedLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ModernBertConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+)
 
 from stages.make_base.lexical import BIAS, train_tokenizer
 from tests.fakes.hub_store import read
@@ -134,6 +144,19 @@ def distilbert_base() -> list[Repository]:
     return [Repository("model", "distilbert/distilbert-base-uncased", {**files, **twice, "coreml/model.mlmodel": b"not needed"})]
 
 
+def multilingual(repo: str, kind: type[PreTrainedConfig], **settings: int) -> list[Repository]:
+    """A stock masked language model of many languages, with the tokenizer of the other models."""
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        config = kind(vocab_size=len(tokenizer()), max_position_embeddings=POSITIONS, **{**size, **settings})
+        AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        files = read(folder) | {"README.md": card({"license": "mit", "language": "multilingual"}), "pytorch_model.bin": b"not needed"}
+    return [Repository("model", repo, files)]
+
+
 def _lookalike(folder: Path, family: str, *, masked_lm: bool = True, **settings: Any) -> None:
     write_folder(folder, family, masked_lm=masked_lm, settings={"vocab_size": len(tokenizer()), **settings})
     for path in (*folder.glob("tokenizer*"), *folder.glob("special_tokens*")):
@@ -155,5 +178,8 @@ MODELS: dict[str, Callable[[], list[Repository]]] = {
         "norbert4-embedding": norbert4_embedding,
         "distilbert-base": distilbert_base,
         "multilingual-e5-small": multilingual_e5_small,
+        "mmbert-small": partial(multilingual, "jhu-clsp/mmBERT-small", ModernBertConfig),
+        "mmbert-base": partial(multilingual, "jhu-clsp/mmBERT-base", ModernBertConfig, num_hidden_layers=2),
+        "xlm-roberta-base": partial(multilingual, "FacebookAI/xlm-roberta-base", XLMRobertaConfig, type_vocab_size=1),
     }.items()
 }
