@@ -16,7 +16,7 @@ QUESTION = ["Når åpner biblioteket?"]
 @pytest.mark.parametrize("architecture", ["inference-free-splade", "csr"])
 def test_one_switch_changes_the_architecture(workspace: Workspace, architecture: str) -> None:
     output = workspace.run("dvc", "exp", "run", "-S", f"architecture={architecture}")
-    made = {"make-base"} if architecture == "csr" else set()  # a dense one
+    made = {"make-base", "validation"} if architecture == "csr" else set()  # a dense base, and dev rows to compare it with its control
     assert workspace.stages_run(output) == {"resolve", "train", "evaluate", "push"} | made
     model = SparseEncoder(str(workspace.folder / "models" / "final"))
     assert 0 < model.encode_query(QUESTION).to_dense().count_nonzero() < model.get_embedding_dimension()

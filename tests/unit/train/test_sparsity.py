@@ -53,7 +53,9 @@ def test_the_log_has_the_active_dimensions(draw_base: Draw, rows: TrainingRows, 
     ],
 )
 def test_a_target_is_reached_within_15_percent(side: str, regularizer: str, draw_base: Draw, rows: TrainingRows, tmp_path: Path) -> None:
-    target = {"target_active_dims" if side == "document" else "query_target_active_dims": 40}
+    target: dict[str, float] = {"target_active_dims" if side == "document" else "query_target_active_dims": 40}
+    if regularizer == "df_flops":  # only frequent terms cost, so that the weight must be larger: a short run cannot raise it 80 times
+        target |= {"document_regularizer_weight": 1e-2}
     model, log, _ = run(draw_base(bias=2.0), rows, short(num_train_epochs=10), tmp_path, regularizer=regularizer, **target)
     assert log[0][f"{side}_active_dims"] > 3 * 40
     texts = rows.texts["anchor"] if side == "query" else [*rows.texts["positive"], *rows.texts["negative"]]
