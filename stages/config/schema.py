@@ -360,7 +360,7 @@ class Evaluation(Section):
     NO_MODEL: ClassVar = "none"
     """In ``dense``: no model, where the preset names one."""
 
-    per_device_eval_batch_size: Batch = 32
+    per_device_eval_batch_size: Batch = 64
     dense: LocalPath | None = None
     bm25: BM25 = BM25()
     mteb: Names

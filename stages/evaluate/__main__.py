@@ -38,16 +38,30 @@ MTEB_RESULTS = Path("metrics/mteb")
 
 
 def main() -> str:
-    from stages.evaluate.curve_pictures import draw_curves
-    from stages.evaluate.curves import as_json
-    from stages.evaluate.pictures import draw_evaluation, draw_explanations
-    from stages.evaluate.slices import slices
-    from stages.evaluate.summary import few, headline, summary, warnings
     from stages.runtime.quiet import quiet_libraries
     from stages.tracking.run import open_tracker
 
     quiet_libraries()
-    settings = load_resolved("evaluate", EvaluateSettings)
+    # opened first: MLflow starts in its own process while this one imports and encodes
+    with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
+        evaluation = score_and_draw(load_resolved("evaluate", EvaluateSettings))
+        tracker.metrics(evaluation)
+
+    from stages.evaluate.summary import headline, warnings
+
+    for warning in warnings(evaluation):
+        print(warning)
+    return f"{headline(evaluation)}; see `nordic-sparse report`"
+
+
+def score_and_draw(settings: EvaluateSettings) -> dict[str, Any]:
+    """Score the model and write all of the stage's outputs; returns the content of metrics/evaluation.json."""
+    from stages.evaluate.curve_pictures import draw_curves
+    from stages.evaluate.curves import as_json
+    from stages.evaluate.pictures import draw_evaluation, draw_explanations
+    from stages.evaluate.slices import slices
+    from stages.evaluate.summary import few, summary
+
     treatment = treatment_of(settings)
     with atomic_write(QUERIES) as folder:
         results, explanations = evaluate(settings, treatment, untrained_model(settings, treatment), folder)
@@ -64,11 +78,7 @@ def main() -> str:
         draw_curves(curves, temporary)
     with atomic_write(EXPLANATIONS) as temporary:
         draw_explanations(explanations, temporary)
-    with open_tracker(FINGERPRINT.read_text(encoding="utf-8").strip()) as tracker:
-        tracker.metrics(evaluation)
-    for warning in warnings(evaluation):
-        print(warning)
-    return f"{headline(evaluation)}; see `nordic-sparse report`"
+    return evaluation
 
 
 def treatment_of(settings: EvaluateSettings) -> "Treatment":

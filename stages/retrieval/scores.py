@@ -1,4 +1,4 @@
-"""nDCG@10, MRR@10 and recall@100 of a run, through trec_eval (pytrec_eval): one scorer for BM25 and for models.
+"""nDCG@10 and recall@100 of a run, through trec_eval (pytrec_eval), and MRR@10: one scorer for BM25 and for models.
 
 Gains are linear in the grade, the ideal DCG is over all relevant documents, retrieved or not (Järvelin and Kekäläinen
 2002, as in trec_eval), and a query without results counts 0. Ties are broken before trec_eval sees them: by score
@@ -64,18 +64,15 @@ def score_by_query(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, M
     if not relevant:
         raise ValueError("no query has a relevant document")
     ranked = {query: rank(run.get(query, {})) for query in relevant}
-    judged = _integer_grades(relevant)
-    deep = pytrec_eval.RelevanceEvaluator(judged, {f"ndcg_cut.{CUT}", f"recall.{RECALL_CUT}"})
-    top = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"})
-    whole = deep.evaluate({query: _descending(documents) for query, documents in ranked.items()})
-    first = top.evaluate({query: _descending(documents[:CUT]) for query, documents in ranked.items()})
+    evaluator = pytrec_eval.RelevanceEvaluator(_integer_grades(relevant), {f"ndcg_cut.{CUT}", f"recall.{RECALL_CUT}"})
+    found = evaluator.evaluate({query: _descending(documents) for query, documents in ranked.items()})
     return {
         query: {
-            NDCG: whole[query][f"ndcg_cut_{CUT}"],
-            MRR: first[query]["recip_rank"],
-            RECALL: whole[query][f"recall_{RECALL_CUT}"],
+            NDCG: found[query][f"ndcg_cut_{CUT}"],
+            MRR: next((1 / place for place, document in enumerate(ranked[query][:CUT], 1) if document in grades), 0.0),
+            RECALL: found[query][f"recall_{RECALL_CUT}"],
         }
-        for query in relevant
+        for query, grades in relevant.items()
     }
 
 

@@ -599,7 +599,7 @@ def test_only_the_stages_that_choose_a_checkpoint_see_its_settings_and_only_if_i
         "eval_sets": ["dev", "sample"],
         "metric_for_best_model": None,
         "early_stopping_patience": 3,
-        "per_device_eval_batch_size": 32,
+        "per_device_eval_batch_size": 64,
         "languages": ["da", "nb", "nn", "sv"],
     }
     assert on["validation"]["dev"] == ["sample-nli", "sample-qa", "sample-ddsc", "sample-esci"]
