@@ -1,4 +1,4 @@
-"""A CSR model with other numbers of active dimensions than its own, and its dense base, from one encoding of the texts by the base.
+"""CSR models on one frozen base, at any number of active dimensions, and the base itself, from one encoding of the texts by the base.
 
 The code with n active dimensions is the n largest latents, normalised: what ``encode(…, max_active_dims=n)`` returns.
 """
@@ -7,16 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from torch import Tensor, nn
 
 from stages.encoders.whitening import NAME as WHITENING
 from stages.retrieval.dense import CHUNK, nearest
+from stages.retrieval.documents import maxima
 from stages.retrieval.scores import NDCG, Run, score
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.treatment import UNTREATED, Treatment
+from stages.retrieval.vectors import Encoded, stacked, to_csr
 from stages.retrieval.windows import Windows
 
 
@@ -61,6 +65,19 @@ class BaseVectors:
             treatment.long_documents == "max_vector",
         )
 
+    @torch.inference_mode()
+    def encoded(self, model: SparseEncoder) -> Encoded:
+        """The vectors of a CSR ``model`` on this base: those of `encode_set`, in memory one chunk at a time."""
+        autoencoder = autoencoder_of(model)
+        assert autoencoder is not None, "a CSR model has one"
+
+        def of(vectors: Tensor) -> csr_array:
+            return to_csr(codes(model, vectors, autoencoder.k).to_sparse())
+
+        documents = stacked(maxima(of(vectors), counts) if self.joined else of(vectors) for vectors, counts in self._chunks())
+        lengths = np.ones(len(self.counts), np.int64) if self.joined else self.counts
+        return Encoded(stacked([of(self.queries)]), documents, np.concatenate([[0], np.cumsum(lengths)]))
+
     def dense_run(self) -> Run:
         """The run of the dense base; of a document in windows, the best one counts."""
         return nearest(self.retrieval_set, self.queries, self._chunks(), _best)
@@ -72,12 +89,6 @@ class BaseVectors:
         chunks = ((codes(model, vectors, active_dims), counts) for vectors, counts in self._chunks())
         run = nearest(self.retrieval_set, queries, chunks, _joined if self.joined else _best)
         return score(run, self.retrieval_set.qrels)[NDCG]
-
-    @torch.inference_mode()
-    def dead(self, model: SparseEncoder, active_dims: int) -> float:
-        """The share of latents that no document uses."""
-        used = [(codes(model, vectors, active_dims) > 0).any(dim=0) for vectors, _ in self._chunks()]
-        return 1 - float(torch.stack(used).any(dim=0).float().mean())
 
     def _chunks(self) -> Iterator[tuple[Tensor, Sequence[int]]]:
         first = 0

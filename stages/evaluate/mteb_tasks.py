@@ -15,6 +15,7 @@ from mteb.types import PromptType
 from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
+from stages.encoders.active_dims import BaseVectors, autoencoder_of
 from stages.evaluate.baselines import Baselines, ndcg_by_system
 from stages.evaluate.curves import curves
 from stages.evaluate.examples import candidates
@@ -104,7 +105,8 @@ def evaluate_mteb(
         task = load_task(task_name, folder, languages)
         parts = [splits[split] for splits in task.dataset.values() for split in task.eval_splits]
         texts = sum(len(part["queries"]) + len(part["corpus"]) for part in parts)
-        with progress(model, task_name, texts):
+        csr = autoencoder_of(model) is not None
+        with progress(model, task_name, texts * (1 + csr)):  # csr's base encodes them too
             found = mteb.evaluate(encoder, task, co2_tracker=False, cache=cache, encode_kwargs=options, show_progress_bar=False)
             by_split = found.task_results[0].scores
             scored = [(split, scores) for split in task.eval_splits for scores in by_split[split]]
@@ -118,10 +120,11 @@ def evaluate_mteb(
                 answered = len(retrieval_set.queries) / queries  # the others count as 0
                 sparse, encoded = encoder.take(subset, split, retrieval_set)
                 run = retrieve(encoded, retrieval_set)
-                cost = sparsifying_cost(model, retrieval_set, active_dims, batch_size)
-                runs = baselines.runs(retrieval_set, run, cost.run)
+                vectors = BaseVectors.of(model, retrieval_set, batch_size) if csr else None
+                sparsifying, base = sparsifying_cost(model, vectors, encoded, active_dims)
+                runs = baselines.runs(retrieval_set, run, base)
                 metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | sparse
-                own = cost.metrics | ndcg_by_system(runs, retrieval_set)
+                own = sparsifying | ndcg_by_system(runs, retrieval_set)
                 metrics |= {key: value if key == DEAD else value * answered for key, value in own.items()}
                 metrics |= search_cost(encoded) | truncation(model, list(retrieval_set.corpus.values()), Treatment())
                 set_results.append(

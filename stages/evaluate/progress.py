@@ -8,16 +8,13 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch.nn import Module
 from tqdm import tqdm
 
-from stages.encoders.active_dims import autoencoder_of
-
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} texts, {remaining} left"
 
 
 @contextmanager
 def progress(model: SparseEncoder | SentenceTransformer, name: str, texts: int) -> Iterator[None]:
     """Show a bar on a terminal that advances with every batch; sentence-transformers would show two for every chunk of documents."""
-    total = texts * (2 if autoencoder_of(model) else 1)  # `sparsifying_cost` encodes them too
-    with tqdm(total=total, desc=f"evaluate {name}", bar_format=FORM, leave=False, dynamic_ncols=True, disable=None) as bar:
+    with tqdm(total=texts, desc=f"evaluate {name}", bar_format=FORM, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def count(module: Module, arguments: Any, output: Any) -> None:
             encoded = len(arguments[0]["input_ids"])

@@ -1,7 +1,11 @@
-"""Everything that the stage computes on one evaluation set, from one encoding of its texts by each model."""
+"""Everything that the stage computes on one evaluation set, from one encoding of its texts by each model.
+
+A CSR model, its control and its dense base share one: the base's vectors, which training does not change.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sentence_transformers import SparseEncoder
 
@@ -14,14 +18,15 @@ from stages.evaluate.graded import graded_scores
 from stages.evaluate.progress import progress
 from stages.evaluate.search_cost import search_cost
 from stages.evaluate.significance import BASELINES
-from stages.evaluate.sparsifying import ndcg_at, sparsifying_cost
+from stages.evaluate.sparsifying import ndcg_by_dims, sparsifying_cost
 from stages.evaluate.summary import UNTRAINED_NDCG, SetResult
 from stages.evaluate.untrained import Untrained
 from stages.retrieval.documents import truncation
 from stages.retrieval.scores import NDCG, metric_of, score
-from stages.retrieval.scoring import evaluate
+from stages.retrieval.scoring import encode_set, evaluate_encoded
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.treatment import Treatment
+from stages.retrieval.vectors import Encoded
 
 
 @dataclass
@@ -64,11 +69,13 @@ class Scorer:
         queries, documents = len(retrieval_set.queries), len(retrieval_set.corpus)
         self.attempt.at(f"scoring {name}")
         with progress(self.model, name, queries + documents):
-            result = evaluate(self.model, retrieval_set, self.batch_size, self.treatment)
-            sparsifying = sparsifying_cost(self.model, retrieval_set, self.active_dims, self.batch_size, self.treatment)
+            csr = autoencoder_of(self.model) is not None
+            vectors = BaseVectors.of(self.model, retrieval_set, self.batch_size, self.treatment) if csr else None
+            result = evaluate_encoded(self._encoded(self.model, retrieval_set, vectors), retrieval_set, self.treatment)
+        sparsifying, base = sparsifying_cost(self.model, vectors, result.unpruned, self.active_dims)
         self.attempt.at(f"scoring {name} with its baselines")
-        runs = self.baselines.runs(retrieval_set, result.run, sparsifying.run)
-        metrics = result.metrics | sparsifying.metrics | ndcg_by_system(runs, retrieval_set)
+        runs = self.baselines.runs(retrieval_set, result.run, base)
+        metrics = result.metrics | sparsifying | ndcg_by_system(runs, retrieval_set)
         if self.compare:
             self.attempt.at(f"scoring {name} with evaluation.compare_model")
             runs["compare"], scores = compared(self.compare, retrieval_set, self.batch_size)
@@ -77,9 +84,9 @@ class Scorer:
         metrics |= truncation(self.model, list(retrieval_set.corpus.values()), self.treatment)
         if self.untrained:
             self.attempt.at(f"scoring {name} with the untrained model")
-            untrained = self.untrained.metrics(retrieval_set, self._untrained)
+            untrained = self.untrained.metrics(retrieval_set, partial(self._untrained, vectors))
             metrics[UNTRAINED_NDCG] = untrained[NDCG]
-            if sparsifying.run:  # csr's untrained model is the control
+            if vectors:  # csr's untrained model is the control
                 metrics |= {metric_of("control", name): value for name, value in untrained.items()}
         return SetResult(
             name,
@@ -96,10 +103,11 @@ class Scorer:
             curves=curves(result.unpruned, retrieval_set, result.unpruned_run),
         )
 
-    def _untrained(self, model: SparseEncoder, retrieval_set: RetrievalSet) -> dict[str, float]:
+    def _encoded(self, model: SparseEncoder, retrieval_set: RetrievalSet, vectors: BaseVectors | None) -> Encoded:
+        return vectors.encoded(model) if vectors else encode_set(model, retrieval_set, self.batch_size, self.treatment)
+
+    def _untrained(self, vectors: BaseVectors | None, model: SparseEncoder, retrieval_set: RetrievalSet) -> dict[str, float]:
         with progress(model, f"{retrieval_set.name}, untrained", len(retrieval_set.queries) + len(retrieval_set.corpus)):
-            scores = {NDCG: evaluate(model, retrieval_set, self.batch_size, self.treatment).metrics[NDCG]}
-            if self.active_dims and autoencoder_of(model):
-                vectors = BaseVectors.of(model, retrieval_set, self.batch_size, self.treatment)
-                scores |= {ndcg_at(number): vectors.ndcg(model, number) for number in self.active_dims}
-        return scores
+            encoded = self._encoded(model, retrieval_set, vectors)
+        ndcg = evaluate_encoded(encoded, retrieval_set, self.treatment).metrics[NDCG]
+        return {NDCG: ndcg} | ndcg_by_dims(model, vectors, self.active_dims)

@@ -21,7 +21,7 @@ PRUNING = ("max_document_dims", "max_query_dims")
 
 @dataclass(frozen=True)
 class Result:
-    """``metrics`` by name (see `evaluate`), the ``run`` they were computed from (100 documents a query), and its vectors.
+    """``metrics`` by name (see `evaluate_encoded`), the ``run`` they were computed from (100 documents a query), and its vectors.
 
     ``unpruned`` and ``unpruned_run``: the vectors as the model gives them, and their run; the same objects if nothing is pruned.
     """
@@ -34,14 +34,18 @@ class Result:
 
 
 def evaluate(model: SparseEncoder, retrieval_set: RetrievalSet, batch_size: int = 32, treatment: Treatment = UNTREATED) -> Result:
-    """Encode, prune, retrieve and score.
+    """Encode, prune, retrieve and score; the metrics are those of `evaluate_encoded`."""
+    return evaluate_encoded(encode_set(model, retrieval_set, batch_size, treatment), retrieval_set, treatment)
+
+
+def evaluate_encoded(unpruned: Encoded, retrieval_set: RetrievalSet, treatment: Treatment = UNTREATED) -> Result:
+    """Prune a set's vectors, retrieve and score.
 
     The metrics are those of `scores.score` and of `sparsity`. A query's results are the 100 best documents; one that shares no
     dimension with the query has score 0 and is ranked too, by id, as in sentence-transformers' evaluator. A query in
     ``retrieval_set.own`` is not among its own results. If ``treatment`` prunes, they are those of the pruned vectors, and
     ``unpruned_ndcg@10``, ``max_document_dims`` and ``max_query_dims`` are added.
     """
-    unpruned = encode_set(model, retrieval_set, batch_size, treatment)
     unpruned_run = retrieve(unpruned, retrieval_set)
     encoded, run = unpruned, unpruned_run
     pruning = {key: float(dims) for key in PRUNING if (dims := getattr(treatment, key)) is not None}

@@ -62,7 +62,7 @@ def run(
             settings, base, partial(texts, MIXED), training.device, triton=bool(training.triton), split_padding=training.split_padding or 0
         )
     windows = Windows.of(model, treatment)
-    if validation and validation.active_dims:
+    if validation and validation.active_dims and processes.first:  # only rank 0 scores, and writes the model
         validation.start(model)
     if windows and processes.first:
         _count_long(windows, treatment)

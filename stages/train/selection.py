@@ -42,7 +42,7 @@ class Validation:
         metric: one of `metric_names`; None means the first.
         treatment: of long documents and of vectors, as in the evaluation.
         patience: training ends after this many evaluations without a new best; None disables that.
-        active_dims: of a CSR model, the numbers at which it must not be worse than the control.
+        active_dims: of a CSR model, its k and the other numbers at which it must not be worse than the control.
         control: its nDCG@10 at each of these numbers, from `start` on.
     """
 
@@ -82,13 +82,14 @@ class Validation:
         """Score a CSR model before its first step: the control. Its base, which training does not change, encodes the sets only here."""
         with full_float32():
             self._vectors = [BaseVectors.of(model, each, self.batch_size, self.treatment) for each in self.sets]
-            self.control = {number: self._at(model, number) for number in self.active_dims}
+            self.control = {number: _mean(scores) for number, scores in self._by_dims(model).items()}
 
-    def _at(self, model: SparseEncoder, active_dims: int) -> float:
-        return _mean([vectors.ndcg(model, active_dims) for vectors in self._vectors])
+    def _by_dims(self, model: SparseEncoder) -> dict[int, list[float]]:
+        """The nDCG@10 of a CSR model on each set, by number of active dimensions."""
+        return {number: [vectors.ndcg(model, number) for vectors in self._vectors] for number in self.active_dims}
 
-    def _gain(self, model: SparseEncoder) -> float:
-        gains = [self._at(model, number) - control for number, control in self.control.items()]
+    def _gain(self, by_dims: Mapping[int, Sequence[float]]) -> float:
+        gains = [_mean(by_dims[number]) - control for number, control in self.control.items()]
         return min(gains) if min(gains) < 0 else _mean(gains)
 
     def score(self, model: SparseEncoder) -> dict[str, float]:
@@ -101,8 +102,9 @@ class Validation:
         line: dict[str, float] = {}
         with full_float32():
             if self.control and (autoencoder := autoencoder_of(plain)):
-                results = [{NDCG: vectors.ndcg(plain, autoencoder.k)} for vectors in self._vectors]
-                line[GAIN] = self._gain(plain)
+                by_dims = self._by_dims(plain)
+                results = [{NDCG: ndcg} for ndcg in by_dims[autoencoder.k]]
+                line[GAIN] = self._gain(by_dims)
             else:
                 results = [evaluate(plain, each, self.batch_size, self.treatment).metrics for each in self.sets]
         line |= {f"{PREFIX}{each.name}_{NDCG}": metrics[NDCG] for each, metrics in zip(self.sets, results, strict=True)}

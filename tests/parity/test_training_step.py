@@ -22,10 +22,10 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sparse_encoder.losses import CSRLoss, SparseMultipleNegativesRankingLoss, SpladeLoss
 from transformers import TrainerCallback
 
+from stages.encoders.active_dims import autoencoder_of
 from stages.encoders.building import ENCODERS
 from stages.encoders.csr import SCALE, ReconstructionLoss
 from stages.encoders.fast.model import make_fast
-from stages.evaluate.sparsifying import autoencoder_of
 from stages.train.data import open_rows
 from stages.train.trainer import train
 from tests.conftest import SENTENCES

@@ -17,6 +17,7 @@ from mteb.models.model_implementations.bm25 import BM25Tokenizer
 from sentence_transformers import SparseEncoder
 
 from stages.download.benchmark import lay_out, part_files
+from stages.encoders.active_dims import BaseVectors
 from stages.evaluate.curves import CURVES
 from stages.evaluate.mteb_tasks import RecordingEncoder, evaluate_mteb
 from stages.evaluate.search_cost import search_cost
@@ -64,7 +65,8 @@ def test_mtebs_score_is_our_score_on_the_same_data(
 
 def test_a_csr_models_sparsifying_cost_is_scored_on_a_task_too(csr: SparseEncoder, swedn: Path, binary_set: RetrievalSet) -> None:
     [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8])
-    cost, run = sparsifying_cost(csr, binary_set, [2, 8])
+    vectors = BaseVectors.of(csr, binary_set)
+    cost, run = sparsifying_cost(csr, vectors, vectors.encoded(csr), [2, 8])
     assert {key: result.metrics[key] for key in cost} == pytest.approx(cost)
     assert result.runs["dense"] == run
 

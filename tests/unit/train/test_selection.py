@@ -9,6 +9,7 @@ import torch
 from sentence_transformers import SparseEncoder
 from transformers import TrainerCallback
 
+from stages.encoders.active_dims import BaseVectors
 from stages.encoders.attention import model_attention
 from stages.pretrained.norbert import prepare_base
 from stages.retrieval.sets import RetrievalSet
@@ -231,7 +232,7 @@ def test_csr_keeps_the_untrained_encoder_unless_a_step_is_better(run: Run, gains
 def test_the_gain_is_the_lowest_one_if_a_number_of_active_dimensions_has_lost(run: Run) -> None:
     validation = Validation([SET], eval_steps=3, batch_size=8, active_dims=(2, 8))
     model, _ = run(architecture="csr", validation=validation)
-    now = {number: validation._at(model, number) for number in (2, 8)}
+    now = {number: BaseVectors.of(model, SET).ndcg(model, number) for number in (2, 8)}
     validation.control = {2: now[2] - 0.25, 8: now[8] - 0.5}
     assert validation.score(model)[GAIN] == pytest.approx(0.375)
     validation.control = {2: now[2] - 0.25, 8: now[8] + 0.125}
