@@ -210,7 +210,7 @@ def _model_source(params: Params, key: str) -> dict[str, Any]:
 def _trimmed(params: Params) -> dict[str, Any] | None:
     """How to cut the base model's vocabulary; None if it stays whole."""
     model = params.model
-    if model.trim_vocabulary is None or params.architecture == "csr":
+    if model.trim_vocabulary is None:
         return None
     base = params.entry(model.base_model)
     name = {"name": base.repo or model.base_model, "trust_remote_code": base.trust_remote_code}

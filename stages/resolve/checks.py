@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.config.kinds import EVALUATION_OPTIONS, TRAINING_OPTIONS
 from stages.config.own_paths import entries_used, own_paths
+from stages.config.params import ARCHITECTURE_KEYS, OPTIONAL_KEYS
 from stages.config.schema import Dataset, EvaluationSet, Params
 from stages.resolve.models import check_models
 from stages.runtime.checkpoint import incomplete
@@ -30,6 +31,7 @@ def check(params: Params, environment: Mapping[str, str]) -> Iterator[str]:
     yield from _check_own_paths(params)
     yield from _check_pins(params)
     yield from check_models(params)
+    yield from _check_ignored(params)
     yield from (message for broken, message in _rules(params, environment) if broken)
     yield from _check_eval_sets(params)
     yield from _check_device(params)
@@ -91,6 +93,16 @@ def _check_pins(params: Params) -> Iterator[str]:
         )
 
 
+def _check_ignored(params: Params) -> Iterator[str]:
+    """Optional parts that this architecture does not have. Weights and sizes of another may stay, so that architectures can be compared."""
+    for section in sorted({section for sections in ARCHITECTURE_KEYS.values() for section in sections}):
+        for key in OPTIONAL_KEYS:
+            users = [name for name, sections in ARCHITECTURE_KEYS.items() if key in sections.get(section, ())]
+            value = getattr(getattr(params, section), key) if users else None
+            if value and params.architecture not in users:
+                yield f"{section}.{key}: must be null for {params.architecture}, got {value}; it works for {' and '.join(users)} only"
+
+
 def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any, str]]:
     """Yield each rule across several values: whether it is broken, and the error line."""
     model, loss, training, mining, hub = params.model, params.loss, params.training, params.mining, params.hub
@@ -146,11 +158,11 @@ def _rules(params: Params, environment: Mapping[str, str]) -> Iterator[tuple[Any
         training.num_processes > 1 and training.launcher == "none",
         f"training.launcher: must be torchrun if training.num_processes is {training.num_processes}, got none, which starts one process",
     )
-    for key, target, weight, used in (
-        ("target_active_dims", loss.target_active_dims, "document_regularizer_weight", not csr),
-        ("query_target_active_dims", loss.query_target_active_dims, "query_regularizer_weight", params.architecture == "splade"),
+    for key, target, weight in (
+        ("target_active_dims", loss.target_active_dims, "document_regularizer_weight"),
+        ("query_target_active_dims", loss.query_target_active_dims, "query_regularizer_weight"),
     ):
-        broken = used and target and not getattr(loss, weight)
+        broken = target and getattr(loss, weight) == 0
         yield (
             broken,
             f"loss.{weight}: must be greater than 0 if loss.{key} ({target}) steers it, got 0; start from about 1e-3, or set {key} to 0",

@@ -175,6 +175,21 @@ def test_two_mistakes_are_two_lines(read):
         ({"models__made": {"repo": "a/b"}}, "models.made … reserved"),
         ({"models__b": {"path": "/nowhere/at/all"}, "model__base_model": "b"}, "models.b.path … /nowhere/at/all … folder"),
         ({"models__b": {"path": "/"}, "model__base_model": "b"}, "models.b.path … no model"),
+        (
+            {
+                "architecture": "csr",
+                "model__trim_vocabulary": 2,
+                "model__base_model": "b",
+                "models__b": {"repo": "a/b", "revision": "0" * 40},
+            },
+            "model.trim_vocabulary … null for csr … 2 … splade and inference-free-splade",
+        ),
+        ({"architecture": "csr", "loss__target_active_dims": 200}, "loss.target_active_dims … null for csr … 200 … splade"),
+        (
+            {"architecture": "inference-free-splade", "loss__query_target_active_dims": 20},
+            "loss.query_target_active_dims … null for inference-free-splade … 20 … splade",
+        ),
+        ({"model__hidden_dim": 512}, "model.hidden_dim … null for splade … 512 … csr"),
         ({"model__trim_vocabulary": 2}, "model.trim_vocabulary … null … made … got 2 … vocab_size"),
         (
             {"architecture": "csr", "training__metric_for_best_model": "eval_mean_ndcg@10"},
@@ -677,11 +692,9 @@ def test_the_share_of_unknown_ids_goes_where_sets_are_read_and_only_if_it_is_giv
     assert resolved["format"]["c"]["unknown_ids"] == 0.5
 
 
-def test_trimming_a_base_makes_one_and_trains_on_it_but_is_nothing_to_csr(read):
+def test_trimming_a_base_makes_one_and_trains_on_it(read):
     base = {"models__b": {"repo": "org/base", "revision": "0" * 40}, "model__base_model": "b", "model__prompts__query": "q: "}
     before, trimmed = read(**base), read(**base, model__trim_vocabulary=2)
     assert changed(before, trimmed) == {"make_base", "train"}
     wanted = {"name": "org/base", "trust_remote_code": False, "smallest_count": 2, "prompts": {"query": "q: "}}
     assert resolve(trimmed)["make_base"]["trimmed"] == wanted
-    csr = base | {"architecture": "csr"}
-    assert changed(read(**csr), read(**csr, model__trim_vocabulary=2)) == set()
