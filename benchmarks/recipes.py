@@ -43,8 +43,16 @@ PARTS: dict[str, dict[str, Any]] = {
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},
 }
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "splade": {}, "inference-free-splade": {}, "csr": {"model.base_model": DENSE, "model.k": 128, "evaluation.active_dims": []},
-}  # fmt: skip
+    "splade": {},
+    "inference-free-splade": {},
+    "csr": {  # the latents and numbers of nordic's preset: those of own are for a base made from the texts
+        "model.base_model": DENSE,
+        "model.k": 128,
+        "model.hidden_dim": 512,
+        "loss.nested_k": [16, 32, 64, 128, 256],
+        "evaluation.active_dims": [],
+    },
+}
 ALL = ("mined-both", "kl")
 """What ``all`` stands for."""
 SPARSE = ("+cut", "", "+mined", "+mined-both", "+mined-both+kl", "+batch-128")

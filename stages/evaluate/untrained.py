@@ -1,7 +1,8 @@
 """The untrained model's scores on a set: what training started from. For csr that is the control, by number of active dimensions.
 
-It costs one more encoding of the set, so each score is kept outside DVC's outputs, by a digest of everything that determines it. Further
-runs on the same base read it, whatever their losses, training settings and, for SPLADE, training rows. Deleting the store costs only time.
+It costs one more encoding of the set (none for csr, whose base is frozen), so each score is kept outside DVC's outputs, by a digest of
+everything that determines it. Further runs on the same base read it, whatever their losses, training settings and, for SPLADE, training
+rows. Deleting the store costs only time.
 """
 
 import hashlib
