@@ -38,6 +38,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "cut": {"model.long_documents": "cut"},  # without windows
     "mined": {"mining.method": "bm25"},
     "mined-both": {"mining.method": "both", "mining.model": DENSE, "mining.teachers": [{"model": DENSE}], "mining.negatives": 4},
+    "bm25-teacher": {"mining.teachers": [{"model": "bm25", "weight": 2}, {"model": DENSE}]},  # with mined-both, in place of its teacher
     "kl": {"loss.distillation": "kl"},  # of the scores of mined-both
     "margin-mse": {"loss.distillation": "margin_mse"},
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},

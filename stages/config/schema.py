@@ -214,7 +214,9 @@ class Mix(Section):
 
 
 class Teacher(Section):
-    """A model whose scores are learned, and its share in the mean of several teachers' scores."""
+    """A model or the stemmed BM25, whose scores are learned, and its share in the mean of several teachers' scores."""
+
+    BM25: ClassVar = "bm25"
 
     model: LocalPath
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -420,7 +422,11 @@ class Params(Section):
         named = {
             "model.base_model": self.model.base_model if self.model.base_model != "made" else None,
             "mining.model": mining.model if mining.searches else None,
-            **{f"mining.teachers.{place}.model": teacher.model for place, teacher in enumerate(mining.teachers)},
+            **{
+                f"mining.teachers.{place}.model": teacher.model
+                for place, teacher in enumerate(mining.teachers)
+                if teacher.model != Teacher.BM25
+            },
             "evaluation.compare_model": self.evaluation.compare_model,
             "evaluation.dense": dense if dense != Evaluation.NO_MODEL else None,
         }

@@ -15,6 +15,7 @@ from stages.runtime.kept import digest, make_sets
 from stages.runtime.root import place
 
 if TYPE_CHECKING:
+    from stages.mine.lexical import Lexical
     from stages.mine.teacher import Score
 
 FORMATTED, MINED = Path("data/formatted"), Path("data/mined")
@@ -36,7 +37,9 @@ def main() -> str:
     return made if names else "mining is off"
 
 
-def mine_one(name: str, settings: Mapping[str, Any], models: list[Any], teachers: "list[tuple[Score, float]]", folder: Path) -> None:
+def mine_one(
+    name: str, settings: Mapping[str, Any], models: list[Any], teachers: "list[tuple[Score | Lexical, float]]", folder: Path
+) -> None:
     """Write the folder of one set."""
     from stages.mine.assembly import mine
     from stages.mine.judge import Judge
@@ -56,10 +59,11 @@ def mine_one(name: str, settings: Mapping[str, Any], models: list[Any], teachers
     print(f"{name}: {found}" if models else f"{name}: {report['rows']} rows scored", flush=True)
 
 
-def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], list[tuple[Score, float]]]":
+def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], list[tuple[Score | Lexical, float]]]":
     """What finds negatives, as mine_hard_negatives takes it, and what judges them, each with its weight; either may be empty."""
     from sentence_transformers import SparseEncoder
 
+    from stages.mine.lexical import Lexical
     from stages.mine.score_cache import cached
     from stages.mine.teacher import teacher
     from stages.mine.vectors import BM25, Encoder, RowNumbers
@@ -67,7 +71,7 @@ def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], li
 
     treatment = Treatment(**settings["treatment"]) if "treatment" in settings else None
     models: list[Any] = [RowNumbers(BM25())] if settings["method"] in ("bm25", "both") else []
-    teachers: list[tuple[Score, float]] = []
+    teachers: list[tuple[Score | Lexical, float]] = []
     if settings["method"] in ("model", "both"):
         model = load_model(MINER, "miner", "mining.model", settings["miner"], work / "miner")
         models.append(RowNumbers(Encoder(model, Treatment.read(MINER))) if isinstance(model, SparseEncoder) else model)
@@ -75,6 +79,9 @@ def load_models(settings: Mapping[str, Any], work: Path) -> "tuple[list[Any], li
             assert treatment, "resolve writes it"
             teachers = [(teacher(model, treatment), 1.0)]
     for each in settings.get("teachers", ()):
+        if "bm25" in each:
+            teachers.append((Lexical(**each["bm25"]), each["weight"]))
+            continue
         folder = TEACHERS / each["folder"]
         model = load_model(folder, "teacher", each["key"], each["options"], work / each["folder"])
         assert treatment, "resolve writes it"

@@ -96,7 +96,8 @@ def _judged(
     texts = [[positive, *own, *more] for positive, own, more in zip(rows["positive"].to_pylist(), kept, found, strict=True)]
     chosen: list[list[str]] = []
     scores: list[list[float] | None] = []
-    for row, own, judged in zip(texts, kept, judge(rows["anchor"].to_pylist(), texts), strict=True):
+    judgements = judge(rows["anchor"].to_pylist(), texts, rows["language"].to_pylist())
+    for row, own, judged in zip(texts, kept, judgements, strict=True):
         first = 1 + len(own)
         places = negatives(judged, first, rules.relative_margin) if rules else []
         if rules:

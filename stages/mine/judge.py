@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stages.mine.lexical import Lexical
 from stages.mine.teacher import Score
 
 ROUNDING = 1e-6
@@ -22,18 +23,26 @@ class Judge:
         teachers: each with its weight.
     """
 
-    def __init__(self, teachers: Sequence[tuple[Score, float]]) -> None:
+    def __init__(self, teachers: Sequence[tuple[Score | Lexical, float]]) -> None:
         self._teachers = teachers
         self._deviations: list[float] = []
 
-    def __call__(self, queries: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """The scores of each query's texts, shape (texts of the row,); NaN for a text that a teacher has no score for."""
+    def __call__(
+        self, queries: Sequence[str], texts: Sequence[Sequence[str]], languages: Sequence[str | None] | None = None
+    ) -> list[np.ndarray]:
+        """The scores of each query's texts, shape (texts of the row,); NaN for a text that a teacher has no score for.
+
+        Args:
+            languages: of the queries, for BM25; None: unknown.
+        """
         pairs = [(query, text) for query, row in zip(queries, texts, strict=True) for text in row]
         if not pairs:
             return [np.zeros(0) for _ in texts]
         lengths = np.array([len(row) for row in texts])
         owners = np.repeat(np.arange(len(texts)), lengths)
-        centred = [_centred(score(pairs), owners) for score, _ in self._teachers]
+        spoken = [languages[row] if languages else None for row in owners]
+        found = [score(pairs, spoken) if isinstance(score, Lexical) else score(pairs) for score, _ in self._teachers]
+        centred = [_centred(scores, owners) for scores in found]
         self._deviations = self._deviations or [_deviation(values) for values in centred]
         weights = np.array([weight for _, weight in self._teachers])
         scaled = [values / deviation for values, deviation in zip(centred, self._deviations, strict=True)]

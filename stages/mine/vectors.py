@@ -14,20 +14,27 @@ from scipy.sparse import csc_matrix, csr_array, csr_matrix
 from sentence_transformers import SparseEncoder
 from sklearn.feature_extraction.text import CountVectorizer
 
-from stages.retrieval.bm25 import tokenize
+from stages.retrieval.bm25 import K1, B, tokenize
 from stages.retrieval.documents import encode_documents
 from stages.retrieval.treatment import UNTREATED, Treatment
 from stages.retrieval.vectors import encode
 
 
 class BM25:
-    """The project's BM25 (`stages.retrieval.bm25`): document vectors hold each term's part of the score, query vectors term counts."""
+    """The project's BM25 (`stages.retrieval.bm25`): document vectors hold each term's part of the score, query vectors term counts.
+
+    Args:
+        language: whose stems are compared; None: words as they are.
+    """
+
+    def __init__(self, language: str | None = None, k1: float = K1, b: float = B) -> None:
+        self._language, self._k1, self._b = language, k1, b
 
     def documents(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        words = tokenize(texts)
+        words = tokenize(texts, self._language)
         if not any(words):
             words = [["-"] for _ in texts]  # bm25s cannot index texts without any word; no query has this one
-        index = bm25s.BM25()
+        index = bm25s.BM25(k1=self._k1, b=self._b)
         index.index(words, show_progress=False)
         weights = index.scores
         width = len(weights["indptr"]) - 1
@@ -36,7 +43,7 @@ class BM25:
         return csc_matrix((weights["data"], weights["indices"], weights["indptr"]), shape=(len(texts), width)).tocsr()
 
     def queries(self, texts: Sequence[str], batch_size: int) -> csr_matrix:
-        return self._counter.transform(tokenize(texts))
+        return self._counter.transform(tokenize(texts, self._language))
 
 
 class Encoder:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stages.config.schema import Params
-from stages.resolve.models import teachers
+from stages.resolve.models import TEACHER, teachers
 
 
 def mining_settings(params: Params, names: list[str]) -> dict[str, Any]:
@@ -17,13 +17,16 @@ def mining_settings(params: Params, names: list[str]) -> dict[str, Any]:
         values |= mining.model_dump(include={"negatives", "relative_margin", "range_min", "range_max"})
     if mining.searches:
         values |= {"miner": _options(params, mining.model or "")}
-    named = [(key, name, params.models_used()[key]) for key, name in teachers(params).items()]
-    if named:
+    folders = teachers(params)
+    if mining.teachers:
+        bm25 = params.evaluation.bm25.model_dump(exclude_none=True)
         values["teachers"] = [
-            {"key": key, "folder": name, "weight": teacher.weight, "options": _options(params, model)}
-            for (key, name, model), teacher in zip(named, mining.teachers, strict=True)
+            {"weight": teacher.weight}
+            | ({"key": key, "folder": folders[key], "options": _options(params, teacher.model)} if key in folders else {"bm25": bm25})
+            for place, teacher in enumerate(mining.teachers)
+            for key in [f"{TEACHER}{place}.model"]
         ]
-    if named or mining.method == "both":
+    if folders or mining.method == "both":
         values["treatment"] = {
             "long_documents": params.model.long_documents,
             "window": params.model.window or params.model.max_seq_length,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from stages.config.schema import Evaluation, Params
+from stages.config.schema import Evaluation, Params, Teacher
 from stages.hub.manifest import read_manifest
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json
@@ -41,6 +41,8 @@ def check_models(params: Params) -> Iterator[str]:
             yield f"models.{name}: must have either repo (with revision) or path; give one of them"
         if name == "made":
             yield "models.made: is reserved for the model made from the training texts; choose another name"
+        if name == Teacher.BM25:
+            yield f"models.{name}: is reserved, as mining.teachers: {name} means the stemmed BM25; choose another name"
         if name == Evaluation.NO_MODEL:
             yield f"models.{name}: is reserved, as evaluation.dense: {name} means no model; choose another name"
     base = params.model.base_model
@@ -91,7 +93,7 @@ def _remedy(params: Params, key: str, model: str) -> str:
         return f"did you mean {close[0]}?"
     if model.count("/") == 1 and model[0] not in "./~":
         return f"give it an entry, {model.partition('/')[2]}: {{repo: {model}}}, run `make pin`, and write that name here"
-    names = [*params.models, *(["made"] if key == "model.base_model" else [])]
+    names = [*params.models, *(["made"] if key == "model.base_model" else [Teacher.BM25] if key.startswith(TEACHER) else [])]
     return f"use one of {', '.join(names)}, or a folder that exists"
 
 
