@@ -301,6 +301,9 @@ def test_a_downloaded_base_must_fit_a_changed_length_and_architecture(read, tmp_
         ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
         ({"mining__method": "model", "mining__model": "./nowhere"}, "mining.model … ./nowhere … neither an entry of models nor a folder"),
         ({"mining__teachers": [{"model": "distilbert-base"}]}, "models.distilbert-base.revision … must be set"),
+        ({"mining__teachers": [{"model": "bm25"}] * 2}, "mining.teachers … once … bm25"),
+        ({"mining__teachers": [{"model": "BM-25"}]}, "mining.teachers.0.model … BM-25 … bm25"),
+        ({"models__bm25": {"path": "/"}}, "models.bm25 … reserved … mining.teachers"),
         ({"mining__datasets": ["sample-nlj"]}, "mining.datasets … sample-nlj"),
         ({"mining__negatives": 5, "mining__range_min": 97}, "mining.range_max … at least … 102"),
         ({"training__mini_batch_size": 4, "training__gradient_checkpointing": True}, "training.mini_batch_size … gradient_checkpointing"),
@@ -368,6 +371,17 @@ def test_every_stage_gets_the_model_that_its_entry_names(read, tmp_path):
     assert mine["treatment"] == {"long_documents": "max_score", "window": 128, "overlap": 25}
     assert [(teacher["weight"], teacher["options"]) for teacher in mine["teachers"]] == [(2.0, mine["miner"]), (1.0, mine["miner"])]
     assert mine["miner"] == {"trust_remote_code": False}
+
+
+def test_bm25_teaches_without_a_model(read):
+    params = read(mining__teachers=[{"model": "bm25", "weight": 2}, {"model": "c"}], models__c={"path": "/"}, evaluation__bm25__k1=0.9)
+    resolved = resolve(params)
+    assert [*resolved["download_models/teachers"]] == ["c"]
+    bm25, dense = resolved["mine"]["teachers"]
+    assert bm25 == {"weight": 2.0, "bm25": {"k1": 0.9}} and dense["key"] == "mining.teachers.1.model" and dense["folder"] == "c"
+    alone = read(mining__teachers=[{"model": "bm25"}])
+    assert not [*check(alone, {})]
+    assert resolve(alone)["download_models/teachers"] == {} and "treatment" not in resolve(alone)["mine"]
 
 
 def test_only_evaluation_sees_what_the_model_is_compared_with(read):

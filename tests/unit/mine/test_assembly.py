@@ -225,6 +225,7 @@ TEACHERS = {
         for place, name in enumerate(("cross-encoder", "dense", "sparse"))
     ]
 }
+BM25_TEACHER: dict[str, Any] = {"weight": 2.0, "bm25": {"k1": 0.9}}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,11 @@ TEACHERS = {
         ({"datasets": ["x"], "method": "bm25", **LIMITS}, ["x", "x/report.json", "x/train.parquet"]),
         ({"datasets": ["x"], "method": "model", **LIMITS, **SEEN, **TEACHERS, "miner": TRUST}, ["x", "x/report.json", "x/train.parquet"]),
         ({"datasets": ["x"], "method": "both", **LIMITS, **SEEN, "miner": TRUST}, ["x", "x/report.json", "x/train.parquet"]),
+        ({"datasets": ["x"], "method": "none", "teachers": [BM25_TEACHER]}, ["x", "x/report.json", "x/train.parquet"]),
+        (
+            {"datasets": ["x"], "method": "bm25", **LIMITS, **SEEN, "teachers": [BM25_TEACHER, *TEACHERS["teachers"]]},
+            ["x", "x/report.json", "x/train.parquet"],
+        ),
     ],
 )
 def test_the_stage_does_what_its_settings_say(
@@ -255,7 +261,7 @@ def test_the_stage_does_what_its_settings_say(
     stage.main()
     assert sorted(path.relative_to(mined).as_posix() for path in mined.rglob("*")) == found
     teachers = settings.get("teachers", ())
-    assert len([*tmp_path.glob("scores/*.sqlite")]) == len(teachers)
+    assert len([*tmp_path.glob("scores/*.sqlite")]) == len([teacher for teacher in teachers if "folder" in teacher])
     if found != ["unused.txt"]:
         assert ("scores" in pq.read_schema(mined / "x" / "train.parquet").names) is bool(teachers)
 
