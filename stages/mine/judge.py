@@ -40,7 +40,7 @@ class Judge:
             return [np.zeros(0) for _ in texts]
         lengths = np.array([len(row) for row in texts])
         owners = np.repeat(np.arange(len(texts)), lengths)
-        spoken = [languages[row] if languages else None for row in owners]
+        spoken = [languages[row] if languages else None for row in owners.tolist()]
         found = [score(pairs, spoken) if isinstance(score, Lexical) else score(pairs) for score, _ in self._teachers]
         centred = [_centred(scores, owners) for scores in found]
         self._deviations = self._deviations or [_deviation(values) for values in centred]
