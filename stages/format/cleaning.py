@@ -20,6 +20,7 @@ from stages.rows.dropping import as_mask, drop
 from stages.rows.normalisation import HashSet, combine_hashes, hash_texts, nfc, normal_form
 from stages.rows.parquet import ANSWER, SCORES, RowGroupWriter, one_array, row_schema, text_columns
 from stages.rows.report import SplitReport, check_sums
+from stages.rows.score_scale import scale_file
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, write_json
 
@@ -34,7 +35,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
     A negative that is empty or equals its row's anchor or positive becomes null. A row is dropped and counted by reason if its
     anchor or positive is empty, if the two are equal, if a text is longer than `MAX_CHARACTERS`, or if it is a duplicate. Texts
     are equal if their normal forms are, but only identical rows are duplicates. Dev is formatted first: a training row that shares
-    its anchor or positive with a dev row is dropped.
+    its anchor or positive with a dev row is dropped. A teacher's scores that the set brings are put on the scale of `mining.teachers`.
 
     Args:
         name: of the set, written to the column ``source``.
@@ -51,6 +52,7 @@ def format_set(name: str, read: Callable[[Split], Iterator[Chunk]], folder: Path
         reports: dict[Split, SplitReport] = {"train": SplitReport(), "dev": SplitReport()}
         _write(name, _cleaned(read("dev"), reports["dev"], collect=held_out), temporary / "dev.parquet", reports["dev"])
         _write(name, _cleaned(read("train"), reports["train"], exclude=held_out), temporary / "train.parquet", reports["train"])
+        scale_file(temporary / "train.parquet")
         report: dict[str, Any] = {split: counts.as_dict() for split, counts in reports.items()}
         if not report["train"]["kept"]:
             account = ", ".join(f"{reason}: {rows}" for reason, rows in report["train"]["dropped"].items())

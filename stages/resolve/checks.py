@@ -216,6 +216,12 @@ def _check_eval_sets(params: Params) -> Iterator[str]:
     for name in training.eval_sets:
         if name not in known:
             yield f"training.eval_sets: must name evaluation sets of this profile ({', '.join(known)}), got {name}"
+    datasets = params.used(params.datasets)
+    if "dev" in training.eval_sets and datasets and {entry.kind for entry in datasets.values()} == {"documents"}:
+        yield (
+            f"training.eval_sets: must not name dev if all data sets ({', '.join(datasets)}) are of kind documents, which has no dev rows; "
+            f"name one of {', '.join(known[1:]) or 'evaluation.sets'}, whose score is then too high, or add a data set with queries"
+        )
 
 
 def _check_device(params: Params) -> Iterator[str]:

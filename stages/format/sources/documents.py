@@ -5,6 +5,7 @@ learns which words of a document matter. What this gives up: real customers use 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -21,6 +22,7 @@ from stages.hub.splits import Split, split_of
 from stages.retrieval.products import FIELDS, PRODUCT
 from stages.retrieval.tables import table_rows
 from stages.rows.dropping import UNKNOWN, Dropped
+from stages.rows.normalisation import fold
 from stages.rows.product import PRODUCT_TOKENS, plain, product_text
 from stages.runtime.errors import UserError
 
@@ -32,7 +34,8 @@ TEXT_FILES, TABLES = (".txt", ".md"), (".csv",)
 ASIDE = re.compile(r"(readme|licen[cs]e|queries|judgements|qrels)", re.IGNORECASE)
 """Beginnings of names of files that hold no documents, such as those of a BEIR folder or a shop's judgements."""
 BLOCK = 1_024  # documents in memory at a time
-NO_QUERY = "no title and no key phrase"
+EMPTY, NO_QUERY = "empty document", "no title and no key phrase"
+ONLY_QUERY = "no text beside its title or key phrase"
 
 
 class Document(NamedTuple):
@@ -66,13 +69,19 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
 
 
 def _paired(documents: Sequence[Document], phrases: KeyPhrases, options: Options) -> Chunk:
-    queries = [[*filter(None, [each.title]), *phrases.of(each.whole, options.key_phrases)] for each in documents]
+    queries, reasons = zip(*[_queries(document, phrases, options.key_phrases) for document in documents], strict=True)
     anchors = [query for of_document in queries for query in of_document]
     positives = [document.whole for document, of_document in zip(documents, queries, strict=True) for _ in of_document]
     rows = chunk(pa.array(anchors, pa.string()), pa.array(positives, pa.string()), language=options.language)
-    without = sum(not of_document for of_document in queries)
-    dropped = Dropped({(NO_QUERY, options.language or UNKNOWN): without} if without else {})
-    return replace(rows, dropped=dropped, added=len(anchors) + without - len(documents))
+    dropped = Dropped({(reason, options.language or UNKNOWN): number for reason, number in Counter(filter(None, reasons)).items()})
+    return replace(rows, dropped=dropped, added=len(anchors) + dropped.total() - len(documents))
+
+
+def _queries(document: Document, phrases: KeyPhrases, number: int) -> tuple[list[str], str | None]:
+    """The queries of a document, none of them the whole of it, and why there are none."""
+    found = [*filter(None, [document.title]), *phrases.of(document.whole, number)]
+    queries = [query for query in found if len(document.whole) > 2 * len(query) or fold(query) != fold(document.whole)]
+    return queries, None if queries else ONLY_QUERY if found else NO_QUERY if document.whole else EMPTY
 
 
 def _files(raw: RawFolder) -> list[Path]:
@@ -83,21 +92,25 @@ def _files(raw: RawFolder) -> list[Path]:
             raw.leave_out(raw.name(path), "its name is not one of documents")
         elif split_of(path.relative_to(raw.path)) == "test":
             raw.leave_out(raw.name(path), "a test split is never trained on")
-        elif _holds_documents(path):
-            found.append(path)
+        elif fault := _fault(path):
+            raw.leave_out(raw.name(path), fault)
         else:
-            raw.leave_out(raw.name(path), f"it has no column {' or '.join((*TITLE, *TEXT))}")
+            found.append(path)
     if not found:
         raise UserError(f"{raw.path}: holds no documents; put products.csv, JSON lines with title and text, or .txt files there")
     return found
 
 
-def _holds_documents(path: Path) -> bool:
+def _fault(path: Path) -> str | None:
+    """Why a file holds no documents; None if it may hold some."""
     if path.name.lower().endswith(TEXT_FILES):
-        return True
-    if path.name.lower().endswith(TABLES):
-        return not {"title", "text"}.isdisjoint(next(_rows(path), {}))
-    return not {*TITLE, *TEXT}.isdisjoint(first_names(path))
+        return None
+    table = path.name.lower().endswith(TABLES)
+    names = next(_rows(path), None) if table else first_names(path) or None
+    if names is None:
+        return "it has no rows"
+    known = {"title", "text"} if table else {*TITLE, *TEXT}
+    return f"it has no column {' or '.join((*TITLE, *TEXT))}" if known.isdisjoint(names) else None
 
 
 def _blocks(path: Path, options: Options) -> Iterator[list[Document]]:
@@ -137,4 +150,6 @@ def _text_file(path: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not valid UTF-8; save the file as UTF-8") from error
     title, *rest = lines or [""]
+    if not title:
+        return {}
     return {"title": title.lstrip("# "), "text": "\n".join(rest)} if rest else {"title": path.stem, "text": title}

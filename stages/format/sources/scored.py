@@ -5,7 +5,6 @@ sentence-transformers/msmarco, and of Hofstätter et al. 2020, arXiv 2010.02666.
 (`texts_by_id`). Rows that hold their texts need no other file. What this gives up: rows of the same query stay rows of their own.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,7 +25,6 @@ from stages.runtime.errors import UserError
 
 Join: TypeAlias = Callable[[pa.StringArray], pa.StringArray]
 SLICE = 1_024  # rows whose texts are in memory at a time
-ROUNDING = 1e-6
 MISFIT = "numbers of ids and of scores differ"
 NO_QUERY, NO_POSITIVE = "query id without a text", "positive id without a text"
 NO_NEGATIVE = "negative ids without a text, left out"
@@ -35,8 +33,7 @@ NO_NEGATIVE = "negative ids without a text, left out"
 def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     """Yield a row with its negatives and their scores for each row of ids.
 
-    A negative without a text is left out. A row whose query or positive has none is dropped. Teachers differ in scale, so scores are
-    divided by the standard deviation within rows, one number for the set, as `mining.teachers` does: one temperature fits all.
+    A negative without a text is left out. A row whose query or positive has none is dropped.
 
     Raises:
         UserError: files are missing, a score is not a number, or a share above ``options.unknown_ids`` of the rows is dropped as an
@@ -46,15 +43,15 @@ def read(raw: RawFolder, split: Split, options: Options) -> Iterator[Chunk]:
     tables = raw.read_split(split, [], COLUMNS, lists=LISTS, among=files.rows, read=TABLES.read)
     queries = cache(lambda: texts_of(raw, "queries", files.queries))  # read when the first row needs them: a split may have no rows
     documents = cache(lambda: texts_of(raw, "documents", files.documents))
-    survey = cache(lambda: _survey(files.rows, options.max_negatives))
+    width = cache(lambda: _width(files.rows, options.max_negatives))
     unknown = UnknownIds()
     for path, table in tables:
         for start in range(0, len(table), SLICE):
             rows = [*scored_rows(table.slice(start, SLICE), path, files.rows[path])]
             if files.rows[path] is IDS:
-                yield _joined(rows, queries().take, documents().take, *survey(), options.language, unknown)
+                yield _joined(rows, queries().take, documents().take, width(), options.language, unknown)
             else:
-                yield _joined(rows, _as_is, _as_is, *survey(), options.language, UnknownIds())
+                yield _joined(rows, _as_is, _as_is, width(), options.language, UnknownIds())
     if unknown.ignored > options.unknown_ids * unknown.rows:
         raise UserError(
             f"{raw.path}: {unknown.ignored} of {unknown.rows} rows name a query or a positive without a text "
@@ -67,22 +64,13 @@ def _as_is(texts: pa.StringArray) -> pa.StringArray:
     return texts
 
 
-def _survey(files: Mapping[Path, Names], limit: int | None) -> tuple[int, float]:
-    """The largest number of negatives of a row, at most ``limit``: all rows get as many columns. And the standard deviation of the
-    scores within rows, infinite if none of them differ.
-    """
-    most, squares, number = 0, 0.0, 0
-    for path, names in files.items():
-        for table in TABLES.read(path, [], COLUMNS, LISTS):
-            for row in scored_rows(table, path, names):
-                scores = (row.scores or [])[: None if limit is None else 1 + limit]
-                most = max(most, len(scores) - 1)
-                known = [score for score in scores if math.isfinite(score)]
-                mean = sum(known) / max(len(known), 1)
-                squares += sum((score - mean) ** 2 for score in known)
-                number += len(known)
-    deviation = math.sqrt(squares / max(number, 1))
-    return most, deviation if deviation > ROUNDING else math.inf
+def _width(files: Mapping[Path, Names], limit: int | None) -> int:
+    """The largest number of negatives of a row, at most ``limit``: all rows get as many columns."""
+    rows = (
+        row for path, names in files.items() for table in TABLES.read(path, [], COLUMNS, LISTS) for row in scored_rows(table, path, names)
+    )
+    most = max((len(row.scores or [None]) - 1 for row in rows), default=0)
+    return most if limit is None else min(most, limit)
 
 
 def _joined(
@@ -90,7 +78,6 @@ def _joined(
     queries: Join,
     documents: Join,
     width: int,
-    deviation: float,
     language: str | None,
     unknown: UnknownIds,
 ) -> Chunk:
@@ -107,7 +94,7 @@ def _joined(
         for value in column.filter(pa.array(mask)).to_pylist()[: NAMED - len(unknown.ids)]:
             unknown.ids.setdefault(f"{name} {value!r}")
     lost = [as_mask(pc.is_valid(column)) & as_mask(pc.is_null(texts)) for column, texts in zip(named[1:], negatives, strict=True)]
-    scores = pa.array([row.scores and [score / deviation for score in row.scores[: 1 + width]] for row in rows], pa.list_(pa.float64()))
+    scores = pa.array([row.scores and row.scores[: 1 + width] for row in rows], pa.list_(pa.float64()))
     found = chunk(
         anchor,
         positive,

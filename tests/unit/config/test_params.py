@@ -228,6 +228,21 @@ def test_what_single_values_cannot_show_is_checked_across_them(read, monkeypatch
     assert any(names(mistake, line) for mistake in check(read(**changes), {}))
 
 
+def test_data_sets_without_dev_rows_choose_no_checkpoint(read, tmp_path):
+    def mistakes(**changes):
+        folder = {"path": str(tmp_path), "profile": "own"}
+        shop = {"datasets__my-search": {"kind": "documents", **folder}, "evaluation__sets__my-search": {"kind": "beir", **folder}}
+        return [*check(read(profile="own", **{**shop, **changes}), {})]
+
+    assert mistakes() == []
+    [mistake] = mistakes(architecture="csr")
+    assert names(mistake, "training.eval_sets … dev … my-search … documents … name one of my-search")
+    [mistake] = mistakes(training__eval_steps=50)
+    assert names(mistake, "training.eval_sets … dev … documents")
+    assert mistakes(architecture="csr", training__eval_sets=["my-search"]) == []
+    assert mistakes(training__eval_steps=50, datasets__more={"kind": "beir", "path": str(tmp_path), "profile": "own"}) == []
+
+
 def test_csr_is_refused_on_a_sparse_model_and_splade_on_a_model_without_masked_lm_head(read, tmp_path):
     sparse, headless = tmp_path / "sparse", tmp_path / "headless"
     for folder, architectures in ((sparse, ["BertForMaskedLM"]), (headless, ["BertModel"])):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -146,11 +147,14 @@ def test_the_report_on_disk_is_the_report(tmp_path):
 def test_scores_stay_in_the_place_of_their_negative(tmp_path):
     rows = {"anchor": ["a", "b"], "positive": ["p", "q"]}
     negatives = [pa.array(["A", "n"]), pa.array(["m", None], pa.string())]
-    scores = pa.array([[3.0, 2.0, 1.0], [3.0, 2.5, None]])
+    scores = pa.array([[2.0, 0.0, 1.0], [4.0, 2.0, None]])
     chunks = {"train": [chunk(pa.array(rows["anchor"]), pa.array(rows["positive"]), negatives, "nb", scores=scores)], "dev": []}
     format_set("set", lambda split: iter(chunks[split]), tmp_path / "set")
     written = pq.read_table(tmp_path / "set" / "train.parquet").to_pylist()
-    assert [(row["negative"], row["negative_2"], row["scores"]) for row in written] == [(None, "m", [3, 2, 1]), ("n", None, [3, 2.5, None])]
+    assert [(row["negative"], row["negative_2"]) for row in written] == [(None, "m"), ("n", None)]
+    deviation = 0.8**0.5
+    assert written[0]["scores"] == pytest.approx([1 / deviation, -1 / deviation, 0])
+    assert written[1]["scores"] == pytest.approx([1 / deviation, -1 / deviation, np.nan], nan_ok=True)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from stages.format.cleaning import format_set
 from stages.format.sources import reader
 from stages.format.sources.chunk import Options
-from stages.format.sources.documents import NO_QUERY
+from stages.format.sources.documents import EMPTY, NO_QUERY, ONLY_QUERY
 from stages.format.sources.folder import RawFolder
 from stages.retrieval.products import load
 from tests.refused import refused
@@ -74,6 +74,15 @@ def test_files_that_hold_no_documents_are_left_out(tmp_path):
     assert raw.warnings() == []
 
 
+def test_a_file_without_rows_is_called_so(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text("", encoding="utf-8")
+    (tmp_path / "products.csv").write_text("id;title\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("en to", encoding="utf-8")
+    raw = RawFolder(tmp_path)
+    [*reader("documents")(raw, "train", Options())]
+    assert [account.get("not read") for account in raw.account().values()] == [None, "it has no rows", "it has no rows"]
+
+
 def test_a_folder_without_documents_is_refused(tmp_path):
     (tmp_path / "prices.csv").write_text("id;price\n17;3\n", encoding="utf-8")
     with refused("no documents", "title"):
@@ -86,16 +95,20 @@ def test_a_text_that_is_not_utf8_is_named(tmp_path):
         read_all("documents", tmp_path)
 
 
-def test_every_document_is_accounted_for(tmp_path):
+def test_every_document_is_accounted_for_once_under_its_own_reason(tmp_path):
     lines = [{"title": "T", "text": "en varm sovepose"}, {"title": "", "text": ""}, {"title": "Bare tittel", "text": None}, {"text": "1 2"}]
+    lines += [{"text": " "}, {"text": "Ullteppe"}, {"title": "To  STOLER!", "text": ""}]
     folder = tmp_path / "raw"
     folder.mkdir()
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    (folder / "empty.txt").write_text("\n \n", encoding="utf-8-sig")
     raw = RawFolder(folder)
     report = format_set("set", lambda split: reader("documents")(raw, split, Options(key_phrases=1, language="nb")), tmp_path / "made", raw)
-    assert report["files"] == {"corpus.jsonl": {"train": 4}}
-    assert report["train"]["dropped"] == {NO_QUERY: 2, "anchor equals positive": 2}
-    assert report["train"]["kept"] == 2
+    assert report["files"] == {"corpus.jsonl": {"train": 7}, "empty.txt": {"train": 1}}
+    assert report["train"]["dropped"] == {EMPTY: 3, NO_QUERY: 1, ONLY_QUERY: 2}
+    rows = pq.read_table(tmp_path / "made" / "train.parquet").to_pylist()
+    assert [(row["anchor"], row["positive"]) for row in rows][-1] == ("To STOLER", "To  STOLER!")
+    assert len(rows) == report["train"]["kept"] == 3
 
 
 def test_there_are_no_dev_rows(tmp_path):
