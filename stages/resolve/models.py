@@ -21,6 +21,12 @@ ROLES = {  # the key of params.yaml that names a model: its folder in models/
     "evaluation.compare_model": "compare",
     "evaluation.dense": "dense",
 }
+WANTED = {  # in these roles, a masked language model would give vectors that mean little
+    "miner": "a dense or sparse sentence-transformers model",
+    "compare": "a SparseEncoder",
+    "dense": "a dense sentence-transformers model",
+    "teacher": "a cross-encoder, or a dense or sparse sentence-transformers model",
+}
 TEACHER = "mining.teachers."  # begins the keys of teachers, each of which has a folder below models/teachers
 MASKED_LM_BASES = (  # of params.yaml; they make no sentence vectors
     "ltg/norbert3-xs",
@@ -51,14 +57,10 @@ def check_models(params: Params) -> Iterator[str]:
             f"model.base_model: csr cannot build on {base}, a masked language model that makes no sentence vectors; "
             "name a dense sentence-transformers model"
         )
-    dense = params.models_used().get("evaluation.dense")
-    if dense and params.entry(dense).repo in MASKED_LM_BASES:
-        yield (
-            f"evaluation.dense: {dense} is a masked language model, which makes no sentence vectors to compare with; "
-            "name a dense sentence-transformers model"
-        )
     for key, name in params.models_used().items():
-        entry, known = params.entry(name), name in params.models
+        entry, known, role = params.entry(name), name in params.models, ROLES.get(key, "teacher")
+        if role in WANTED and entry.repo in MASKED_LM_BASES:
+            yield f"{key}: {name} is a masked language model, which makes no sentence vectors; name {WANTED[role]}"
         downloaded = Path("models") / place_of(params, key)
         folder = place(entry.path) if entry.path else downloaded
         if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
@@ -113,20 +115,17 @@ def _check_files(params: Params, key: str, name: str, folder: Path) -> Iterator[
             _require_suitable(params, folder)
         require_complete_weights(folder, use)
         require_positions(folder, use)
-        if role == "dense" or (role == "base" and params.architecture == "csr"):
-            _require_sentence_vectors(key, name, folder)
+        if role in ("dense", "miner") or (role == "base" and params.architecture == "csr"):
+            _require_sentence_vectors(key, name, folder, WANTED.get(role, WANTED["dense"]))
     except UserError as error:
         yield str(error)
 
 
-def _require_sentence_vectors(key: str, name: str, folder: Path) -> None:
+def _require_sentence_vectors(key: str, name: str, folder: Path, wanted: str) -> None:
     """Raise UserError if ``folder`` holds a plain masked language model; a plain encoder gets mean pooling."""
     names = read_json(folder / "config.json").get("architectures") or [] if not (folder / "modules.json").exists() else []
     if any(each.endswith("ForMaskedLM") for each in names):
-        raise UserError(
-            f"{key}: {name} is a masked language model ({names[0]}), which makes no sentence vectors; "
-            "name a dense sentence-transformers model"
-        )
+        raise UserError(f"{key}: {name} is a masked language model ({names[0]}), which makes no sentence vectors; name {wanted}")
 
 
 def _require_suitable(params: Params, folder: Path) -> None:

@@ -313,9 +313,9 @@ def test_a_downloaded_base_must_fit_a_changed_length_and_architecture(read, tmp_
     ("changes", "line"),
     [
         ({"mining__method": "model"}, "mining.model … must be set … mining.method"),
-        ({"mining__method": "model", "mining__model": "distilbert-base"}, "models.distilbert-base.revision … must be set"),
+        ({"mining__method": "model", "mining__model": "multilingual-e5-small"}, "models.multilingual-e5-small.revision … must be set"),
         ({"mining__method": "model", "mining__model": "./nowhere"}, "mining.model … ./nowhere … neither an entry of models nor a folder"),
-        ({"mining__teachers": [{"model": "distilbert-base"}]}, "models.distilbert-base.revision … must be set"),
+        ({"mining__teachers": [{"model": "multilingual-e5-small"}]}, "models.multilingual-e5-small.revision … must be set"),
         ({"mining__teachers": [{"model": "bm25"}] * 2}, "mining.teachers … once … bm25"),
         ({"mining__teachers": [{"model": "BM-25"}]}, "mining.teachers.0.model … BM-25 … bm25"),
         ({"models__bm25": {"path": "/"}}, "models.bm25 … reserved … mining.teachers"),
@@ -544,20 +544,41 @@ def test_only_a_sparse_model_is_compared_with(read, tmp_path):
     assert names(mistake, "evaluation.compare_model … not a sparse model")
 
 
-def test_a_masked_language_model_is_no_dense_model(read):
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("evaluation.dense", {"evaluation__dense": "b"}),
+        ("evaluation.compare_model", {"evaluation__compare_model": "b"}),
+        ("mining.model", {"mining__method": "both", "mining__model": "b"}),
+        ("mining.teachers.0.model", {"mining__teachers": [{"model": "b"}]}),
+    ],
+)
+def test_a_masked_language_model_gives_no_vectors_to_compare_or_learn_from(read, key, changes):
     pinned = {"repo": "ltg/norbert3-base", "revision": "0" * 40, "trust_remote_code": True}
-    [mistake] = check(read(models__b=pinned, evaluation__dense="b"), {})
-    assert names(mistake, "evaluation.dense … b … masked language model … dense")
+    [mistake] = check(read(models__b=pinned, **changes), {})
+    assert names(mistake, f"{key} … b … masked language model … name a")
 
 
-@pytest.mark.parametrize("key", ["evaluation.dense", "model.base_model"])
-def test_a_local_masked_language_model_makes_no_sentence_vectors(read, key, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [("evaluation.dense", {}), ("model.base_model", {"architecture": "csr"}), ("mining.model", {"mining__method": "model"})],
+)
+def test_a_local_masked_language_model_makes_no_sentence_vectors(read, key, changes, tmp_path):
     folder = local_model(tmp_path / "model")
-    named = {key.replace(".", "__"): str(folder)}
-    [mistake] = check(read(architecture="csr", **named), {})
+    named = {key.replace(".", "__"): str(folder), **changes}
+    [mistake] = check(read(**named), {})
     assert names(mistake, f"{key} … {folder} … masked language model … dense")
     (folder / "modules.json").write_text("[]")
-    assert not [*check(read(architecture="csr", **named), {})]
+    assert not [*check(read(**named), {})]
+
+
+@pytest.mark.parametrize("base", ["mmbert-small", "mmbert-base", "xlm-roberta-base"])
+@pytest.mark.parametrize("architecture", ["splade", "inference-free-splade"])
+def test_one_model_for_all_nordic_languages_needs_only_another_base_and_its_trimming(read, base, architecture, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    params = read(profile="nordic", architecture=architecture, model__base_model=base, model__trim_vocabulary=1)
+    assert not [mistake for mistake in check(params, {}) if "must be set, as only pinned" not in mistake]
+    assert {"nb", "nn", "da", "sv"} <= set(resolve(params)["push"]["languages"])
 
 
 def test_a_licence_is_for_the_push_alone(read):
