@@ -96,7 +96,7 @@ def _check_pins(params: Params) -> Iterator[str]:
 def _check_ignored(params: Params) -> Iterator[str]:
     """Optional parts that this architecture does not have. Weights and sizes of another may stay, so that architectures can be compared."""
     for section in sorted({section for sections in ARCHITECTURE_KEYS.values() for section in sections}):
-        for key in OPTIONAL_KEYS:
+        for key in (*OPTIONAL_KEYS, "active_dims"):
             users = [name for name, sections in ARCHITECTURE_KEYS.items() if key in sections.get(section, ())]
             value = getattr(getattr(params, section), key) if users else None
             if value and params.architecture not in users:

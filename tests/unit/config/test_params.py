@@ -184,11 +184,13 @@ def test_two_mistakes_are_two_lines(read):
             },
             "model.trim_vocabulary … null for csr … 2 … splade and inference-free-splade",
         ),
+        ({"architecture": "csr", "loss__query_target_active_dims": 20}, "loss.query_target_active_dims … null for csr … 20"),
         ({"architecture": "csr", "loss__target_active_dims": 200}, "loss.target_active_dims … null for csr … 200 … splade"),
         (
             {"architecture": "inference-free-splade", "loss__query_target_active_dims": 20},
             "loss.query_target_active_dims … null for inference-free-splade … 20 … splade",
         ),
+        ({"evaluation__active_dims": [8]}, "evaluation.active_dims … null for splade … 8 … csr"),
         ({"model__hidden_dim": 512}, "model.hidden_dim … null for splade … 512 … csr"),
         ({"model__trim_vocabulary": 2}, "model.trim_vocabulary … null … made … got 2 … vocab_size"),
         (
