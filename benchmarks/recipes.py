@@ -38,8 +38,18 @@ PARTS: dict[str, dict[str, Any]] = {
     "cut": {"model.long_documents": "cut"},  # without windows
     "mined": {"mining.method": "bm25"},
     "mined-both": {"mining.method": "both", "mining.model": DENSE, "mining.teachers": [{"model": DENSE}], "mining.negatives": 4},
-    "bm25-teacher": {"mining.teachers": [{"model": "bm25", "weight": 2}, {"model": DENSE}]},  # with mined-both, in place of its teacher
-    "kl": {"loss.distillation": "kl"},  # of the scores of mined-both
+    "kl": {  # of the negatives of mined-both
+        "mining.teachers": [{"model": "bm25", "weight": 2}, {"model": DENSE}],
+        "loss.distillation": "kl",
+        "loss.distillation_temperature": 0.3,
+    },
+    "bm25-kl": {  # the same without a dense model
+        "mining.method": "bm25",
+        "mining.teachers": [{"model": "bm25"}],
+        "mining.negatives": 4,
+        "loss.distillation": "kl",
+        "loss.distillation_temperature": 0.3,
+    },
     "margin-mse": {"loss.distillation": "margin_mse"},
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},
 }
@@ -56,7 +66,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 ALL = ("mined-both", "kl")
 """What ``all`` stands for."""
-SPARSE = ("+cut", "", "+mined", "+mined-both", "+mined-both+kl", "+batch-128")
+SPARSE = ("+cut", "", "+batch-128", "+mined", "+mined-both", "+bm25-kl", "+mined-both+kl")
 RECIPES = [*(f"{encoder}{parts}" for encoder in ("splade", "inference-free-splade") for parts in SPARSE), "csr"]
 KS = (64, 128)
 LENGTH = 128  # tokens
