@@ -43,13 +43,6 @@ PARTS: dict[str, dict[str, Any]] = {
         "loss.distillation": "kl",
         "loss.distillation_temperature": 0.3,
     },
-    "bm25-kl": {  # the same without a dense model
-        "mining.method": "bm25",
-        "mining.teachers": [{"model": "bm25"}],
-        "mining.negatives": 4,
-        "loss.distillation": "kl",
-        "loss.distillation_temperature": 0.3,
-    },
     "margin-mse": {"loss.distillation": "margin_mse"},
     "batch-128": {"training.per_device_train_batch_size": 128, "training.mini_batch_size": 32},
 }
@@ -66,7 +59,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 ALL = ("mined-both", "kl")
 """What ``all`` stands for."""
-SPARSE = ("+cut", "", "+batch-128", "+mined", "+mined-both", "+bm25-kl", "+mined-both+kl")
+SPARSE = ("+cut", "", "+batch-128", "+mined", "+mined-both", "+mined-both+kl")
 RECIPES = [*(f"{encoder}{parts}" for encoder in ("splade", "inference-free-splade") for parts in SPARSE), "csr"]
 KS = (64, 128)
 LENGTH = 128  # tokens
