@@ -188,17 +188,22 @@ PHRASES = {
 """pydantic's phrases, as regular expressions, and ours."""
 
 
-def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:
-    """One of pydantic's errors as one line, "key: fault; what to do"; ``within`` holds the parts of the key above the validated values."""
+def describe(detail: ErrorDetails, within: Sequence[str] = (), section: type[Section] = Params, of: str = "params.yaml") -> str:
+    """One of pydantic's errors as one line, "key: fault; what to do".
+
+    Args:
+        within: the parts of the key above the validated values.
+        section: the model of the file ``of``, whose keys are known.
+    """
     parts = [*within, *(shorten(str(part)) for part in detail["loc"] if part != "[key]")]
     key, kind, given = ".".join(parts), detail["type"], detail["input"]
     shown = shorten(str(given).lower() if isinstance(given, bool) else repr(given))
     if moved := MOVED.get(key) or MOVED.get(parts[-1]):
         fault, remedy = "is no longer a key", moved
     elif kind == "extra_forbidden":
-        fault, remedy = "is not a key of params.yaml", _nearest(parts)
+        fault, remedy = f"is not a key of {of}", _nearest(parts, section)
     elif kind == "missing" or given is None:
-        fault, _, remedy = NO_VALUE.partition("; ")
+        fault, _, remedy = NO_VALUE.partition("; ") if section is Params else ("has no value", "", "give one")
     else:
         message = detail["msg"].replace("'", "") if kind == "literal_error" else detail["msg"]
         for pydantics, ours in PHRASES.items():
@@ -208,9 +213,8 @@ def describe(detail: ErrorDetails, within: Sequence[str] = ()) -> str:
     return f"{key}: {fault}" + (f"; {remedy}" if remedy else "")
 
 
-def _nearest(parts: list[str]) -> str:
+def _nearest(parts: list[str], section: Any) -> str:
     """What to do about an unknown key: the most similar known one."""
-    section: Any = Params
     for part in parts[:-1]:
         section = section.model_fields[part].annotation if hasattr(section, "model_fields") else get_args(section)[-1]  # of an entry
     known = list(section.model_fields)

@@ -23,6 +23,7 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 from stages.runtime.oom import memory_errors
 from stages.runtime.quiet import quiet_libraries
+from stages.tracking.progress import ProgressFile
 from stages.tracking.run import Tracker, open_tracker
 from stages.train.attempt import Attempt
 from stages.train.data import Share, open_rows
@@ -76,7 +77,7 @@ def run(
         gather_negatives(loss)
     share = Share(processes.index, processes.count, of_each_batch=gather)
     with open_tracker(key) as mlflow, Tracker(f"tensorboard:{RUNS / key}" if settings.tracking.tensorboard else None) as tensorboard:
-        watchers: list[TrainerCallback] = [mlflow, tensorboard]
+        watchers: list[TrainerCallback] = [mlflow, tensorboard, ProgressFile(validation.decisive if validation else None)]
         if settings.upload:
             watchers.append(UploadCallback(settings.upload.model_id, folder / "upload"))
         trained = train(

@@ -1,0 +1,62 @@
+"""Trials on this machine: one after another, or as many as there are GPUs, each pinned to its own."""
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from stages.config.sweep import Local
+from stages.sweeps.clone import CLONE, end_processes
+
+CUDA = "CUDA_VISIBLE_DEVICES"
+
+
+def gpus() -> list[str]:
+    """The GPUs that trials may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    if CUDA in os.environ:
+        return [name for name in os.environ[CUDA].split(",") if name.strip() not in ("", "-1")]
+    with suppress(OSError, subprocess.SubprocessError):  # no NVIDIA driver; importing torch instead takes seconds
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.split()
+    return []
+
+
+class LocalLauncher:
+    """See `stages.launchers.launcher.Launcher`. Each slot has a clone of its own, in FOLDER/clones/<slot>."""
+
+    def __init__(self, folder: Path, settings: Local, *, cache: Path) -> None:
+        self._folder, self._cache, self._gpus = folder, cache, gpus()
+        self.slots = settings.parallel or max(1, len(self._gpus))
+        self._running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
+
+    def _clone(self, slot: int) -> Path:
+        return (self._folder / "clones" / str(slot)).resolve()
+
+    def start(self, number: int, *, prepare: bool = False) -> None:
+        used = {slot for slot, _ in self._running.values()}
+        slot = next(slot for slot in range(self.slots) if slot not in used)
+        environment = {**os.environ, CUDA: self._gpus[slot % len(self._gpus)]} if self._gpus else {**os.environ}
+        command = [sys.executable, "-m", "stages.sweeps.trial", str(self._folder), str(number), "--attached"]
+        command += ["--clone", str(self._clone(slot)), "--cache", str(self._cache), *(["--prepare"] if prepare else [])]
+        log = self._folder / "trials" / f"{number:03d}" / "runner.txt"
+        with log.open("ab") as output:  # a session of its own: the launcher, not the terminal, ends it at Ctrl-C
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self._running[number] = slot, process
+
+    def poll(self) -> dict[int, int]:
+        ended = {number: status for number, (_, process) in self._running.items() if (status := process.poll()) is not None}
+        for number in ended:
+            del self._running[number]
+        return ended
+
+    def stop(self) -> None:
+        for slot, process in self._running.values():
+            process.kill()
+            process.wait()
+            end_processes(CLONE, str(self._clone(slot)))
+        self._running.clear()
