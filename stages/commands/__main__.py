@@ -19,6 +19,7 @@ COMMANDS = {
     "preflight": "Check the files that DVC reads before any stage.",
     "report": "Print the scores of the last run.",
     "submit": "Prepare the MTEB results for submission.",
+    "sweep": "Run many configurations, each as an experiment.",
 }
 """Every command by name, with its line in `nordic-sparse --help`."""
 

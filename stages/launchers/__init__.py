@@ -1,0 +1,4 @@
+"""The engines that run the trials of a sweep: a module each, with a function ``open_launcher(folder, settings, cache) -> Launcher``.
+
+``folder`` is the sweep's, ``settings`` the section of the sweep file with the module's name, ``cache`` the checkout's DVC cache.
+"""

@@ -25,9 +25,9 @@ def gpus() -> list[str]:
 
 
 class LocalLauncher:
-    """See `stages.launchers.launcher.Launcher`. Each slot has a clone of its own, in FOLDER/clones/<slot>."""
+    """See `stages.sweeps.launcher.Launcher`. Each slot has a clone of its own, in FOLDER/clones/<slot>."""
 
-    def __init__(self, folder: Path, settings: Local, *, cache: Path) -> None:
+    def __init__(self, folder: Path, settings: Local, cache: Path) -> None:
         self._folder, self._cache, self._gpus = folder, cache, gpus()
         self.slots = settings.parallel or max(1, len(self._gpus))
         self._running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
@@ -60,3 +60,6 @@ class LocalLauncher:
             process.wait()
             end_processes(CLONE, str(self._clone(slot)))
         self._running.clear()
+
+
+open_launcher = LocalLauncher

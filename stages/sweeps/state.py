@@ -120,8 +120,9 @@ class Sweep:
         write_json(self.place(number) / "result.json", asdict(result))
 
     def forget(self, number: int) -> None:
-        """Remove a trial's result, so that it runs again."""
-        (self.place(number) / "result.json").unlink(missing_ok=True)
+        """Remove a trial's result, so that it runs again, from its start."""
+        for name in (PROGRESS, "result.json"):
+            (self.place(number) / name).unlink(missing_ok=True)
 
     def progress(self, number: int) -> list[dict[str, Any]]:
         """What a trial's training run has logged, by step: ``step``, ``steps`` (of the whole run), ``time``, ``loss``, ``score``."""

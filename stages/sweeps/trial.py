@@ -84,7 +84,7 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
         clone.clean()
         clone.set_up(trial.settings, folder / "checkpoints")
         name = sweep.experiment(number)
-        command = ["repro", *PREPARED] if prepare else ["exp", "run", "--force", "--name", name]
+        command = ["repro", *PREPARED] if prepare else ["exp", "run", "--name", name]
         start, log = time.time(), folder / "log.txt"
         begins = log.stat().st_size if log.exists() else 0
         own = {TRIAL: str(folder), SWEEP: sweep.name, "NORDIC_SPARSE_PROGRESS": str(folder / PROGRESS)}

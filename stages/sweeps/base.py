@@ -1,0 +1,65 @@
+"""The commit that every trial of a sweep runs: the checkout as it is when the sweep begins, uncommitted changes too.
+
+An experiment belongs to the commit that is checked out. The changes since then are a commit of their own on top of that, which only
+refs/sweeps/<name> points to; trials take its files, so that each experiment holds them and `dvc exp apply` brings them along.
+"""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stages.runtime.errors import UserError
+from stages.sweeps.clone import run_git
+
+LARGEST = 10_000_000
+"""Bytes of an untracked file that still goes along; git keeps every file that it gets."""
+GENERATED = ("resolved/", "metrics/", "dvc.lock")
+
+
+def identity(checkout: Path = Path()) -> tuple[str, str]:
+    """Name and e-mail address of git's user, for the experiments' commits."""
+    found = []
+    for key, variable in (("user.name", "GIT_COMMITTER_NAME"), ("user.email", "GIT_COMMITTER_EMAIL")):
+        try:
+            found.append(os.environ.get(variable) or run_git(checkout, "config", key).strip())
+        except UserError as error:
+            raise UserError(f"git: {key} is not set, and experiments are commits; run `git config {key} …`") from error
+    return found[0], found[1]
+
+
+def changes(checkout: Path = Path()) -> list[str]:
+    """Files that differ from the commit that is checked out, but for those that the pipeline writes."""
+    lines = run_git(checkout, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames").split("\0")
+    return [line[3:] for line in lines if line and not line[3:].startswith(GENERATED)]
+
+
+def snapshot(name: str, checkout: Path = Path()) -> str:
+    """The commit of the checkout's files, in refs/sweeps/<name>; the same commit as before if no file has changed.
+
+    Raises:
+        UserError: there is no commit or no identity, or an untracked file is too large to go along.
+    """
+    author, address = identity(checkout)
+    untracked = run_git(checkout, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+    if large := [path for path in untracked if path and (checkout / path).is_file() and (checkout / path).stat().st_size > LARGEST]:
+        raise UserError(
+            f"{large[0]}: is not in git and has more than {LARGEST // 10**6} MB, too much for a sweep to take along; "
+            "commit it, move it, or name it in .gitignore"
+        )
+    try:
+        head = run_git(checkout, "rev-parse", "--verify", "--quiet", "HEAD").strip()
+    except UserError as error:
+        raise UserError("git: this folder has no commit, and experiments belong to one; commit first") from error
+    reference = f"refs/sweeps/{name}"
+    with TemporaryDirectory() as temporary:  # an index of its own: the user's stays as it is
+        index = {"GIT_INDEX_FILE": f"{temporary}/index"}
+        run_git(checkout, "read-tree", head, **index)
+        run_git(checkout, "add", "--all", **index)
+        tree = run_git(checkout, "write-tree", **index).strip()
+    before = run_git(checkout, "for-each-ref", "--format=%(objectname) %(tree) %(parent)", reference).split()
+    if before[1:] == [tree, head]:
+        return before[0]
+    who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", author), ("EMAIL", address))}
+    commit = run_git(checkout, "commit-tree", tree, "-p", head, "-m", f"What the sweep {name} runs", **who).strip()
+    run_git(checkout, "update-ref", reference, commit)
+    return commit
