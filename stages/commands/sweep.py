@@ -75,6 +75,10 @@ def main(
             with resumable(path, plan):
                 run(sweep, file, path, plan)
         print(outcome(sweep, file, plan, path))
+        if plan.results:
+            from stages.sweeps.report import write
+
+            print(f"The whole is in {write(sweep, file, plan)}.")
         if apply_best:
             apply(sweep, plan)
 

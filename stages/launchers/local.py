@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 from stages.config.sweep import Local
 from stages.sweeps.clone import CLONE, end_processes
+from stages.sweeps.launcher import command, free
 
 CUDA = "CUDA_VISIBLE_DEVICES"
 
@@ -36,16 +36,13 @@ class LocalLauncher:
         return (self._folder / "clones" / str(slot)).resolve()
 
     def start(self, number: int, *, prepare: bool = False) -> None:
-        used = {slot for slot, _ in self._running.values()}
-        slot = next(slot for slot in range(self.slots) if slot not in used)
-        environment = {**os.environ, CUDA: self._gpus[slot % len(self._gpus)]} if self._gpus else {**os.environ}
-        command = [sys.executable, "-m", "stages.sweeps.trial", str(self._folder), str(number), "--attached"]
-        command += ["--clone", str(self._clone(slot)), "--cache", str(self._cache), *(["--prepare"] if prepare else [])]
-        log = self._folder / "trials" / f"{number:03d}" / "runner.txt"
-        with log.open("ab") as output:  # a session of its own: the launcher, not the terminal, ends it at Ctrl-C
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+        slot = free(self.slots, {slot for slot, _ in self._running.values()})
+        pinned = {CUDA: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
+        process = subprocess.Popen(
+            command(self._folder, number, self._clone(slot), self._cache, prepare),
+            env={**os.environ, **pinned},
+            start_new_session=True,  # the launcher, not the terminal, ends it at Ctrl-C
+        )
         self._running[number] = slot, process
 
     def poll(self) -> dict[int, int]:

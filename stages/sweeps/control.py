@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from stages.config.sweep import SweepFile
-from stages.sweeps.launcher import Launcher
 from stages.runtime.errors import UserError
+from stages.sweeps.launcher import Launcher
 from stages.sweeps.plan import Plan, missing_metric
 from stages.sweeps.state import Result, Sweep
 from stages.sweeps.table import Table

@@ -5,6 +5,10 @@ result ends at once. It must see to it that the trial's process finds the sweep'
 cache, and that FOLDER/trials/<number>/{progress.jsonl,result.json,log.txt} are up to date here when `poll` returns.
 """
 
+import shlex
+import sys
+from collections.abc import Collection
+from pathlib import Path
 from typing import Protocol
 
 
@@ -32,3 +36,26 @@ class Launcher(Protocol):
 
     def stop(self) -> None:
         """End all running trials and wait for that; called once, also after an error or Ctrl-C."""
+
+
+def free(slots: int, used: Collection[int]) -> int:
+    """The first slot that no running trial uses."""
+    return next(slot for slot in range(slots) if slot not in used)
+
+
+def command(folder: Path, number: int, clone: Path, cache: Path, prepare: bool) -> list[str]:
+    """The command of a trial on a machine that has the same paths as this one; run it in the checkout. It writes to runner.txt."""
+    parts = [
+        sys.executable,
+        "-m",
+        "stages.sweeps.trial",
+        str(folder),
+        str(number),
+        "--attached",
+        "--clone",
+        str(clone),
+        "--cache",
+        str(cache),
+    ]
+    log = folder / "trials" / f"{number:03d}" / "runner.txt"
+    return ["sh", "-c", f"exec {shlex.join([*parts, *(['--prepare'] if prepare else [])])} </dev/null >>{shlex.quote(str(log))} 2>&1"]

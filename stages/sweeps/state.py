@@ -5,6 +5,7 @@
     trials/007/progress.jsonl   a line for each log entry of its training run
     trials/007/checkpoints/ of its training run, until there is a result
     trials/007/log.txt      what dvc and the stages printed
+    trials/007/queries/     its metrics/queries, for the report
     trials/007/result.json  how it ended; while this is missing, the trial is still to be run
 
 Any process may be killed at any time: who starts again reads these files and nothing else.
@@ -24,7 +25,7 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import read_json, write_json
 
 State = Literal["done", "failed", "pruned"]
-PROGRESS = "progress.jsonl"
+PROGRESS, QUERIES = "progress.jsonl", "queries"
 LOCK_SECONDS = 15.0  # a trial whose sweep was killed notices within a second
 
 

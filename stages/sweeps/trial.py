@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -20,10 +21,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stages.runtime.errors import UserError, run_stage
-from stages.runtime.files import remove
+from stages.runtime.files import atomic_write, remove
 from stages.sweeps.clone import CLONE, SWEEP, TRIAL, Clone, end_processes
 from stages.sweeps.prune import falls_behind
-from stages.sweeps.state import PROGRESS, Result, Sweep, flat, held
+from stages.sweeps.state import PROGRESS, QUERIES, Result, Sweep, flat, held
 
 KILLED = 3
 PREPARED = ("mix", "validation", "make-base", "download-model")
@@ -87,7 +88,7 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
         command = ["repro", *PREPARED] if prepare else ["exp", "run", "--name", name]
         start, log = time.time(), folder / "log.txt"
         begins = log.stat().st_size if log.exists() else 0
-        own = {TRIAL: str(folder), SWEEP: sweep.name, "NORDIC_SPARSE_PROGRESS": str(folder / PROGRESS)}
+        own = {TRIAL: str(folder), SWEEP: f"sweep {sweep.name} {clone.commit[:10]}", "NORDIC_SPARSE_PROGRESS": str(folder / PROGRESS)}
         process = clone.dvc(command, log, **own)
         try:
             behind = _watch(process, sweep, number, parent)
@@ -101,6 +102,7 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
             if prepare:
                 return
             clone.push(name)
+            _keep_queries(clone.folder / "metrics" / QUERIES, folder / QUERIES)
             result = Result("done", metrics=metrics(clone.folder), experiment=name)
         else:
             with log.open("rb") as file:
@@ -108,6 +110,13 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
                 result = Result("failed", reason(file.read().decode(errors="replace"), process.returncode))
         sweep.end(number, Result(**{**vars(result), "seconds": round(time.time() - start, 1)}))
         remove(folder / "checkpoints")
+
+
+def _keep_queries(source: Path, target: Path) -> None:
+    """Copy the scores of each query, which the sweep's report compares."""
+    if source.is_dir():
+        with atomic_write(target) as temporary:
+            shutil.copytree(source, temporary)
 
 
 def _watch(process: "subprocess.Popen[bytes]", sweep: Sweep, number: int, parent: int | None) -> str:

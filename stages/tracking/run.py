@@ -22,6 +22,8 @@ from stages.runtime.root import root
 from stages.tracking.git import git_state
 from stages.tracking.worker import say
 
+SWEEP = "NORDIC_SPARSE_SWEEP"
+"""Environment variable with the name of the sweep that a run is a trial of."""
 CLOSE_SECONDS = {"FINISHED": 60.0, "FAILED": 60.0, "KILLED": 3.0}  # after Ctrl-C the user wants the terminal back
 
 
@@ -102,8 +104,9 @@ def open_tracker(fingerprint: str) -> Tracker:
     tracking, name = trained.pop("tracking"), os.environ.get("DVC_EXP_NAME")
     tags = {"architecture": trained["architecture"], "profile": trained["profile"], **git_state()}
     tags |= {"dvc_experiment": name} if name else {}
+    about = {"experiment": tracking["experiment"], "run_key": fingerprint, "name": name, "tags": tags, "folder": str(root().resolve())}
     uri = store_uri(root()) if tracking["mlflow"] else None
-    tracker = Tracker(uri, experiment=tracking["experiment"], run_key=fingerprint, name=name, tags=tags, folder=str(root().resolve()))
+    tracker = Tracker(uri, **about, parent=os.environ.get(SWEEP))
     tracker.params(trained)
     return tracker
 

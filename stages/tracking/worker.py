@@ -23,8 +23,13 @@ Messages = list[dict[str, Any]]
 Log = Callable[[Messages, str], None]  # delivers messages and a final status, or ""; may raise anything, may be repeated
 
 
-def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags: dict[str, str], folder: str) -> Log:
-    """Find the run with the tag ``run_key``, or create it; ``folder`` gets the lock under which a local store is created."""
+def open_mlflow(
+    uri: str, experiment: str, run_key: str, name: str | None, tags: dict[str, str], folder: str, parent: str | None = None
+) -> Log:
+    """Find the run with the tag ``run_key``, or create it; ``folder`` gets the lock under which a local store is created.
+
+    ``parent`` names the run that this one is shown below, such as a sweep's; it is created too.
+    """
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -45,6 +50,8 @@ def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags:
             raise ValueError(f"the experiment {experiment!r} was deleted; {restore}, or name another in tracking.experiment")
         runs = client.search_runs([found.experiment_id], f"tags.run_key = '{run_key}'", max_results=1)
         run = runs[0] if runs else client.create_run(found.experiment_id, run_name=name or run_key[:12], tags={"run_key": run_key})
+        if parent:
+            tags = tags | {"mlflow.parentRunId": _parent(client, found.experiment_id, parent)}
     run_id, known = run.info.run_id, dict(run.data.params)
     client.update_run(run_id, status="RUNNING")
     client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
@@ -60,6 +67,15 @@ def open_mlflow(uri: str, experiment: str, run_key: str, name: str | None, tags:
             client.set_terminated(run_id, status)
 
     return log
+
+
+def _parent(client: Any, experiment: str, name: str) -> str:
+    """The id of the run with this name that others are shown below. Of two that were created at the same time, all take the older."""
+    wanted = f"tags.run_key = '{name}'"
+    if not client.search_runs([experiment], wanted, max_results=1):
+        client.set_terminated(client.create_run(experiment, run_name=name, tags={"run_key": name}).info.run_id)
+    run_id: str = client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time ASC"])[0].info.run_id
+    return run_id
 
 
 def open_tensorboard(folder: str) -> Log:

@@ -1,0 +1,84 @@
+"""A whole sweep over a toy pipeline: real git, real dvc, processes that are really killed."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+
+from tests.refused import names
+from tests.toy import Toy
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def results(toy: Toy, name: str = "s") -> dict[int, dict[str, object]]:
+    paths = (toy.folder / "sweeps" / name / "trials").glob("*/result.json")
+    return {int(path.parent.name): json.loads(path.read_text()) for path in sorted(paths)}
+
+
+def started_from(toy: Toy, number: int) -> int:
+    """The step that the last attempt of a trial resumed from."""
+    return int(results(toy)[number]["metrics"]["mean.tokens_lost"])  # type: ignore[index]
+
+
+def test_trials_are_experiments_of_the_checkout_that_share_the_data_stages(toy: Toy) -> None:
+    (toy.folder / "train.py").write_text("# mine\n" + (toy.folder / "train.py").read_text())
+    path = toy.write(
+        "method: grid\nparameters: {training.learning_rate: [0.1, 0.9]}\nseeds: [1, 2]\nobjectives: [maximize mean.ndcg@10, minimize mean.flops]\n"
+    )
+    output = toy.sweep(path)
+    assert names(output, "Uncommitted changes go along: … train.py", "4 of 4 trials, 2 failed", "1 ± 7.1e-05", "trial 2 failed: training: the model collapsed")
+    assert toy.ran() == ["mix", "validation", "make-base", "download-model"]
+    assert [result["state"] for result in results(toy).values()] == ["done", "done", "failed", "failed"]
+    assert {*toy.run("dvc", "exp", "list", "--name-only").split()} == {"s-000", "s-001"}
+    assert re.search(r"s-000.*1\.0001", toy.run("dvc", "exp", "show", "--csv"))
+
+    again = toy.sweep(path)
+    assert names(again, "4 of 4 trials have a result") and "starts" not in again
+
+    assert "Applied s-000" in toy.sweep(path, "--apply-best")
+    assert "seed: 1 " in (toy.folder / "params.yaml").read_text()
+    assert "Running stage 'train'" not in toy.run("dvc", "repro")
+
+
+def test_a_killed_sweep_goes_on_and_a_half_trained_trial_resumes(toy: Toy) -> None:
+    path = toy.write("method: grid\nparameters: {training.learning_rate: [0.1, 0.2]}\nfixed: {training.max_steps: 40}\n")
+    state = toy.folder / "sweeps/s/trials/000/checkpoints/step.txt"
+    slow = {"TOY_STEP": "0.2"}
+
+    def trained(steps: int) -> bool:
+        return state.exists() and int(state.read_text() or 0) >= steps
+
+    first = toy.start("python", "stages.commands", "sweep", path, **slow)
+    wait_for(lambda: trained(3))
+    first.kill()
+    first.wait()
+    second = toy.start("python", "stages.commands", "sweep", path, **slow)
+    wait_for(lambda: trained(8))
+    [train] = [each for each in psutil.process_iter(["cmdline"]) if _is_training(each, toy)]
+    train.send_signal(signal.SIGKILL)
+    wait_for(lambda: trained(12))
+    os.killpg(second.pid, signal.SIGINT)
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 130 and names(said, f"0 of 2 trials have a result; `nordic-sparse sweep {path}` goes on")
+    assert not [each for each in psutil.process_iter(["cmdline"]) if _is_training(each, toy)]
+
+    toy.sweep(path)
+    assert started_from(toy, 0) >= 12 and started_from(toy, 1) == 0
+    assert not state.exists()
+
+
+def _is_training(process: psutil.Process, toy: Toy) -> bool:
+    try:
+        return process.info["cmdline"][-1:] == ["train.py"] and str(toy.folder) in process.cwd()
+    except psutil.Error:
+        return False
