@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow survive lint bench bench-data bench-eval bench-train bench-gpu pin
+.PHONY: repro test test-slow survive survive-sweep lint bench bench-data bench-eval bench-train bench-gpu pin
 
 repro: .venv/complete
 	@nordic-sparse preflight
@@ -15,11 +15,16 @@ repro: .venv/complete
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/complete .venv/triton .venv/playwright
+test-slow: .venv/complete .venv/triton .venv/playwright .venv/launchers
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
 	python -m tests.pipeline.survive
+
+# A sweep of 24 trials, killed at ten random moments: TRIES times.
+TRIES ?= 10
+survive-sweep: .venv/complete
+	python -m tests.pipeline.survive_sweep --tries $(TRIES)
 
 lint: .venv/complete
 	ruff check
@@ -49,6 +54,11 @@ bench-gpu: .venv/complete
 # For the tests of the Triton kernel on machines without CUDA; torch for CUDA depends on this version.
 .venv/triton: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
+	@touch $@
+
+# For the tests of the extras tpe, ray and slurm.
+.venv/launchers: .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'optuna==5.0.0' 'submitit==1.5.4' 'ray==2.60.0'
 	@touch $@
 
 # For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.

@@ -20,7 +20,11 @@ stages:
   make-base: {cmd: python note.py make-base base.txt, deps: [note.py], outs: [base.txt]}
   download-model: {cmd: python note.py download-model base-model.txt, deps: [note.py], outs: [base-model.txt]}
   train: {cmd: python train.py, deps: [resolved.yaml, data.txt, train.py], outs: [models]}
-  evaluate: {cmd: python evaluate.py, deps: [models, evaluate.py], outs: [metrics/evaluation.json], metrics: [metrics/summary.json: {cache: false}]}
+  evaluate:
+    cmd: python evaluate.py
+    deps: [models, evaluate.py]
+    outs: [metrics/evaluation.json]
+    metrics: [metrics/summary.json: {cache: false}]
 """
 FILES = {
     "dvc.yaml": STAGES,
@@ -65,7 +69,8 @@ Path("models/training.csv").write_text(f"step,eval_mean_ndcg@10,loss\\n{steps},{
 import json
 from pathlib import Path
 score, first = Path("models/score.txt").read_text().split()
-Path("metrics/evaluation.json").write_text(json.dumps({"mean": {"ndcg@10": float(score), "flops": 2 - float(score), "tokens_lost": float(first)}}))
+mean = {"ndcg@10": float(score), "flops": 2 - float(score), "tokens_lost": float(first)}
+Path("metrics/evaluation.json").write_text(json.dumps({"mean": mean}))
 Path("metrics/summary.json").write_text(json.dumps({"ndcg@10": float(score)}))
 """,
     ".gitignore": "/ran.txt\n/sweeps/*/\n/mlflow.*\n__pycache__/\n",

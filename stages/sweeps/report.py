@@ -174,7 +174,8 @@ def draw(ranked: Sequence[Group], file: SweepFile, picture: Path) -> None:
     figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * 0.55), layout="constrained")
     points = [(group.mean(cost), group.mean(quality)) for group in shown]
     up = [group.deviation(quality) or 0.0 for group in shown]
-    axes.errorbar(*(zip(*points, strict=True) if points else ([], [])), yerr=up or None, fmt="o", color=OURS, label="configurations")
+    across, high = [x for x, _ in points], [y for _, y in points]
+    axes.errorbar(across, high, yerr=up or None, fmt="o", color=OURS, label="configurations")
     if points and goals[quality]:
         axes.plot(*zip(*front(points), strict=True), color=ACCENT, label="Pareto front")
     if quality == NDCG and shown and shown[0].values(BM25):
