@@ -115,7 +115,7 @@ class Toy:
     def run(self, *command: str, status: int = 0, **environment: str) -> str:
         """Run a command; any other exit status fails the test."""
         process = self.start(*command, **environment)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=1200)
         assert process.returncode == status, f"{command} ended with {process.returncode}:\n{output}"
         return output
 

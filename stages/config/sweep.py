@@ -79,8 +79,9 @@ class Prune(Section):
 
 
 class Local(Section):
-    """Trials on this machine."""
+    """Trials on this machine: ``gpus`` for each; ``parallel`` of them at a time, or as many as there are GPUs for."""
 
+    gpus: Processes = 1
     parallel: Processes | None = None
 
 

@@ -28,7 +28,9 @@ class LocalLauncher:
     """See `stages.sweeps.launcher.Launcher`. Each slot has a clone of its own, in FOLDER/clones/<slot>."""
 
     def __init__(self, folder: Path, settings: Local, cache: Path) -> None:
-        self._folder, self._cache, self._gpus = folder, cache, gpus()
+        self._folder, self._cache = folder, cache
+        names, each = gpus(), settings.gpus
+        self._gpus = [",".join(names[place : place + each]) for place in range(0, len(names) - each + 1, each)]
         self.slots = settings.parallel or max(1, len(self._gpus))
         self._running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
 

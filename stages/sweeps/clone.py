@@ -53,6 +53,8 @@ class Clone:
     def clean(self) -> None:
         """Make the folder a clone with the files of ``commit``, whatever it was before."""
         end_processes(CLONE, str(self.folder))
+        for left in self.folder.parent.glob(f".{self.folder.name}.*.tmp"):
+            remove(left)
         if self._git_or_none("rev-parse", "--verify", "--quiet", f"{self.commit}^{{tree}}") is None:
             self._clone()
         for left in (*self.folder.glob(".git/*.lock"), self.folder / ".dvc" / "tmp"):
@@ -132,7 +134,7 @@ def run_git(folder: Path, *arguments: str, **environment: str) -> str:
     Raises:
         UserError: git is missing or says no.
     """
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key.startswith(("GIT_AUTHOR", "GIT_COMM"))}
+    clean = {key: value for key, value in os.environ.items() if key not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}  # of a hook
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, env=clean | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True

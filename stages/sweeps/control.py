@@ -71,8 +71,8 @@ class Control:
         if result and result.state == "done":
             missing_metric(self._file, result, self._path)
         results = [*self._plan.results.values()]
-        if len(results) == HOPELESS and all(each.state == "failed" for each in results):
-            raise UserError(f"the first {HOPELESS} trials failed: {results[-1].reason}; correct that and add --retry-failed")
+        if len(results) >= HOPELESS and all(each.state == "failed" for each in results):
+            raise UserError(f"all of the first {len(results)} trials failed: {results[-1].reason}; correct that and add --retry-failed")
 
 
 def _last_line(path: Path) -> str:

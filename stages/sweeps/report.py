@@ -34,7 +34,9 @@ PAGE = """<!doctype html>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif } body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #8885 }
-th:first-child, td:first-child { text-align: left } img { max-width: 100%; background: #fff } code { background: #8882; padding: .1rem .3rem }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100%; background: #fff }
+code { background: #8882; padding: .1rem .3rem }
 </style>
 <h1>Sweep {{ name }}</h1>
 <p>{{ counts }} Objectives: {{ objectives }}.</p>

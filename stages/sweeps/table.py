@@ -31,6 +31,7 @@ class Table:
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
         self._started: set[int] = set()
+        self._rows: dict[int, list[str]] = {}
         self._ended = {*plan.results}
         self._before = len(plan.results)
         self._told = self._start = time.monotonic()
@@ -71,6 +72,8 @@ class Table:
 
     def _row(self, plan: Plan, number: int, running: bool) -> list[str]:
         trial, result = plan.trials[number], plan.results.get(number)
+        if number in self._rows and result and not running:
+            return self._rows[number]
         varied = {key: value for key, value in trial.settings.items() if key in self._file.parameters or key == "seed"}
         settings = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in varied.items())
         entries = self._sweep.progress(number)
@@ -83,7 +86,8 @@ class Table:
             metric = self._file.goals()[0][0]
             best = f"{result.metrics[metric]:.4f}" if metric in result.metrics else best
             state = f"{MARKS[result.state]} {result.state}"
-            return [str(number), state, step, loss, best, duration(result.seconds), f"{settings}  {result.reason}".rstrip()]
+            row = [str(number), state, step, loss, best, duration(result.seconds), f"{settings}  {result.reason}".rstrip()]
+            return self._rows.setdefault(number, row)
         phase = "starts" if not entries else "evaluates" if last["step"] >= last["steps"] else "trains"
         return [str(number), phase, step, loss, best, _left(entries), settings]
 

@@ -29,7 +29,7 @@ from stages.sweeps.state import PROGRESS, QUERIES, Result, Sweep, flat, held
 KILLED = 3
 PREPARED = ("mix", "validation", "make-base", "download-model")
 """The stages that trials share: all before train."""
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 NOT_ITS_FAULT = re.compile(
     r"cannot be written|No space left|Disk quota|Read-only file system|another training run is alive|Unable to acquire lock"
 )
@@ -82,7 +82,11 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
         if sweep.result(number):
             return
         end_processes(TRIAL, str(folder))
-        clone.clean()
+        try:
+            clone.clean()
+        except UserError:  # whatever it was: a clone can be lost
+            remove(clone.folder)
+            clone.clean()
         clone.set_up(trial.settings, folder / "checkpoints")
         name = sweep.experiment(number)
         command = ["repro", *PREPARED] if prepare else ["exp", "run", "--name", name]

@@ -13,7 +13,7 @@ from tests.refused import names
 from tests.toy import Toy
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -70,7 +70,7 @@ def test_a_killed_sweep_goes_on_and_a_half_trained_trial_resumes(toy: Toy) -> No
     train.send_signal(signal.SIGKILL)
     wait_for(lambda: trained(12))
     os.killpg(second.pid, signal.SIGINT)
-    said, _ = second.communicate(timeout=60)
+    said, _ = second.communicate(timeout=600)
     assert second.returncode == 130 and names(said, f"0 of 2 trials have a result; `nordic-sparse sweep {path}` goes on"), said
     assert not [each for each in psutil.process_iter(["cmdline"]) if _is_training(each, toy)]
 
