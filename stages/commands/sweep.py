@@ -159,13 +159,14 @@ def run(sweep: "Sweep", file: "SweepFile", path: Path, plan: "Plan") -> None:
 
 @contextmanager
 def resumable(path: Path, plan: "Plan") -> Iterator[None]:
-    """After Ctrl-C, say how to go on."""
+    """After Ctrl-C, say how to go on; typer itself would only print "Aborted"."""
     try:
         yield
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         plan.refresh()
-        interrupt.add_note(f"{len(plan.results)} of {plan.total} trials have a result; `nordic-sparse sweep {path}` goes on with the rest")
-        raise
+        have = f"{len(plan.results)} of {plan.total} trials have a result"
+        print(f"interrupted; {have}; `nordic-sparse sweep {path}` goes on with the rest", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def outcome(sweep: "Sweep", file: "SweepFile", plan: "Plan", path: Path) -> str:

@@ -64,6 +64,8 @@ class Clone:
         self.git("reset", "--quiet", "--hard", f"{self.commit}^")
         self.git("clean", "--quiet", "-fd")
         self.git("read-tree", "-u", "--reset", self.commit)
+        (self.folder / ".dvc").mkdir(exist_ok=True)
+        (self.folder / ".dvc" / "config.local").write_text(f'[cache]\n    dir = "{self.cache}"\n', encoding="utf-8")
 
     def _clone(self) -> None:
         with atomic_write(self.folder) as temporary:
@@ -72,8 +74,6 @@ class Clone:
             for key, value in zip(("user.name", "user.email"), self.identity, strict=True):
                 run_git(temporary, "config", key, value)
             (temporary / ".git" / "info" / "exclude").write_text("/checkpoints\n", encoding="utf-8")  # a link: see `set_up`
-            (temporary / ".dvc").mkdir(exist_ok=True)
-            (temporary / ".dvc" / "config.local").write_text(f'[cache]\n    dir = "{self.cache}"\n', encoding="utf-8")
 
     def set_up(self, settings: Mapping[str, Any], checkpoints: Path) -> None:
         """Write ``settings`` into params.yaml; let training keep its checkpoints in the trial's folder, which outlives the clone."""

@@ -1,7 +1,6 @@
 """A clone is as the sweep's commit says, whatever was there before."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     origin.mkdir()
     run_git(origin, "init", "--quiet")
     (origin / "params.yaml").write_text("a: 1  # why\n")
-    (origin / ".gitignore").write_text("kept\n")
+    (origin / ".gitignore").write_text("kept\n/.dvc/\n")
     run_git(origin, "add", "--all")
     run_git(origin, "commit", "--quiet", "-m", "first")
     (origin / "new.py").write_text("new\n")
@@ -67,15 +66,18 @@ def test_settings_go_into_params_yaml_and_its_comments_stay() -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     changed = with_settings(text, {"seed": 7, "training.learning_rate": 1e-05, "loss.nested_k": [8, 16]}).splitlines()
     new = [line for line in changed if line not in text.splitlines()]
-    assert new[0] == "seed: 7                   # for initial weights, dropout and the order of batches"
-    assert [line.split("#")[0].strip() for line in new[1:]] == ["nested_k:", "learning_rate: 1e-05"]
+    assert [line.split("#")[0].strip() for line in new] == ["seed: 7", "- 8", "- 16", "learning_rate: 1e-05"]
+    assert new[0].endswith("# for initial weights, dropout and the order of batches")
     assert with_settings(text, {}) == text
 
 
 def test_processes_of_a_killed_trial_are_ended_and_no_others() -> None:
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    processes = [subprocess.Popen(sleep, env={**os.environ, CLONE: value}) for value in ("mine", "another")]
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
+    processes = [subprocess.Popen(sleep, env={**os.environ, CLONE: value}, stdout=subprocess.PIPE) for value in ("mine", "another")]
+    for process in processes:
+        assert process.stdout and process.stdout.readline()
     end_processes(CLONE, "mine")
-    assert processes[0].wait(10) == -signal.SIGKILL and processes[1].poll() is None
+    processes[0].wait(10)  # psutil has taken its exit status already
+    assert processes[1].poll() is None
     processes[1].kill()
     processes[1].wait()

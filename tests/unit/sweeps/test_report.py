@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.config.sweep import SweepFile
-from stages.evaluate.query_tables import DOCUMENTS, SET
+from stages.evaluate.query_tables import AS_ZERO, DOCUMENTS, SET
 from stages.sweeps.plan import Plan
 from stages.sweeps.report import importance, write
 from stages.sweeps.space import Checker
@@ -42,7 +42,7 @@ def made(folder: Path) -> tuple[Sweep, Plan]:
             {"query_id": f"q{place}", "query": "x", "model_ndcg@10": min(1.0, score + place / 100), "model_rank": 1} for place in range(20)
         ]
         table = pa.Table.from_pylist([{**row, "relevant_terms": None, "top_terms": None} for row in rows])
-        pq.write_table(table.replace_schema_metadata({SET: "NanoNb", DOCUMENTS: "60"}), queries / "NanoNb.parquet")
+        pq.write_table(table.replace_schema_metadata({SET: "NanoNb", DOCUMENTS: "60", AS_ZERO: "0"}), queries / "NanoNb.parquet")
     plan.refresh()
     return sweep, plan
 

@@ -119,6 +119,14 @@ def test_four_processes_that_open_a_fresh_store_at_once_all_succeed(store: Path)
         assert only_run(store_uri(store), f"four{number}").info.status == "FINISHED"
 
 
+def test_the_trials_of_a_sweep_are_children_of_one_run(store: Path) -> None:
+    for key in ("t1", "t2"):
+        tracker(store, key, parent="sweep s").close()
+    runs = [only_run(store_uri(store), key) for key in ("t1", "t2", "sweep s")]
+    assert [run.data.tags.get("mlflow.parentRunId") for run in runs] == [runs[2].info.run_id, runs[2].info.run_id, None]
+    assert runs[2].info.run_name == "sweep s" and runs[2].info.status == "FINISHED"
+
+
 def test_more_values_than_fit_a_request_or_the_pipe_arrive(store: Path) -> None:
     assert only_run(store_uri(store), "four0").data.params == {f"p{number}": "x" * 1000 for number in range(150)}
     assert len(only_run(store_uri(store), "four1").data.metrics) == 1101
