@@ -84,3 +84,24 @@ def _is_training(process: psutil.Process, toy: Toy) -> bool:
         return process.info["cmdline"][-1:] == ["train.py"] and str(toy.folder) in process.cwd()
     except psutil.Error:
         return False
+
+
+def test_a_trial_whose_scores_fall_behind_stops_and_leaves_no_experiment(toy: Toy) -> None:
+    path = toy.write(
+        "method: grid\nparameters: {training.learning_rate: [0.1, 0.11, 0.5]}\nprune: {after_trials: 2}\n"
+        "fixed: {training.max_steps: 40, training.eval_steps: 1}\nobjectives: [maximize validation.mean_ndcg@10]\n"
+    )
+    output = toy.sweep(path, TOY_STEP="0.25")
+    assert [result["state"] for result in results(toy).values()] == ["done", "done", "pruned"]
+    assert names(output, "trial 2 pruned: its best score … the median of 2 other trials")
+    assert {*toy.run("dvc", "exp", "list", "--name-only").split()} == {"s-000", "s-001"}
+
+
+def test_a_sweep_that_cannot_work_stops_and_starts_over_with_the_corrected_code(toy: Toy) -> None:
+    path = toy.write("method: random\ntrials: 4\nparameters: {training.learning_rate: {low: 0.6, high: 0.9}}\n")
+    output = toy.sweep(path, status=2)
+    assert names(output, "error: all of the first 3 trials failed: training: the model collapsed … --retry-failed")
+    train = toy.folder / "train.py"
+    train.write_text(train.read_text().replace("> .5", "> 2"))
+    assert names(toy.sweep(path, "--retry-failed", status=2), "The checkout has changed … --restart", "collapsed")
+    assert "4 of 4 trials, best mean.ndcg@10" in toy.sweep(path, "--restart")
