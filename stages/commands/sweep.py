@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stages.sweeps.space import Configuration
     from stages.sweeps.state import Sweep
 
+SWEEPS = Path("sweeps")
 LAUNCHERS = ("local", "ray", "slurm", "modal")
 
 
@@ -43,6 +44,8 @@ def main(
     from stages.sweeps.objectives import check_objectives
     from stages.sweeps.space import Checker, draws, grid, settings_of
 
+    if path.parent.resolve() != SWEEPS.resolve():
+        raise UserError(f"{path}: must be in {SWEEPS}/ of this checkout, whose folders git ignores; move it there")
     file = read_sweep(path)
     if launcher:
         file = validated_sweep(file.model_dump(exclude_unset=True) | {"launcher": launcher}, path)

@@ -86,6 +86,14 @@ def _is_training(process: psutil.Process, toy: Toy) -> bool:
         return False
 
 
+def test_what_cannot_start_says_so_in_one_line_and_leaves_nothing(toy: Toy) -> None:
+    (toy.folder / "elsewhere.yaml").write_text("method: grid\nseeds: [1]\nparameters: {}\n")
+    assert names(toy.sweep("elsewhere.yaml", status=2), "error: elsewhere.yaml … sweeps/")
+    path = toy.write("method: grid\nparameters: {training.learning_rate: [0.1, -1.0]}\n")
+    assert names(toy.sweep(path, status=2), "error: sweeps/s.yaml: training.learning_rate … -1.0")
+    assert not (toy.folder / "sweeps/s").exists() and "refs/sweeps" not in toy.run("git", "for-each-ref")
+
+
 def test_a_trial_whose_scores_fall_behind_stops_and_leaves_no_experiment(toy: Toy) -> None:
     path = toy.write(
         "method: grid\nparameters: {training.learning_rate: [0.1, 0.11, 0.5]}\nprune: {after_trials: 2}\n"
