@@ -81,10 +81,9 @@ def survive(folder: Path, start: Callable[[], "subprocess.Popen[str]"], trials: 
         for process in doomed:
             with suppress(psutil.Error):
                 process.kill()
+        used.append(way)
         if way in ("sweep", "all") or not doomed:
             sweep.kill()
-        used.append(way)
-        if sweep.poll() is not None or way in ("sweep", "all"):
             sweep.communicate()
             sweep = start()
         print(f"  {time.monotonic() - began:5.0f} s: killed {way} ({time.monotonic() - last:.0f} s after the last)", flush=True)
