@@ -30,7 +30,7 @@ class RayLauncher:
         local = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
             ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True, **local)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # also a bare Exception, if its own processes take too long to start
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"ray.address: no Ray cluster answers at {address or 'this machine'} ({reason}); see `ray status`") from error
         there = ray.cluster_resources()
