@@ -110,10 +110,10 @@ class Plan:
         return list(found.values())
 
     def ranked(self) -> list["Group"]:
-        """The configurations that are done, the best by the first objective first."""
-        metric, up = self._file.goals()[0]
-        done = [group for group in self.groups() if group.done and metric in group.metrics()]
-        return sorted(done, key=lambda group: (-1 if up else 1) * group.mean(metric))
+        """The configurations that are done, the best by the first objective first; of equal ones, by the next."""
+        goals = self._file.goals()
+        done = [group for group in self.groups() if group.done and all(metric in group.metrics() for metric, _ in goals)]
+        return sorted(done, key=lambda group: [(-1 if up else 1) * group.mean(metric) for metric, up in goals])
 
 
 class Group:
