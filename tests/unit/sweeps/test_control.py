@@ -97,7 +97,8 @@ def test_what_cannot_start_says_so_in_one_line_and_leaves_nothing(toy: Toy) -> N
 def test_a_trial_whose_scores_fall_behind_stops_and_leaves_no_experiment(toy: Toy) -> None:
     path = toy.write(
         "method: grid\nparameters: {training.learning_rate: [0.1, 0.11, 0.5]}\nprune: {after_trials: 2}\n"
-        "fixed: {training.max_steps: 40, training.eval_steps: 1, training.logging_steps: 1, training.save_steps: 1}\nobjectives: [maximize validation.mean_ndcg@10]\n"
+        "fixed: {training.max_steps: 40, training.eval_steps: 1, training.logging_steps: 1, training.save_steps: 1}\n"
+        "objectives: [maximize validation.mean_ndcg@10]\n"
     )
     output = toy.sweep(path, TOY_STEP="0.25")
     assert [result["state"] for result in results(toy).values()] == ["done", "done", "pruned"]
