@@ -117,7 +117,7 @@ def evaluate(
 
     Args:
         treatment: of documents and vectors, for the sets; MTEB tasks are scored without any.
-        untrained: the model as it was before training; the sets are scored with it too, not the MTEB tasks.
+        untrained: the model as it was before training; the sets are scored with it too, the MTEB tasks only for csr.
         queries: new folder for the scores by query and the runs.
 
     Raises:
@@ -157,7 +157,7 @@ def evaluate(
                 print(remarks, flush=True)
         scorer = Scorer(model, treatment, baselines, compare, untrained, settings.active_dims, settings.batch_size, attempt)
         results = [scorer.score(each) for each in retrieval_sets]
-        results += _of_mteb(model, settings, tasks, baselines, attempt)
+        results += _of_mteb(model, settings, tasks, baselines, untrained, attempt)
         attempt.at("writing the scores by query")
         if queries:
             queries.mkdir()
@@ -178,7 +178,12 @@ def _tasks(names: list[str]) -> list[str]:
 
 
 def _of_mteb(
-    model: "SparseEncoder", settings: EvaluateSettings, tasks: list[str], baselines: "Baselines", attempt: "Attempt"
+    model: "SparseEncoder",
+    settings: EvaluateSettings,
+    tasks: list[str],
+    baselines: "Baselines",
+    untrained: "Untrained | None",
+    attempt: "Attempt",
 ) -> list["SetResult"]:
     """The results of MTEB's tasks, which are also written to metrics/mteb in mteb's own format."""
     if not tasks:
@@ -200,8 +205,9 @@ def _of_mteb(
     with atomic_write(MTEB_RESULTS) as folder:
         for task in tasks:
             attempt.at(f"scoring {task}")
+            before = (lambda: untrained.model) if untrained else None
             sizes: Any = {"batch_size": settings.batch_size, "active_dims": settings.active_dims, "languages": about.get("languages", ())}
-            results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, baselines=baselines, **sizes)
+            results += evaluate_mteb(model, task, MTEB / task, meta=meta, results=folder, baselines=baselines, untrained=before, **sizes)
     return results
 
 

@@ -4,7 +4,7 @@ Importing this module imports mteb, which takes seconds: import it only if ``eva
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from stages.evaluate.examples import candidates
 from stages.evaluate.progress import progress
 from stages.evaluate.search_cost import search_cost
 from stages.evaluate.significance import BASELINES
-from stages.evaluate.sparsifying import sparsifying_cost
+from stages.evaluate.sparsifying import ndcg_by_dims, sparsifying_cost
 from stages.evaluate.summary import SetResult
 from stages.retrieval.documents import truncation
 from stages.retrieval.mteb import as_retrieval_set, language_of, load_task, own_cache
-from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, score
-from stages.retrieval.scoring import retrieve, sparsity
+from stages.retrieval.scores import DEAD, MRR, NDCG, RECALL, metric_of, score
+from stages.retrieval.scoring import evaluate_encoded, retrieve, sparsity
 from stages.retrieval.sets import RetrievalSet
 from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import CHUNK, Encoded, stacked, to_csr
@@ -69,6 +69,13 @@ def _rows(matrix: csr_array, ids: list[str], wanted: list[str]) -> csr_array:
     return stacked(matrix[order[start : start + CHUNK]] for start in range(0, len(order), CHUNK))
 
 
+def _control(untrained: SparseEncoder, vectors: BaseVectors, active_dims: Sequence[int]) -> dict[str, float]:
+    """nDCG@10 of csr's control on the base's vectors, also with each number of active dimensions."""
+    ndcg = evaluate_encoded(vectors.encoded(untrained), vectors.retrieval_set).metrics[NDCG]
+    found = {NDCG: ndcg} | ndcg_by_dims(untrained, vectors, active_dims)
+    return {metric_of("control", name): value for name, value in found.items()}
+
+
 def evaluate_mteb(
     model: SparseEncoder,
     task_name: str,
@@ -79,6 +86,7 @@ def evaluate_mteb(
     meta: ModelMeta | None = None,
     results: Path | None = None,
     baselines: Baselines | None = None,
+    untrained: Callable[[], SparseEncoder] | None = None,
 ) -> list[SetResult]:
     """Run one task of mteb on the files in ``folder`` and nothing else; one result for each subset and split.
 
@@ -93,6 +101,7 @@ def evaluate_mteb(
         meta: the model as mteb should know it.
         results: the folder of a `mteb.ResultCache`, to which mteb adds its result.
         baselines: to compare with; None: BM25.
+        untrained: gives the model as it was before training, whose scores are csr's control; called only for csr.
 
     Returns:
         results named after the task, with "/subset/split" added if it has several.
@@ -122,6 +131,8 @@ def evaluate_mteb(
                 run = retrieve(encoded, retrieval_set)
                 vectors = BaseVectors.of(model, retrieval_set, batch_size) if csr else None
                 sparsifying, base = sparsifying_cost(model, vectors, encoded, active_dims)
+                if vectors and untrained:
+                    sparsifying |= _control(untrained(), vectors, active_dims)
                 runs = baselines.runs(retrieval_set, run, base)
                 metrics = {ours: float(scores[theirs]) for ours, theirs in MTEB_NAMES.items()} | sparse
                 own = sparsifying | ndcg_by_system(runs, retrieval_set)

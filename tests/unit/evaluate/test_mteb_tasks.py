@@ -99,6 +99,12 @@ def test_stemmed_bm25_gives_the_scores_of_mtebs_own_baseline(splade: SparseEncod
     assert round(result.metrics["bm25_stemmed_ndcg@10"], 5) == scores["ndcg_at_10"]
 
 
+def test_the_control_of_csr_is_scored_on_a_task_too(csr: SparseEncoder, swedn: Path) -> None:
+    [result] = evaluate_mteb(csr, "SwednRetrieval", swedn, active_dims=[2, 8], untrained=lambda: csr)
+    for name in ("ndcg@10", "ndcg@10_at_2_dims", "ndcg@10_at_8_dims"):
+        assert result.metrics[f"control_{name}"] == pytest.approx(result.metrics[name], abs=1e-4), "the same model"
+
+
 @pytest.mark.parametrize(("language", "code"), [("nb", "nob"), ("nn", "nno"), ("sv", "swe"), ("en", "eng")])
 def test_words_are_stemmed_and_dropped_as_by_mtebs_baseline(language: str, code: str) -> None:
     texts = ["Ho las bøkene, og båtane låg ved bryggja.", "Bilene og bilarna var parkert der", "The cars and the boats", *SWEDISH.values()]
