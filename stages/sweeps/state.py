@@ -26,7 +26,7 @@ from stages.runtime.files import read_json, write_json
 
 State = Literal["done", "failed", "pruned"]
 PROGRESS, QUERIES = "progress.jsonl", "queries"
-LOCK_SECONDS = 15.0  # a trial whose sweep was killed notices within a second
+LOCK_SECONDS = 120.0  # a trial whose sweep was killed notices within a second, but on a busy machine it ends later
 
 
 @dataclass(frozen=True)
