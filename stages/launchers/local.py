@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages.config.sweep import Local
 from stages.sweeps.clone import CLONE, end_processes
-from stages.sweeps.launcher import command, free
+from stages.sweeps.launcher import PARENT, command, free
 
 CUDA = "CUDA_VISIBLE_DEVICES"
 
@@ -42,7 +42,7 @@ class LocalLauncher:
         pinned = {CUDA: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         process = subprocess.Popen(
             command(self._folder, number, self._clone(slot), self._cache, prepare),
-            env={**os.environ, **pinned},
+            env={**os.environ, **pinned, PARENT: str(os.getpid())},  # told now, as this process may be killed before the trial can ask
             start_new_session=True,  # the launcher, not the terminal, ends it at Ctrl-C
         )
         self._running[number] = slot, process

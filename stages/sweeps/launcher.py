@@ -38,6 +38,10 @@ class Launcher(Protocol):
         """End all running trials and wait for that; called once, also after an error or Ctrl-C."""
 
 
+PARENT = "NORDIC_SPARSE_PARENT"
+"""Environment variable of `command`: the process with which the trial ends; by default the one that runs the command."""
+
+
 def free(slots: int, used: Collection[int]) -> int:
     """The first slot that no running trial uses."""
     return next(slot for slot in range(slots) if slot not in used)
@@ -45,17 +49,7 @@ def free(slots: int, used: Collection[int]) -> int:
 
 def command(folder: Path, number: int, clone: Path, cache: Path, prepare: bool) -> list[str]:
     """The command of a trial on a machine that has the same paths as this one; run it in the checkout. It writes to runner.txt."""
-    parts = [
-        sys.executable,
-        "-m",
-        "stages.sweeps.trial",
-        str(folder),
-        str(number),
-        "--attached",
-        "--clone",
-        str(clone),
-        "--cache",
-        str(cache),
-    ]
+    parts = [sys.executable, "-m", "stages.sweeps.trial", str(folder), str(number), "--clone", str(clone), "--cache", str(cache)]
+    written = shlex.join([*parts, *(["--prepare"] if prepare else [])])
     log = folder / "trials" / f"{number:03d}" / "runner.txt"
-    return ["sh", "-c", f"exec {shlex.join([*parts, *(['--prepare'] if prepare else [])])} </dev/null >>{shlex.quote(str(log))} 2>&1"]
+    return ["sh", "-c", f'exec {written} --attached "${{{PARENT}:-$PPID}}" </dev/null >>{shlex.quote(str(log))} 2>&1']

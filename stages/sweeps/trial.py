@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--origin", type=Path, default=Path(), help="the repository that gets the experiment (default: this checkout)")
     parser.add_argument("--cache", type=Path, help="the DVC cache that all trials share (default: ORIGIN/.dvc/cache)")
     parser.add_argument("--root", type=Path, help="what relative paths in params.yaml start at, where mlflow.db is (default: ORIGIN)")
-    parser.add_argument("--attached", action="store_true", help="end when the process that started this one ends")
+    ends = "end when the process that started this one ends; PID is that process, which may have ended already"
+    parser.add_argument("--attached", nargs="?", type=int, const=os.getppid(), metavar="PID", help=ends)
     given = parser.parse_args(arguments)
     sweep = Sweep(given.folder.resolve())
     began, origin = sweep.began_with, given.origin.resolve()
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commit=began["commit"],
         identity=tuple(began["identity"]),
     )
-    run_trial(sweep, given.number, clone, prepare=given.prepare, parent=os.getppid() if given.attached else None)
+    run_trial(sweep, given.number, clone, prepare=given.prepare, parent=given.attached)
 
 
 def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False, parent: int | None = None) -> None:
