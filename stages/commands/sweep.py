@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.sweeps.state import Sweep
 
 SWEEPS = Path("sweeps")
-LAUNCHERS = ("local", "ray", "slurm", "modal")
+LAUNCHERS = ("local", "ray", "slurm")
 
 
 def main(

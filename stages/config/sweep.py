@@ -14,7 +14,7 @@ from stages.config.plain import mistakes
 from stages.config.schema import Section
 from stages.runtime.errors import UserError
 
-Launcher = Literal["local", "ray", "slurm", "modal"]
+Launcher = Literal["local", "ray", "slurm"]
 Finite = Annotated[int | float, Field(allow_inf_nan=False)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 DIRECTIONS = ("maximize", "minimize")
@@ -107,7 +107,7 @@ class Slurm(Section):
 class SweepFile(Section):
     """One sweep: which parameters take which values, how they are chosen, what counts, and where trials run."""
 
-    ENGINES: ClassVar = {"launcher", "local", "ray", "slurm", "modal"}
+    ENGINES: ClassVar = {"launcher", "local", "ray", "slurm"}
     """Keys that change no result."""
 
     method: Literal["grid", "random", "tpe"]
