@@ -5,6 +5,7 @@ checkout, the sweep's folder in it and the DVC cache under the same paths, as on
 """
 
 import os
+import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ class RayLauncher:
             raise UserError("launcher: ray is not installed; install it with `pip install 'nordic-sparse[ray]'`") from error
         self._ray: Any = ray
         address = settings.address or os.environ.get("RAY_ADDRESS")
+        _require_answer(address)
         local = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
             ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True, **local)
@@ -72,6 +74,16 @@ class RayLauncher:
             end_processes(CLONE, str(self._folder / "clones" / f"ray-{slot}"))  # those on other nodes end with their worker: --attached
         self._running.clear()
         self._ray.shutdown()
+
+
+def _require_answer(address: str | None) -> None:
+    """Refuse host:port if nothing listens there: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"ray.address: no Ray cluster answers at {address} ({error.strerror or error}); see `ray status`") from error
 
 
 open_launcher = RayLauncher
