@@ -155,7 +155,8 @@ def reason(log: str, status: int) -> str:
     if status < 0 or any(BY_SIGNAL.search(line) for line in lines if line.startswith("ERROR: ")):
         sys.exit(KILLED)
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
-    return (raised or [line.removeprefix("ERROR: ") for line in lines] or ["no output"])[-1][:500]
+    of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (raised or of_dvc or lines or ["no output"])[-1][:500]
 
 
 def metrics(clone: Path) -> dict[str, float]:
