@@ -65,7 +65,8 @@ class Clone:
         self.git("clean", "--quiet", "-fd")
         self.git("read-tree", "-u", "--reset", self.commit)
         (self.folder / ".dvc").mkdir(exist_ok=True)
-        (self.folder / ".dvc" / "config.local").write_text(f'[cache]\n    dir = "{self.cache}"\n', encoding="utf-8")
+        own = f'[cache]\n    dir = "{self.cache}"\n[core]\n    site_cache_dir = "{self.folder / ".git" / "dvc"}"\n'  # goes with the clone
+        (self.folder / ".dvc" / "config.local").write_text(own, encoding="utf-8")
 
     def _clone(self) -> None:
         with atomic_write(self.folder) as temporary:

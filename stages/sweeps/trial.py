@@ -36,6 +36,10 @@ NOT_ITS_FAULT = re.compile(
 BY_SIGNAL = re.compile(r"exited with (-\d+|13[0-9]|14[0-3])\b")
 
 
+class BrokenClone(Exception):
+    """DVC fails for a reason that is no stage's."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.sweeps.trial", description="Run one trial of a sweep to its result.")
     parser.add_argument("folder", type=Path, help="the sweep's folder, sweeps/<name>")
@@ -112,7 +116,13 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
         else:
             with log.open("rb") as file:
                 file.seek(begins)
-                result = Result("failed", reason(file.read().decode(errors="replace"), process.returncode))
+                said = file.read().decode(errors="replace")
+            try:
+                result = Result("failed", reason(said, process.returncode))
+            except BrokenClone as error:  # by a kill, perhaps: the next attempt gets a new one
+                print(f"dvc: {error}; a new clone is made", flush=True)
+                remove(clone.folder)
+                sys.exit(KILLED)
         sweep.end(number, Result(**{**vars(result), "seconds": round(time.time() - start, 1)}))
         remove(folder / "checkpoints")
 
@@ -145,6 +155,7 @@ def reason(log: str, status: int) -> str:
     Raises:
         UserError: the reason is not the trial's own.
         SystemExit: a signal ended a stage.
+        BrokenClone: no stage failed, but dvc itself.
     """
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -156,7 +167,9 @@ def reason(log: str, status: int) -> str:
         sys.exit(KILLED)
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (raised or of_dvc or lines or ["no output"])[-1][:500]
+    if not raised and not any("exited with" in line for line in of_dvc):
+        raise BrokenClone((of_dvc or lines or ["no output"])[-1])
+    return (raised or of_dvc)[-1][:500]
 
 
 def metrics(clone: Path) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.sweeps.trial import KILLED, reason
+from stages.sweeps.trial import KILLED, BrokenClone, reason
 from tests.refused import refused
 
 DVC = "ERROR: failed to reproduce 'train': failed to run: python -m stages.train, exited with {}"
@@ -22,6 +22,11 @@ def test_a_stage_that_was_killed_is_to_be_run_again(status: int) -> None:
     with pytest.raises(SystemExit) as ended:
         reason(DVC.format(status), 255)
     assert ended.value.code == KILLED
+
+
+def test_a_fault_of_dvc_itself_costs_the_clone_and_not_the_trial() -> None:
+    with pytest.raises(BrokenClone, match="malformed"):
+        reason("Reproducing experiment 's-000'\nERROR: unexpected error - database disk image is malformed\n\nHaving any troubles?", 255)
 
 
 def test_dvc_killed_is_to_be_run_again() -> None:
