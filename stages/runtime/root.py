@@ -5,6 +5,8 @@ from pathlib import Path
 
 ROOT = "NORDIC_SPARSE_ROOT"
 """Environment variable that overrides the root, for a clone that works on behalf of another checkout."""
+SWEEP, PROGRESS = "NORDIC_SPARSE_SWEEP", "NORDIC_SPARSE_PROGRESS"
+"""Environment variables of a sweep's trial: the name of its sweep; the file to which training writes how far it is."""
 
 
 def root() -> Path:

@@ -22,8 +22,8 @@ from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write, remove
 from stages.runtime.root import ROOT
 
-CLONE, TRIAL, SWEEP = "NORDIC_SPARSE_CLONE", "NORDIC_SPARSE_TRIAL", "NORDIC_SPARSE_SWEEP"
-"""Environment variables of a trial's processes: its clone, its folder, the name of its sweep."""
+CLONE, TRIAL = "NORDIC_SPARSE_CLONE", "NORDIC_SPARSE_TRIAL"
+"""Environment variables of a trial's processes: its clone, its folder."""
 OWN = ("stages.tracking.worker",)
 """Processes that end on their own once they have reported what happened to the others."""
 

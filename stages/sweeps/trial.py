@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from stages.runtime import root
 from stages.runtime.errors import UserError, run_stage
 from stages.runtime.files import atomic_write, remove
-from stages.sweeps.clone import CLONE, SWEEP, TRIAL, Clone, end_processes
+from stages.sweeps.clone import CLONE, TRIAL, Clone, end_processes
 from stages.sweeps.prune import falls_behind
 from stages.sweeps.state import PROGRESS, QUERIES, Result, Sweep, flat, held
 
@@ -97,7 +98,7 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
         command = ["repro", *PREPARED] if prepare else ["exp", "run", "--name", name]
         start, log = time.time(), folder / "log.txt"
         begins = log.stat().st_size if log.exists() else 0
-        own = {TRIAL: str(folder), SWEEP: f"sweep {sweep.name} {clone.commit[:10]}", "NORDIC_SPARSE_PROGRESS": str(folder / PROGRESS)}
+        own = {TRIAL: str(folder), root.SWEEP: f"sweep {sweep.name} {clone.commit[:10]}", root.PROGRESS: str(folder / PROGRESS)}
         process = clone.dvc(command, log, **own)
         try:
             behind = _watch(process, sweep, number, parent)

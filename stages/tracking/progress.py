@@ -9,12 +9,13 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-FILE = "NORDIC_SPARSE_PROGRESS"
-"""Environment variable that names the file; without it nothing is written."""
+from stages.runtime.root import PROGRESS
 
 
 class ProgressFile(TrainerCallback):
     """Appends a JSON line for each log entry: ``step``, ``steps`` of the whole run, ``time``, ``loss``, ``score``.
+
+    Without a file in the environment variable `PROGRESS`, nothing is written.
 
     Args:
         metric: the validation score that chooses the checkpoint, written as ``score``.
@@ -22,7 +23,7 @@ class ProgressFile(TrainerCallback):
 
     def __init__(self, metric: str | None = None) -> None:
         self._metric = metric
-        self._path = Path(os.environ[FILE]) if FILE in os.environ and os.environ.get("RANK", "0") == "0" else None
+        self._path = Path(os.environ[PROGRESS]) if PROGRESS in os.environ and os.environ.get("RANK", "0") == "0" else None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._append(state, {})

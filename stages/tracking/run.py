@@ -18,12 +18,10 @@ from typing import IO, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from stages.config.params import read_resolved
-from stages.runtime.root import root
+from stages.runtime.root import SWEEP, root
 from stages.tracking.git import git_state
 from stages.tracking.worker import say
 
-SWEEP = "NORDIC_SPARSE_SWEEP"
-"""Environment variable with the name of the sweep that a run is a trial of."""
 CLOSE_SECONDS = {"FINISHED": 60.0, "FAILED": 60.0, "KILLED": 3.0}  # after Ctrl-C the user wants the terminal back
 
 
