@@ -18,8 +18,8 @@ from stages.runtime.root import place
 if TYPE_CHECKING:
     from stages.hub.snapshot import Select
 
-DOWNLOADS = Path(".downloads")
-"""Unfinished downloads, outside DVC's outputs, so that a killed one can resume."""
+DOWNLOADS = Path(os.environ.get("NORDIC_SPARSE_DOWNLOADS") or ".downloads")
+"""Unfinished downloads, outside DVC's outputs, so that a killed one can resume; NORDIC_SPARSE_DOWNLOADS names another folder."""
 PATIENCE = "DOWNLOAD_PATIENCE"
 """Environment variable: caps the total back-off in seconds when the Hub fails (default 60)."""
 
