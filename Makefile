@@ -56,9 +56,9 @@ bench-gpu: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.7.1; sys_platform == "linux"'
 	@touch $@
 
-# For the tests of the extras tpe, ray and slurm.
+# For the tests of the extras tpe, ray, slurm and modal.
 .venv/launchers: .venv/complete
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'optuna==5.0.0' 'submitit==1.5.4' 'ray==2.60.0'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'optuna==5.0.0' 'submitit==1.5.4' 'ray==2.60.0' 'modal==1.6.4'
 	@touch $@
 
 # For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.

@@ -15,6 +15,7 @@ from stages.runtime.errors import run_stage
 COMMANDS = {
     "compare": "Test the difference between two runs over their queries.",
     "explain": "Show the terms and weights of a query or document.",
+    "modal": "Bring finished experiments from Modal into this checkout.",
     "pin": "Write the newest revisions into params.yaml.",
     "preflight": "Check the files that DVC reads before any stage.",
     "report": "Print the scores of the last run.",
@@ -22,6 +23,8 @@ COMMANDS = {
     "sweep": "Run many configurations, each as an experiment.",
 }
 """Every command by name, with its line in `nordic-sparse --help`."""
+MODULES = {"modal": "modal_fetch"}
+"""The module of a command, if it has another name: modal.py would shadow the package for `modal run stages/commands/modal_app.py`."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -35,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     app.callback(help="Inspect the trained model and its scores, and pin data sets and models. Run it in the checkout.")(lambda: None)
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, does in COMMANDS.items():
-        command = import_module(f"stages.commands.{name}").main if name == chosen else lambda: None
+        command = import_module(f"stages.commands.{MODULES.get(name, name)}").main if name == chosen else lambda: None
         app.command(name, short_help=does)(command)
     app(arguments, prog_name="nordic-sparse")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.sweeps.state import Sweep
 
 SWEEPS = Path("sweeps")
-LAUNCHERS = ("local", "ray", "slurm")
+LAUNCHERS = ("local", "ray", "slurm", "modal")
 
 
 def main(
@@ -154,7 +154,8 @@ def run(sweep: "Sweep", file: "SweepFile", path: Path, plan: "Plan") -> None:
     done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"dvc: cannot say where its cache is ({done.stderr.strip()}); run the command in the checkout")
-    launcher = import_module(f"stages.launchers.{file.launcher}").open_launcher(
+    module = {"modal": "modal_launcher"}.get(file.launcher, file.launcher)
+    launcher = import_module(f"stages.launchers.{module}").open_launcher(
         sweep.folder, getattr(file, file.launcher), Path(done.stdout.strip())
     )
     control.run(sweep, file, path, plan, launcher, Table(sweep, file, plan))
@@ -200,6 +201,10 @@ def apply(sweep: "Sweep", plan: "Plan") -> None:
     if not (ranked := plan.ranked()):
         raise UserError("--apply-best: no trial is done; see the reasons above")
     name = sweep.experiment(min(ranked[0].results))
+    if sweep.file.launcher == "modal":
+        from stages.commands.modal_fetch import bring
+
+        bring([name])
     done = subprocess.run([sys.executable, "-m", "dvc", "exp", "apply", name], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"--apply-best: dvc cannot apply {name} ({' '.join(done.stderr.split())})")

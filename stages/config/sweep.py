@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from stages.config.cloud import Modal
 from stages.config.fields import Count, Number, Processes, Word, distinct
 from stages.config.params import describe, read_yaml
 from stages.config.plain import mistakes
 from stages.config.schema import Section
 from stages.runtime.errors import UserError
 
-Launcher = Literal["local", "ray", "slurm"]
+Launcher = Literal["local", "ray", "slurm", "modal"]
 Finite = Annotated[int | float, Field(allow_inf_nan=False)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 DIRECTIONS = ("maximize", "minimize")
@@ -107,7 +108,7 @@ class Slurm(Section):
 class SweepFile(Section):
     """One sweep: which parameters take which values, how they are chosen, what counts, and where trials run."""
 
-    ENGINES: ClassVar = {"launcher", "local", "ray", "slurm"}
+    ENGINES: ClassVar = {"launcher", "local", "ray", "slurm", "modal"}
     """Keys that change no result."""
 
     method: Literal["grid", "random", "tpe"]
@@ -122,6 +123,7 @@ class SweepFile(Section):
     local: Local = Local()
     ray: Ray = Ray()
     slurm: Slurm = Slurm()
+    modal: Modal = Modal()
 
     @model_validator(mode="after")
     def _together(self) -> "SweepFile":

@@ -7,12 +7,17 @@ from importlib import import_module
 
 import pytest
 
-from stages.commands.__main__ import COMMANDS, main, run
+from stages.commands.__main__ import COMMANDS, MODULES, main, run
 from tests import ROOT
 
 
 def test_every_module_is_a_command() -> None:
-    assert {path.stem for path in (ROOT / "stages/commands").glob("[a-z]*.py")} == set(COMMANDS)
+    modules = {MODULES.get(name, name) for name in COMMANDS}
+    assert {path.stem for path in (ROOT / "stages/commands").glob("[a-z]*.py")} == modules | {"modal_app"}  # which `modal run` starts
+
+
+def test_no_module_shadows_the_package_modal() -> None:
+    assert not list((ROOT / "stages").rglob("modal.py"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
