@@ -44,7 +44,7 @@ image = modal.Image.debian_slim().apt_install("git").pip_install_from_requiremen
 @app.function(image=image, volumes={f"{MOUNTS}/{name}": volume for name, volume in volumes.items()}, timeout=LONGEST)
 def train(job: dict[str, Any]) -> str | None:
     """Run a `Job`, given as a mapping, in a container. See `container.run` for what comes back."""
-    store = Store(*(MOUNTS / name for name in volumes), commit=_each("commit"), reload=_each("reload"))
+    store = Store(**{name: MOUNTS / name for name in volumes}, commit=_each("commit"), reload=_each("reload"))
     return run(Job(**job), store, WORK)
 
 
