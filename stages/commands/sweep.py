@@ -92,7 +92,7 @@ def listing(file: "SweepFile", configurations: list["Configuration"]) -> str:
     from stages.sweeps.space import settings_of
 
     if file.method == "tpe":
-        spaces = [[key, str(space.model_dump(exclude_unset=True))] for key, space in file.parameters.items()]
+        spaces = [[key, str(space)] for key, space in file.parameters.items()]
         trials = (file.trials or 0) * len(file.seeds or [None])
         return "\n".join(
             [*aligned([["parameter", "values"], *spaces], "ll"), f"{trials} trials, whose values depend on the results before them"]

@@ -66,6 +66,12 @@ class Space(Section):
             raise ValueError("must have points only with low and high")
         return self
 
+    def __str__(self) -> str:
+        """As in the file."""
+        return (
+            str(self.values) if self.values else ", ".join(f"{key}: {value}" for key, value in self.model_dump(exclude_unset=True).items())
+        )
+
     @property
     def whole(self) -> bool:
         """Whether the values of a range or distribution are whole numbers."""

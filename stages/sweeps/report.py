@@ -34,13 +34,13 @@ PAGE = """<!doctype html>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif } body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #8885 }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child, .text * { text-align: left }
 img { max-width: 100%; background: #fff }
 code { background: #8882; padding: .1rem .3rem }
 </style>
 <h1>Sweep {{ name }}</h1>
 <p>{{ counts }} Objectives: {{ objectives }}.</p>
-{% macro table(rows) %}<table>
+{% macro table(rows, kind="numbers") %}<table class="{{ kind }}">
 {% for row in rows %}{% set tag = "th" if loop.first else "td" %}
 <tr>{% for cell in row %}<{{ tag }}>{{ cell }}</{{ tag }}>{% endfor %}</tr>
 {% endfor %}</table>{% endmacro %}
@@ -55,7 +55,7 @@ code { background: #8882; padding: .1rem .3rem }
 {% if tests|length > 1 %}<h2>Is the best one better, or lucky?</h2>
 <p>nDCG@10 of the best against the next ones, paired over the queries: 95% interval by bootstrap, p by a randomisation test with Holm's
 correction for {{ tests|length - 1 }} comparisons.</p>{{ table(tests) }}{% endif %}
-{% if others|length > 1 %}<h2>Not done</h2>{{ table(others) }}{% endif %}
+{% if others|length > 1 %}<h2>Not done</h2>{{ table(others, "text") }}{% endif %}
 </html>
 """
 
