@@ -23,7 +23,7 @@ from stages.runtime.files import atomic_write
 from stages.sweeps.state import QUERIES
 
 try:
-    import modal
+    import modal as modal  # for modal_launcher too, so that both say what to install
     from modal.exception import AuthError, ConnectionError, NotFoundError
 except ModuleNotFoundError as error:
     raise UserError("modal: is not installed; install it with `python -m pip install modal==1.6.4`, then run `modal setup`") from error

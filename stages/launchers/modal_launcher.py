@@ -5,19 +5,25 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-import modal
 from aiohttp import ClientError
-from modal.exception import AuthError, ConnectionError, Error, InternalError, ResourceExhaustedError, ServiceError
 
 from stages.config.cloud import Modal, refuse_own_paths
 from stages.launchers.container import job_of
-from stages.launchers.modal_cloud import APP, app, fetch_experiment, fetch_records, modal_errors, options, upload_code
+from stages.launchers.modal_cloud import APP, app, fetch_experiment, fetch_records, modal, modal_errors, options, upload_code
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json, write_json
 from stages.sweeps.state import Sweep
 from stages.sweeps.trial import KILLED
 
-PASSING = (ConnectionError, ServiceError, InternalError, ResourceExhaustedError, ClientError, ConnectionResetError)
+failures = modal.exception
+PASSING = (
+    failures.ConnectionError,
+    failures.ServiceError,
+    failures.InternalError,
+    failures.ResourceExhaustedError,
+    ClientError,
+    ConnectionResetError,
+)
 """Errors of a connection that may be back soon."""
 
 
@@ -88,7 +94,7 @@ class ModalLauncher:
 
     def stop(self) -> None:
         for number, call in self._calls.items():
-            with suppress(Error, OSError):  # cannot be reached: the call goes on, and its note stays
+            with suppress(failures.Error, OSError):  # cannot be reached: the call goes on, and its note stays
                 call.cancel(terminate_containers=True)
                 self._note(number).unlink(missing_ok=True)
         self._calls.clear()
@@ -100,7 +106,7 @@ class ModalLauncher:
             status = 2 if error else 0
         except TimeoutError:  # Python's own, an OSError: it runs
             return None
-        except (AuthError, *PASSING):
+        except (failures.AuthError, *PASSING):
             raise
         except Exception:  # whatever the container raised, after all retries; or the call is too old to be remembered
             status = KILLED

@@ -9,6 +9,7 @@ import pytest
 
 from stages.commands.__main__ import COMMANDS, MODULES, main, run
 from tests import ROOT
+from tests.refused import refused
 
 
 def test_every_module_is_a_command() -> None:
@@ -18,6 +19,15 @@ def test_every_module_is_a_command() -> None:
 
 def test_no_module_shadows_the_package_modal() -> None:
     assert not list((ROOT / "stages").rglob("modal.py"))
+
+
+@pytest.mark.parametrize("module", ["modal_cloud", "modal_launcher"])
+def test_without_modal_the_error_says_what_to_install(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "modal", None)
+    for name in ("modal_cloud", "modal_launcher"):
+        monkeypatch.delitem(sys.modules, f"stages.launchers.{name}", raising=False)
+    with refused("modal: is not installed … modal setup"):
+        import_module(f"stages.launchers.{module}")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
