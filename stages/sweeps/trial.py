@@ -32,8 +32,10 @@ PREPARED = ("mix", "validation", "make-base", "download-model")
 """The stages that trials share: all before train."""
 POLL_SECONDS = 0.2
 NOT_ITS_FAULT = re.compile(
-    r"cannot be written|No space left|Disk quota|Read-only file system|another training run is alive|Unable to acquire lock"
+    r"cannot be written|No space left|disk is full|Disk quota|Read-only file system|another training run is alive|Unable to acquire lock"
 )
+ROOM = 1_000_000
+"""Free bytes below which a failure is the disk's, whatever was printed: on a full disk the log may have lost the reason."""
 BY_SIGNAL = re.compile(r"exited with (-\d+|13[0-9]|14[0-3])\b")
 
 
@@ -115,6 +117,7 @@ def run_trial(sweep: Sweep, number: int, clone: Clone, *, prepare: bool = False,
             _keep_queries(clone.folder / "metrics" / QUERIES, folder / QUERIES)
             result = Result("done", metrics=metrics(clone.folder), experiment=name)
         else:
+            require_room(folder, clone.folder, clone.cache)
             with log.open("rb") as file:
                 file.seek(begins)
                 said = file.read().decode(errors="replace")
@@ -148,6 +151,17 @@ def _watch(process: "subprocess.Popen[bytes]", sweep: Sweep, number: int, parent
                 return behind
         time.sleep(POLL_SECONDS)
     return ""
+
+
+def require_room(*folders: Path) -> None:
+    """Refuse to go on if a disk is full.
+
+    Raises:
+        UserError: naming the first of the folders on such a disk.
+    """
+    for folder in filter(Path.exists, folders):
+        if shutil.disk_usage(folder).free < ROOM:
+            raise UserError(f"{folder}: cannot be written (No space left on device); make room and run it again")
 
 
 def reason(log: str, status: int) -> str:

@@ -1,7 +1,10 @@
 """What the output of a trial that ended badly means: its own failure, the machine's, or a kill."""
 
+from pathlib import Path
+
 import pytest
 
+from stages.sweeps import trial
 from stages.sweeps.trial import KILLED, BrokenClone, reason
 from tests.refused import refused
 
@@ -36,8 +39,19 @@ def test_dvc_killed_is_to_be_run_again() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["error: checkpoints/x: cannot be written (No space left on device); make room", "ERROR: unexpected error - [Errno 28] No space left"],
+    [
+        "error: checkpoints/x: cannot be written (No space left on device); make room",
+        "ERROR: unexpected error - [Errno 28] No space left",
+        "ERROR: failed to reproduce 'mix': database or disk is full",
+    ],
 )
 def test_a_full_disk_is_not_the_trial_s_fault(line: str) -> None:
-    with refused("No space left"):
+    with refused(line.partition(": ")[2][-20:]):
         reason(f"{line}\n{DVC.format(2)}\n", 255)
+
+
+def test_a_full_disk_is_known_even_if_nothing_could_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.require_room(tmp_path, tmp_path / "none")
+    monkeypatch.setattr(trial, "ROOM", 1e18)
+    with refused(f"{tmp_path} … No space left … make room"):
+        trial.require_room(tmp_path / "none", tmp_path)
