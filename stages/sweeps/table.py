@@ -30,6 +30,7 @@ class Table:
         self._sweep, self._file = sweep, file
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
+        self._varied = [*file.parameters, *(["seed"] if file.seeds else [])]
         self._started: set[int] = set()
         self._rows: dict[int, list[str]] = {}
         self._ended = {*plan.results}
@@ -48,8 +49,13 @@ class Table:
     def show(self, plan: Plan, running: Sequence[int]) -> None:
         """Bring the table up to date, or print what is new."""
         if self._live:
-            caption = self._summary(plan, running)
-            table = RichTable("trial", "state", "step", "loss", "best", "left", "settings", box=box.SIMPLE_HEAD, caption=caption)
+            title = f"{self._summary(plan, running)}\nsettings: {', '.join(key.rpartition('.')[2] for key in self._varied)}"
+            table = RichTable(
+                title=escape(title), title_style="", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True
+            )
+            for column in ("trial", "state", "step", "loss", "best", "left"):
+                table.add_column(column, no_wrap=True)
+            table.add_column("settings", no_wrap=True, ratio=1)  # the rest of the line; the reason of a failure is printed again at the end
             for number in self._shown(plan, running):
                 table.add_row(*(escape(cell) for cell in self._row(plan, number, number in running)))
             self._live.update(table)
@@ -67,15 +73,15 @@ class Table:
             self._told = time.monotonic()
 
     def _shown(self, plan: Plan, running: Sequence[int]) -> list[int]:
-        room = max(3, self._console.height - 6)
+        room = max(3, self._console.height - 9)
         return [*sorted(running), *sorted(plan.results, reverse=True)][:room]
 
     def _row(self, plan: Plan, number: int, running: bool) -> list[str]:
         trial, result = plan.trials[number], plan.results.get(number)
         if number in self._rows and result and not running:
             return self._rows[number]
-        varied = {key: value for key, value in trial.settings.items() if key in self._file.parameters or key == "seed"}
-        settings = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in varied.items())
+        names = {key: f"{key.rpartition('.')[2]}=" * (self._live is None) for key in self._varied}  # the live table's title has them
+        settings = " ".join(f"{name}{trial.settings.get(key)}" for key, name in names.items())
         entries = self._sweep.progress(number)
         last: dict[str, Any] = {key: value for entry in entries for key, value in entry.items()}
         scores = [entry["score"] for entry in entries if "score" in entry]
