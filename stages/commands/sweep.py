@@ -109,7 +109,7 @@ def listing(file: "SweepFile", configurations: list["Configuration"]) -> str:
 def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
     """Write down what the sweep runs, at its first start; say what has changed since."""
     from stages.runtime.files import remove
-    from stages.sweeps.base import changes, identity, snapshot
+    from stages.sweeps.base import changes, differs, identity, snapshot
     from stages.sweeps.clone import run_git
 
     if restart:
@@ -117,23 +117,22 @@ def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
             remove(sweep.folder / name)
     began = sweep.began_with
     who = identity()
-    if not began:
+    if not began and not restart:
         names = run_git(Path(), "for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
-        if not restart and (taken := [name for name in names if name.startswith(f"{sweep.name}-")]):
+        if taken := [name for name in names if name.startswith(f"{sweep.name}-")]:
             raise UserError(
                 f"sweep: there are experiments of this name already, such as {taken[0]}; rename the file, remove them with "
                 f"`dvc exp remove`, or replace them with --restart"
             )
+    if not began or not sweep.started:  # if its engine was missing, nothing has run yet
         commit = snapshot(sweep.name)
         if local := changes():
             print(f"Uncommitted changes go along: {', '.join(local[:10])}{' …' * (len(local) > 10)}")
     else:
         commit = began["commit"]
-        now = run_git(Path(), "rev-parse", f"{commit}^", "HEAD").split()
-        if now[0] != now[1] or run_git(
-            Path(), "diff", "--name-only", commit, "--", ":/", ":!resolved", ":!metrics", ":!dvc.lock", ":!sweeps"
-        ):
-            print(f"The checkout has changed since this sweep began. Its trials still run commit {now[0][:10]} and the changes of then; "
+        if differs(commit):
+            began_at = run_git(Path(), "rev-parse", f"{commit}^")[:10]
+            print(f"The checkout has changed since this sweep began. Its trials still run commit {began_at} and the changes of then; "
                   "--restart starts over with the files as they are now.")  # fmt: skip
     sweep.begin(commit=commit, identity=who, file=file.model_dump(mode="json", exclude_unset=True))
 
@@ -196,8 +195,11 @@ def apply(sweep: "Sweep", plan: "Plan") -> None:
     """`dvc exp apply` the best configuration's first trial.
 
     Raises:
-        UserError: there is none, or dvc refuses.
+        UserError: there is none, it would replace changes that are nowhere else, or dvc refuses.
     """
+    from stages.sweeps.base import replaced
+    from stages.sweeps.clone import run_git
+
     if not (ranked := plan.ranked()):
         raise UserError("--apply-best: no trial is done; see the reasons above")
     name = sweep.experiment(min(ranked[0].results))
@@ -205,6 +207,12 @@ def apply(sweep: "Sweep", plan: "Plan") -> None:
         from stages.commands.modal_fetch import bring
 
         bring([name])
+    for commit in run_git(Path(), "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").split():
+        if mine := replaced(sweep.began_with["commit"], commit):
+            raise UserError(
+                f"--apply-best: {', '.join(mine)}: changed since the sweep began, and dvc would replace it by the experiment's; "
+                "commit it or `git stash` it first"
+            )
     done = subprocess.run([sys.executable, "-m", "dvc", "exp", "apply", name], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"--apply-best: dvc cannot apply {name} ({' '.join(done.stderr.split())})")

@@ -28,34 +28,23 @@ def identity(checkout: Path = Path()) -> tuple[str, str]:
 
 
 def changes(checkout: Path = Path()) -> list[str]:
-    """Files that differ from the commit that is checked out, but for those that the pipeline writes."""
+    """Files that differ from the commit that is checked out, each once, but for those that the pipeline writes."""
     lines = run_git(checkout, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames").split("\0")
-    return [line[3:] for line in lines if line and not line[3:].startswith(GENERATED)]
+    return [*dict.fromkeys(line[3:] for line in lines if line and not line[3:].startswith(GENERATED))]
 
 
 def snapshot(name: str, checkout: Path = Path()) -> str:
     """The commit of the checkout's files, in refs/sweeps/<name>; the same commit as before if no file has changed.
 
     Raises:
-        UserError: there is no commit or no identity, or an untracked file is too large to go along.
+        UserError: there is no commit or no identity; an untracked file is too large to go along, or a folder is a repository of its own.
     """
     author, address = identity(checkout)
-    untracked = run_git(checkout, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
-    if large := [path for path in untracked if path and (checkout / path).is_file() and (checkout / path).stat().st_size > LARGEST]:
-        raise UserError(
-            f"{large[0]}: is not in git and has more than {LARGEST // 10**6} MB, too much for a sweep to take along; "
-            "commit it, move it, or name it in .gitignore"
-        )
     try:
         head = run_git(checkout, "rev-parse", "--verify", "--quiet", "HEAD").strip()
     except UserError as error:
         raise UserError("git: this folder has no commit, and experiments belong to one; commit first") from error
-    reference = f"refs/sweeps/{name}"
-    with TemporaryDirectory() as temporary:  # an index of its own: the user's stays as it is
-        index = {"GIT_INDEX_FILE": f"{temporary}/index"}
-        run_git(checkout, "read-tree", head, **index)
-        run_git(checkout, "add", "--all", **index)
-        tree = run_git(checkout, "write-tree", **index).strip()
+    reference, tree = f"refs/sweeps/{name}", files(checkout)
     before = run_git(checkout, "for-each-ref", "--format=%(objectname) %(tree) %(parent)", reference).split()
     if before[1:] == [tree, head]:
         return before[0]
@@ -63,3 +52,45 @@ def snapshot(name: str, checkout: Path = Path()) -> str:
     commit = run_git(checkout, "commit-tree", tree, "-p", head, "-m", f"What the sweep {name} runs", **who).strip()
     run_git(checkout, "update-ref", reference, commit)
     return commit
+
+
+def files(checkout: Path = Path()) -> str:
+    """The tree of the checkout's files as they are, whether git tracks them or not; the user's index stays as it is.
+
+    Raises:
+        UserError: an untracked file is too large, or a folder is a repository of its own.
+    """
+    untracked = run_git(checkout, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+    if large := [path for path in untracked if path and (checkout / path).is_file() and (checkout / path).stat().st_size > LARGEST]:
+        raise UserError(
+            f"{large[0]}: is not in git and has more than {LARGEST // 10**6} MB, too much for a sweep to take along; "
+            "commit it, move it, or name it in .gitignore"
+        )
+    with TemporaryDirectory() as temporary:
+        index = {"GIT_INDEX_FILE": f"{temporary}/index"}
+        run_git(checkout, "read-tree", "HEAD", **index)
+        run_git(checkout, "add", "--all", **index)
+        tree = run_git(checkout, "write-tree", **index).strip()
+    entries = run_git(checkout, "ls-tree", "-r", "-z", tree).split("\0")
+    if own := [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]:  # a clone would have an empty folder there
+        raise UserError(
+            f"{own[0]}: is a git repository of its own, whose files a sweep cannot take along; move it out of the checkout, or copy its "
+            "files in without its .git; one that git does not track may be named in .gitignore instead"
+        )
+    return tree
+
+
+def replaced(commit: str, experiment: str, checkout: Path = Path()) -> list[str]:
+    """Files but for params.yaml whose uncommitted changes since `snapshot`'s ``commit`` would be lost by `dvc exp apply`."""
+    now, found = files(checkout), {*changes(checkout)} - {"params.yaml"}
+    for side in (commit, experiment):
+        found &= {*run_git(checkout, "diff-tree", "-r", "-z", "--name-only", "--diff-filter=ad", side, now).split("\0")}
+    return sorted(found)
+
+
+def differs(commit: str, checkout: Path = Path()) -> bool:
+    """Whether the checkout is no longer as it was for `snapshot`'s ``commit``, but for sweep files and what the pipeline writes."""
+    if len({*run_git(checkout, "rev-parse", f"{commit}^", "HEAD").split()}) > 1:
+        return True
+    own = [f":!{name.rstrip('/')}" for name in (*GENERATED, "sweeps")]
+    return bool(run_git(checkout, "diff-tree", "-r", "--name-only", commit, files(checkout), "--", ":/", *own))

@@ -79,6 +79,11 @@ class Sweep:
             raise UserError(f"{self.folder / 'sweep.json'}: is not JSON ({error}); delete the folder to start over") from error
         return values
 
+    @property
+    def started(self) -> bool:
+        """Whether any trial was ever started."""
+        return any(any(self.folder.glob(f"trials/*/{name}")) for name in ("runner.txt", "modal.json", "result.json"))
+
     def begin(self, **values: Any) -> None:
         """Write sweep.json."""
         write_json(self.folder / "sweep.json", values)

@@ -41,7 +41,13 @@ def test_uncommitted_changes_go_along_and_the_index_stays_as_it_is(checkout: Pat
     assert run_git(checkout, "ls-tree", "--name-only", "-z", made).split("\0")[:-1] == [".gitignore", "code.py", "nytt æøå.py"]
     assert base.changes(checkout) == ["code.py", "nytt æøå.py"] and run_git(checkout, "status", "--porcelain") == before
     assert run_git(checkout, "rev-parse", f"{made}^") == run_git(checkout, "rev-parse", "HEAD")
-    assert base.snapshot("s", checkout) == made
+    assert base.snapshot("s", checkout) == made and not base.differs(made, checkout)
+    (checkout / "dvc.lock").write_text("the pipeline's own\n")
+    assert not base.differs(made, checkout)
+    (checkout / "new.py").write_text("5\n")
+    assert base.differs(made, checkout)
+    (checkout / "new.py").unlink()
+    (checkout / "dvc.lock").unlink()
     (checkout / "code.py").unlink()
     assert base.snapshot("s", checkout) != made and "code.py" in base.changes(checkout)
 
@@ -58,3 +64,20 @@ def test_no_identity_no_commit_or_a_large_file_is_refused(checkout: Path, monkey
     (checkout / "data.bin").write_text("12345")
     with refused("data.bin … .gitignore"):
         base.snapshot("s", checkout)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_a_repository_in_the_checkout_is_refused_by_name(checkout: Path, tracked: bool) -> None:
+    commit(checkout)
+    (checkout / "inner").mkdir()
+    run_git(checkout / "inner", "init", "--quiet")
+    commit(checkout / "inner")
+    if tracked:
+        run_git(checkout, "add", "inner")
+        run_git(checkout, "commit", "--quiet", "-m", "inner")
+    with refused("inner: is a git repository … move it"):
+        base.snapshot("s", checkout)
+    with (checkout / ".gitignore").open("a") as file:
+        file.write("inner/\n")
+    if not tracked:
+        assert "inner" not in run_git(checkout, "ls-tree", "--name-only", base.snapshot("s", checkout))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import psutil
 
+from tests import ROOT
 from tests.refused import names
 from tests.toy import Toy
 
@@ -47,6 +48,10 @@ def test_trials_are_experiments_of_the_checkout_that_share_the_data_stages(toy: 
     again = toy.sweep(path)
     assert names(again, "4 of 4 trials have a result") and "starts" not in again
 
+    mine = (toy.folder / "train.py").read_text()
+    (toy.folder / "train.py").write_text("# younger\n" + mine)
+    assert names(toy.sweep(path, "--apply-best", status=2), "has changed … error: --apply-best: train.py: … git stash")
+    (toy.folder / "train.py").write_text(mine)
     assert "Applied s-000" in toy.sweep(path, "--apply-best")
     assert "seed: 1 " in (toy.folder / "params.yaml").read_text()
     assert "Running stage 'train'" not in toy.run("dvc", "repro")
@@ -92,6 +97,19 @@ def test_what_cannot_start_says_so_in_one_line_and_leaves_nothing(toy: Toy) -> N
     path = toy.write("method: grid\nparameters: {training.learning_rate: [0.1, -1.0]}\n")
     assert names(toy.sweep(path, status=2), "error: sweeps/s.yaml: training.learning_rate … -1.0")
     assert not (toy.folder / "sweeps/s").exists() and "refs/sweeps" not in toy.run("git", "for-each-ref")
+
+
+def test_a_sweep_whose_engine_was_missing_begins_with_the_files_of_the_start_that_works(toy: Toy) -> None:
+    path = toy.write("method: grid\nparameters: {training.learning_rate: [0.1]}\nray: {address: '127.0.0.1:1'}\n")
+    (toy.folder / "ray.py").write_text("raise ImportError\n")  # stands before any installed one
+    missing = toy.sweep(path, "--launcher", "ray", status=2, PYTHONPATH=f"{toy.folder}{os.pathsep}{ROOT}")
+    assert names(missing, "error: launcher: ray is not installed … nordic-sparse[ray]")
+    (toy.folder / "ray.py").unlink()
+    toy.commit()
+    assert "has changed" not in toy.sweep(path)
+    assert toy.run("git", "rev-parse", "refs/sweeps/s^") == toy.run("git", "rev-parse", "HEAD")
+    (toy.folder / "train.py").write_text("# mine\n" + (toy.folder / "train.py").read_text())
+    assert "has changed" in toy.sweep(path)
 
 
 def test_a_trial_whose_scores_fall_behind_stops_and_leaves_no_experiment(toy: Toy) -> None:
