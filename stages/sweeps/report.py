@@ -35,6 +35,7 @@ PAGE = """<!doctype html>
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #8885 }
 th:first-child, td:first-child, .text * { text-align: left }
+.numbers td { white-space: nowrap }
 img { max-width: 100%; background: #fff }
 code { background: #8882; padding: .1rem .3rem }
 </style>
@@ -42,13 +43,17 @@ code { background: #8882; padding: .1rem .3rem }
 <p>{{ counts }} Objectives: {{ objectives }}.</p>
 {% macro table(rows, kind="numbers") %}<table class="{{ kind }}">
 {% for row in rows %}{% set tag = "th" if loop.first else "td" %}
-<tr>{% for cell in row %}<{{ tag }}>{{ cell }}</{{ tag }}>{% endfor %}</tr>
+<tr>{% for cell in row %}
+<{{ tag }}>{{ cell if tag == "td" else cell|e|replace("_", "_<wbr>"|safe)|replace(".", ".<wbr>"|safe) }}</{{ tag }}>
+{% endfor %}</tr>
 {% endfor %}</table>{% endmacro %}
 {{ table(ranked) }}
 {% if best %}
-<p>To take the best: <code>nordic-sparse sweep sweeps/{{ name }}.yaml --apply-best</code>, or <code>dvc exp apply {{ best }}</code>.</p>
+<p>To take the best: <code>nordic-sparse sweep sweeps/{{ name }}.yaml --apply-best</code>, or <code>dvc exp apply {{ best }}</code>; then
+<code>dvc repro</code>.</p>
 {% endif %}
 <h2>Quality and query cost</h2><img alt="{{ alt }}" src="data:image/png;base64,{{ picture }}">
+<p>The numbers are those of the experiments, the bars the deviation over seeds.</p>
 {% if importance|length > 1 %}<h2>Which parameter mattered</h2>
 <p>The share of the variance of {{ metric }} that a parameter explains by itself; what is missing to 100% is interplay and chance.</p>
 {{ table(importance) }}{% endif %}

@@ -54,6 +54,7 @@ def test_the_page_shows_ranks_deviations_importance_tests_and_failures_without_n
     assert cells[:3] == ["s-004", "0.415 ± 0.0071", "24.5 ± 0.71"]
     assert "training: &lt;collapsed&gt;" in cells and "dvc exp apply s-004" in page
     assert "8 trials: 7 done, 1 failed." in page
+    assert "<th>training.<wbr>learning_<wbr>rate</th>" in page  # long names wrap, so that a screen holds the table
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
     assert (tmp_path / "s" / "report.png").read_bytes().startswith(b"\x89PNG")
     best, against = page.index("Is the best one better"), page.index("s-002", page.index("Is the best one better"))
