@@ -1,5 +1,6 @@
 """A sweep: many trials of one file, each a DVC experiment. docs/sweeps.md."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ def listing(file: "SweepFile", configurations: list["Configuration"]) -> str:
 def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
     """Write down what the sweep runs, at its first start; say what has changed since."""
     from stages.runtime.files import remove
-    from stages.sweeps.base import changes, differs, identity, snapshot
+    from stages.sweeps.base import changes, differing, identity, snapshot
     from stages.sweeps.clone import run_git
 
     if restart:
@@ -119,7 +120,7 @@ def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
     who = identity()
     if not began and not restart:
         names = run_git(Path(), "for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
-        if taken := [name for name in names if name.startswith(f"{sweep.name}-")]:
+        if taken := [name for name in names if re.fullmatch(rf"{sweep.name}-\d+", name)]:
             raise UserError(
                 f"sweep: there are experiments of this name already, such as {taken[0]}; rename the file, remove them with "
                 f"`dvc exp remove`, or replace them with --restart"
@@ -127,14 +128,19 @@ def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
     if not began or not sweep.started:  # if its engine was missing, nothing has run yet
         commit = snapshot(sweep.name)
         if local := changes():
-            print(f"Uncommitted changes go along: {', '.join(local[:10])}{' …' * (len(local) > 10)}")
+            print(f"Uncommitted changes go along: {listed(local)}")
     else:
         commit = began["commit"]
-        if differs(commit):
-            began_at = run_git(Path(), "rev-parse", f"{commit}^")[:10]
-            print(f"The checkout has changed since this sweep began. Its trials still run commit {began_at} and the changes of then; "
-                  "--restart starts over with the files as they are now.")  # fmt: skip
+        before, now = run_git(Path(), "rev-parse", f"{commit}^", "HEAD").split()
+        if (changed := differing(commit)) or before != now:
+            what = listed(changed) or f"it is at {now[:10]}"
+            print(f"The checkout has changed since this sweep began ({what}). Its trials still run commit {before[:10]} and the changes of "
+                  "then; --restart starts over with the files as they are now.")  # fmt: skip
     sweep.begin(commit=commit, identity=who, file=file.model_dump(mode="json", exclude_unset=True))
+
+
+def listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + " …" * (len(names) > 10)
 
 
 def remark(sweep: "Sweep", file: "SweepFile", plan: "Plan") -> None:

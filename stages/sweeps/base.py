@@ -88,9 +88,8 @@ def replaced(commit: str, experiment: str, checkout: Path = Path()) -> list[str]
     return sorted(found)
 
 
-def differs(commit: str, checkout: Path = Path()) -> bool:
-    """Whether the checkout is no longer as it was for `snapshot`'s ``commit``, but for sweep files and what the pipeline writes."""
-    if len({*run_git(checkout, "rev-parse", f"{commit}^", "HEAD").split()}) > 1:
-        return True
+def differing(commit: str, checkout: Path = Path()) -> list[str]:
+    """The files that are not as they were for `snapshot`'s ``commit``, but for sweep files and what the pipeline writes."""
     own = [f":!{name.rstrip('/')}" for name in (*GENERATED, "sweeps")]
-    return bool(run_git(checkout, "diff-tree", "-r", "--name-only", commit, files(checkout), "--", ":/", *own))
+    names = run_git(checkout, "diff-tree", "-r", "-z", "--name-only", commit, files(checkout), "--", ":/", *own)
+    return names.split("\0")[:-1]

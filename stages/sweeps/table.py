@@ -61,8 +61,10 @@ class Table:
             self._live.update(table)
             return
         started = [number for number in running if number not in self._started]
-        ended = [number for number in plan.results if number not in self._ended]
-        self._started, self._ended = {*running}, {*plan.results}
+        ended = [
+            number for number in plan.results if number not in self._ended and number not in running
+        ]  # its process ends a moment later
+        self._started, self._ended = {*running}, self._ended | {*ended}
         late = time.monotonic() - self._told > LINE_SECONDS
         for number in [*ended, *(running if late else started)]:
             cells = self._row(plan, number, number in running)

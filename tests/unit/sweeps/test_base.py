@@ -41,11 +41,11 @@ def test_uncommitted_changes_go_along_and_the_index_stays_as_it_is(checkout: Pat
     assert run_git(checkout, "ls-tree", "--name-only", "-z", made).split("\0")[:-1] == [".gitignore", "code.py", "nytt æøå.py"]
     assert base.changes(checkout) == ["code.py", "nytt æøå.py"] and run_git(checkout, "status", "--porcelain") == before
     assert run_git(checkout, "rev-parse", f"{made}^") == run_git(checkout, "rev-parse", "HEAD")
-    assert base.snapshot("s", checkout) == made and not base.differs(made, checkout)
+    assert base.snapshot("s", checkout) == made and base.differing(made, checkout) == []
     (checkout / "dvc.lock").write_text("the pipeline's own\n")
-    assert not base.differs(made, checkout)
+    assert base.differing(made, checkout) == []
     (checkout / "new.py").write_text("5\n")
-    assert base.differs(made, checkout)
+    assert base.differing(made, checkout) == ["new.py"]
     (checkout / "new.py").unlink()
     (checkout / "dvc.lock").unlink()
     (checkout / "code.py").unlink()

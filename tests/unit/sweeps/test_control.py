@@ -106,10 +106,11 @@ def test_a_sweep_whose_engine_was_missing_begins_with_the_files_of_the_start_tha
     assert names(missing, "error: launcher: ray is not installed … nordic-sparse[ray]")
     (toy.folder / "ray.py").unlink()
     toy.commit()
+    toy.run("git", "update-ref", f"refs/exps/00/{'0' * 38}/s-1b-000", "HEAD")  # of another sweep
     assert "has changed" not in toy.sweep(path)
     assert toy.run("git", "rev-parse", "refs/sweeps/s^") == toy.run("git", "rev-parse", "HEAD")
     (toy.folder / "train.py").write_text("# mine\n" + (toy.folder / "train.py").read_text())
-    assert "has changed" in toy.sweep(path)
+    assert "has changed since this sweep began (train.py)" in toy.sweep(path)
 
 
 def test_a_trial_whose_scores_fall_behind_stops_and_leaves_no_experiment(toy: Toy) -> None:

@@ -32,3 +32,17 @@ def test_a_narrow_terminal_shows_the_summary_and_a_line_for_each_trial(
     assert len(lines) <= 24 and all(len(line) <= 80 for line in lines)
     assert lines[0].startswith("20 of 32 trials, 1 failed, best mean.ndcg@10 0.3000")
     assert re.search(r"^ ?20 +starts +df_flops 0.0003 0.0001 *$", printed, re.M) and re.search(r"^ ?19 +✗ failed .*… *$", printed, re.M)
+
+
+def test_a_result_whose_process_has_yet_to_end_is_printed_once_as_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = SweepFile.model_validate({"method": "grid", "parameters": {"training.learning_rate": [0.1, 0.2]}})
+    sweep = Sweep(tmp_path / "s")
+    plan = Plan(sweep, file, Checker(file, Path("s.yaml")))
+    table = Table(sweep, file, plan)
+    table.show(plan, [0])
+    sweep.end(0, Result("done", metrics={"mean.ndcg@10": 0.3}))
+    plan.refresh()
+    for running in ([0], [1], []):
+        table.show(plan, running)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial 0")]
+    assert [line.split()[2] for line in lines] == ["starts", "✓"]
