@@ -1,5 +1,6 @@
 """Which trial is next, and what stays valid when the sweep file changes."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,22 @@ def test_an_objective_that_no_trial_has_is_refused_with_what_there_is() -> None:
         missing_metric(file([0.1], objectives=["maximize NanoNb.ndcg@10"]), Result("done", metrics={"mean.ndcg@10": 0.5}), Path("s.yaml"))
 
 
+def test_without_optuna_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    space = {"low": 0.001, "high": 0.1}
+    file = SweepFile.model_validate({"method": "tpe", "trials": 2, "parameters": {"training.learning_rate": space}})
+    with refused("tpe needs Optuna … nordic-sparse[tpe]"):
+        plan(tmp_path, file).next([])
+
+
 @pytest.mark.slow
 def test_tpe_goes_where_the_score_is_and_goes_on_with_its_journal_or_without(tmp_path: Path) -> None:
     space = {"low": 0.0001, "high": 0.1, "scale": "log"}
     sweep = SweepFile.model_validate({"method": "tpe", "trials": 24, "parameters": {"training.learning_rate": space}, "seeds": [1, 2]})
 
     def run(most: int) -> list[float]:
-        trials, seen = plan(tmp_path, sweep), []
+        trials = plan(tmp_path, sweep)
+        seen: list[float] = []
         while (number := trials.next([])) is not None and len(seen) < most:
             rate = trials.trials[number].settings["training.learning_rate"]
             ended(tmp_path, number, -abs(rate - 0.01))
