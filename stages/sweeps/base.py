@@ -44,7 +44,18 @@ def snapshot(name: str, checkout: Path = Path()) -> str:
         head = run_git(checkout, "rev-parse", "--verify", "--quiet", "HEAD").strip()
     except UserError as error:
         raise UserError("git: this folder has no commit, and experiments belong to one; commit first") from error
+    if too_large := large(checkout):
+        raise UserError(
+            f"{too_large[0]}: is not in git and has more than {LARGEST // 10**6} MB, too much for a sweep to take along; "
+            "commit it, move it, or name it in .gitignore"
+        )
     reference, tree = f"refs/sweeps/{name}", files(checkout)
+    entries = run_git(checkout, "ls-tree", "-r", "-z", tree).split("\0")
+    if own := [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]:  # a clone would have an empty folder there
+        raise UserError(
+            f"{own[0]}: is a git repository of its own, whose files a sweep cannot take along; move it out of the checkout, or copy its "
+            "files in without its .git; one that git does not track may be named in .gitignore instead"
+        )
     before = run_git(checkout, "for-each-ref", "--format=%(objectname) %(tree) %(parent)", reference).split()
     if before[1:] == [tree, head]:
         return before[0]
@@ -55,29 +66,18 @@ def snapshot(name: str, checkout: Path = Path()) -> str:
 
 
 def files(checkout: Path = Path()) -> str:
-    """The tree of the checkout's files as they are, whether git tracks them or not; the user's index stays as it is.
-
-    Raises:
-        UserError: an untracked file is too large, or a folder is a repository of its own.
-    """
-    untracked = run_git(checkout, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
-    if large := [path for path in untracked if path and (checkout / path).is_file() and (checkout / path).stat().st_size > LARGEST]:
-        raise UserError(
-            f"{large[0]}: is not in git and has more than {LARGEST // 10**6} MB, too much for a sweep to take along; "
-            "commit it, move it, or name it in .gitignore"
-        )
+    """The tree of the checkout's files as they are, whether git tracks them or not, but for the `large` ones; the user's index stays."""
     with TemporaryDirectory() as temporary:
         index = {"GIT_INDEX_FILE": f"{temporary}/index"}
         run_git(checkout, "read-tree", "HEAD", **index)
-        run_git(checkout, "add", "--all", **index)
-        tree = run_git(checkout, "write-tree", **index).strip()
-    entries = run_git(checkout, "ls-tree", "-r", "-z", tree).split("\0")
-    if own := [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]:  # a clone would have an empty folder there
-        raise UserError(
-            f"{own[0]}: is a git repository of its own, whose files a sweep cannot take along; move it out of the checkout, or copy its "
-            "files in without its .git; one that git does not track may be named in .gitignore instead"
-        )
-    return tree
+        run_git(checkout, "add", "--all", "--", ":/", *(f":(top,exclude,literal){path}" for path in large(checkout)), **index)
+        return run_git(checkout, "write-tree", **index).strip()
+
+
+def large(checkout: Path = Path()) -> list[str]:
+    """The untracked files that are too large for git."""
+    untracked = run_git(checkout, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+    return [path for path in untracked if path and (checkout / path).is_file() and (checkout / path).stat().st_size > LARGEST]
 
 
 def replaced(commit: str, experiment: str, checkout: Path = Path()) -> list[str]:
