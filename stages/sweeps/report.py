@@ -55,7 +55,8 @@ code { background: #8882; padding: .1rem .3rem }
 <h2>Quality and query cost</h2><img alt="{{ alt }}" src="data:image/png;base64,{{ picture }}">
 <p>The numbers are those of the experiments, the bars the deviation over seeds.</p>
 {% if importance|length > 1 %}<h2>Which parameter mattered</h2>
-<p>The share of the variance of {{ metric }} that a parameter explains by itself; what is missing to 100% is interplay and chance.</p>
+<p>The share of the variance of {{ metric }} that a parameter explains by itself; what is missing to 100% is interplay and chance.
+Where configurations failed, parameters vary together, and their shares overlap.</p>
 {{ table(importance) }}{% endif %}
 {% if tests|length > 1 %}<h2>Is the best one better, or lucky?</h2>
 <p>nDCG@10 of the best against the next ones, paired over the queries: 95% interval by bootstrap, p by a randomisation test with Holm's
