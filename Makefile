@@ -15,7 +15,7 @@ repro: .venv/complete
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/complete .venv/triton .venv/playwright .venv/launchers
+test-slow: .venv/complete .venv/triton .venv/playwright .venv/launchers .venv/onnx
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
@@ -59,6 +59,11 @@ bench-gpu: .venv/complete
 # For the tests of the extras tpe, ray, slurm and modal.
 .venv/launchers: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'optuna==5.0.0' 'submitit==1.5.4' 'ray==2.60.0' 'modal==1.6.4'
+	@touch $@
+
+# For the tests of the extra onnx.
+.venv/onnx: .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'onnx==1.23.2' 'onnxscript==0.7.2' 'onnxruntime==1.32.0'
 	@touch $@
 
 # For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.

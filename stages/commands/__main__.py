@@ -15,6 +15,7 @@ from stages.runtime.errors import run_stage
 COMMANDS = {
     "compare": "Test the difference between two runs over their queries.",
     "explain": "Show the terms and weights of a query or document.",
+    "export": "Write what encodes queries without torch.",
     "modal": "Bring finished experiments from Modal into this checkout.",
     "pin": "Write the newest revisions into params.yaml.",
     "preflight": "Check the files that DVC reads before any stage.",

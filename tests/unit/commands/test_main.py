@@ -39,7 +39,7 @@ def test_a_command_describes_itself(name: str, capsys: pytest.CaptureFixture[str
     assert description.strip()
 
 
-@pytest.mark.parametrize(("arguments", "fault"), [(["repot"], "Did you mean 'report'?"), (["report", "--all"], "--all"), ([], "report")])
+@pytest.mark.parametrize(("arguments", "fault"), [(["repot"], "Did you mean 'report'"), (["report", "--all"], "--all"), ([], "report")])
 def test_a_mistyped_command_or_option_is_named(arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(arguments)
