@@ -16,10 +16,12 @@ COMMANDS = {
     "compare": "Test the difference between two runs over their queries.",
     "explain": "Show the terms and weights of a query or document.",
     "export": "Write what encodes queries without torch.",
+    "index": "Encode documents and write them to a search engine.",
     "modal": "Bring finished experiments from Modal into this checkout.",
     "pin": "Write the newest revisions into params.yaml.",
     "preflight": "Check the files that DVC reads before any stage.",
     "report": "Print the scores of the last run.",
+    "search": "Search an index from the terminal.",
     "submit": "Prepare the MTEB results for submission.",
     "sweep": "Run many configurations, each as an experiment.",
 }
@@ -36,7 +38,9 @@ def run(arguments: Sequence[str]) -> None:
         SystemExit: always otherwise; with status 2 for arguments that the command does not take.
     """
     app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback(help="Inspect the trained model and its scores, and pin data sets and models. Run it in the checkout.")(lambda: None)
+    app.callback(help="Inspect the trained model and its scores, search with it, and pin data sets and models. Run it in the checkout.")(
+        lambda: None
+    )
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, does in COMMANDS.items():
         command = import_module(f"stages.commands.{MODULES.get(name, name)}").main if name == chosen else lambda: None

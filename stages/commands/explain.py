@@ -57,9 +57,7 @@ def main(
 
 def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
     """The model in ``folder``; its own code may also run if it is models/final and params.yaml allowed that."""
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        remedy = "run `dvc repro` to train one, or give" if folder == FINAL else "give"
-        raise UserError(f"{folder}: has no model; {remedy} another folder with --model")
+    require_model(folder)
     if folder == FINAL:
         trust_remote_code = trust_remote_code or bool(read_resolved("evaluate").get("trust_remote_code"))
 
@@ -75,6 +73,13 @@ def load(folder: Path, trust_remote_code: bool) -> "SparseEncoder":
 
     quiet_libraries()
     return SparseEncoder(str(folder), trust_remote_code=trust_remote_code, local_files_only=True)
+
+
+def require_model(folder: Path) -> None:
+    """Raise `UserError` if ``folder`` holds no model."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        remedy = "run `dvc repro` to train one, or give" if folder == FINAL else "give"
+        raise UserError(f"{folder}: has no model; {remedy} another folder with --model")
 
 
 def weights(representation: "Representation", top: int) -> str:

@@ -95,18 +95,35 @@ def represent(model: SparseEncoder, text: str, route: Route, treatment: Treatmen
     windows = Windows.of(model, treatment) if route == "document" and treatment.long_documents != "cut" else None
     [embedding] = _encode(model, [text], route, windows)
     active = embedding.nonzero().view(-1)
-    order = sorted(active.tolist(), key=lambda dimension: (-float(embedding[dimension]), dimension))
-    weights = [float(embedding[dimension]) for dimension in order]
+    words = _words_of_latents(model, text, route, embedding, active.tolist(), windows) if autoencoder_of(model) else {}
+    return described(model, text, route, len(embedding), active.tolist(), embedding[active].tolist(), words)
+
+
+def described(
+    model: SparseEncoder,
+    text: str,
+    route: Route,
+    size: int,
+    dimensions: Sequence[int],
+    weights: Sequence[float],
+    words: Mapping[int, tuple[str, ...]] = {},
+) -> Representation:
+    """A text whose vector is known: its active ``dimensions``, of ``size``, and their ``weights``. Nothing is encoded.
+
+    Args:
+        words: by latent, the words of the text whose removal lowers its weight most.
+    """
+    active = sorted(zip(dimensions, weights, strict=True), key=lambda pair: (-pair[1], pair[0]))
     if autoencoder_of(model):
-        words = _words_of_latents(model, text, route, embedding, order, windows)
-        terms = [Term(d, f"latent {d}", w, words=words[d]) for d, w in zip(order, weights, strict=True)]
-        return Representation(text, route, len(embedding), tuple(terms), latent=True)
+        terms = [Term(d, f"latent {d}", w, words=words.get(d, ())) for d, w in active]
+        return Representation(text, route, size, tuple(terms), latent=True)
     prompt = next((model.prompts[name] for name in PROMPTS[route] if name in model.prompts), None) or ""
     own = list(dict.fromkeys(model.tokenizer(prompt + text, add_special_tokens=False, verbose=False)["input_ids"]))
+    order = [dimension for dimension, _ in active]
     silent = [token for token in own if token not in set(order)]
     names = dict(zip([*order, *silent], term_names(model.tokenizer, [*order, *silent], first=own[0] if own else None), strict=True))
-    terms = [Term(d, names[d], w, expansion=d not in own) for d, w in zip(order, weights, strict=True)]
-    return Representation(text, route, len(embedding), tuple(terms), tuple(names[token] for token in silent))
+    terms = [Term(d, names[d], w, expansion=d not in own) for d, w in active]
+    return Representation(text, route, size, tuple(terms), tuple(names[token] for token in silent))
 
 
 def matches(query: Representation, document: Representation) -> list[Match]:

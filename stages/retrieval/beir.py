@@ -101,7 +101,7 @@ def read_texts(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
         if identifier in seen:
             raise UserError(f"{where} has the id {identifier!r} a second time; give every row a unique _id")
         seen.add(identifier)
-        yield identifier, _text(where, row, "title", required=False).strip(), _text(where, row, "text")
+        yield identifier, read_text(where, row, "title", required=False).strip(), read_text(where, row, "text")
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -202,7 +202,8 @@ def _grade(where: str, value: Any) -> float:
     return number
 
 
-def _text(where: str, row: Mapping[str, Any], field: str, required: bool = True) -> str:
+def read_text(where: str, row: Mapping[str, Any], field: str, required: bool = True) -> str:
+    """A text, unchanged; of one that is not ``required``, null or missing is empty."""
     value = row.get(field)
     if value is None:
         if required:
@@ -220,7 +221,7 @@ def _text(where: str, row: Mapping[str, Any], field: str, required: bool = True)
 def read_id(where: str, row: Mapping[str, Any], field: str) -> str:
     """An id, stripped; an integer is taken as its digits."""
     value = row.get(field)
-    identifier = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(where, row, field).strip()
+    identifier = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(where, row, field).strip()
     if not identifier:
         raise UserError(f'{where} has an empty "{field}"; give it an id')
     return identifier

@@ -1,0 +1,66 @@
+"""Qdrant inside this process (qdrant-edge-py): the storage and inverted index of the server without one.
+
+https://qdrant.tech/documentation/edge/. Exact scores of float32 weights; a copy of every vector beside the inverted index, which takes disk
+space. Two processes may search one index at a time.
+"""
+
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from qdrant_edge import EdgeConfig, EdgeShard, EdgeSparseVectorParams, Point, Query, QueryRequest, SparseVector, UpdateOperation
+from scipy.sparse import csr_array
+
+from stages.engines.engine import Place
+
+VECTOR = "text"
+
+
+class Qdrant:
+    """A shard in a folder; point ids are row numbers."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def write(self, sent: Callable[[int], None]) -> None:
+        shutil.rmtree(self._place.folder, ignore_errors=True)  # one that was not finished
+        self._place.folder.mkdir(parents=True)
+        # without a log of updates: an index that is not finished is written again
+        config = EdgeConfig(vectors={}, sparse_vectors={VECTOR: EdgeSparseVectorParams()}, wal_enabled=False)
+        shard = EdgeShard.create(str(self._place.folder), config)
+        try:
+            for part in self._place.parts():
+                shard.update(UpdateOperation.upsert_points(_points(part.first, part.vectors)))
+                sent(part.first + part.vectors.shape[0])
+            shard.optimize()
+            shard.flush()
+        finally:
+            shard.close()
+
+    def publish(self) -> None:
+        """Nothing."""
+
+    def remove(self) -> None:
+        shutil.rmtree(self._place.folder, ignore_errors=True)
+
+    def search(self, query: csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        if not query.nnz or not n:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        nearest = Query.Nearest(SparseVector(query.indices.tolist(), query.data.tolist()), using=VECTOR)
+        found = self._shard.query(QueryRequest(query=nearest, limit=n))
+        return np.array([point.id for point in found], np.int64), np.array([point.score for point in found], np.float32)
+
+    @cached_property
+    def _shard(self) -> EdgeShard:
+        return EdgeShard.load(str(self._place.folder))
+
+
+def _points(first: int, vectors: csr_array) -> list[Point]:
+    ends = vectors.indptr.tolist()
+    indices, values = vectors.indices.tolist(), vectors.data.tolist()
+    return [
+        Point(first + row, {VECTOR: SparseVector(indices[start:end], values[start:end])}, {})
+        for row, (start, end) in enumerate(pairwise(ends))
+    ]
