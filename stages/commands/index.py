@@ -1,5 +1,6 @@
 """From a model and documents to an index that `nordic-sparse search` and other programs search."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ def main(
     engine: Annotated[str, typer.Option(metavar="ENGINE", help="Where the vectors go; see docs/search.md.")] = "qdrant",
     model: Annotated[Path, typer.Option(metavar="FOLDER", help="Model to use.")] = FINAL,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the index (default: indexes/<name of the source>).")] = None,
+    url: Annotated[str, typer.Option(metavar="URL", help="Address of the engine's server (default: its usual port here).")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the index on the server (default: that of the source).")] = "",
     text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with text; repeat it to join several.")] = None,
     identifier: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Column with the id.")] = "",
     language: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the language.")] = "",
@@ -37,8 +40,12 @@ def main(
     nordic-sparse index sample
     nordic-sparse index products.csv --id sku --text title --text description
     """
+    from stages.engines.engine import known_engine
     from stages.engines.sources import Columns, find
 
+    known = known_engine(engine)
+    if url and not known.server:
+        raise UserError(f"--url: is for engines on a server, and {engine} has none; remove it")
     require_model(model)
     columns = Columns(identifier, tuple(text or ()), language)
     documents = find(source, columns, SETS)
@@ -53,8 +60,10 @@ def main(
         make_fast(encoder)
         return encoder
 
+    called = "-".join(re.findall(r"[a-z0-9_]+", (name or documents.name).lower())) or "documents"  # what every server accepts
+    at = (url or known.server, called) if known.server else ("", "")
     folder = out or INDEXES / documents.name.replace("/", "-")
-    made = build(folder, documents, Model(model, model_digest(model), treatment_of(model), loaded, batch_size), engine)
+    made = build(folder, documents, Model(model, model_digest(model), treatment_of(model), loaded, batch_size), engine, *at)
     print(f'{made.documents:,} documents of {made.source} are in {folder} ({made.engine}); try: nordic-sparse search "…" --index {folder}')
 
 

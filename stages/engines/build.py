@@ -24,6 +24,7 @@ from stages.engines.engine import ENGINES, engine_class
 from stages.engines.identity import digest
 from stages.engines.index import DOCUMENTS, FILE, FORMAT, Meta
 from stages.engines.progress import Progress
+from stages.engines.server import require_address
 from stages.engines.sources import Checked, Document, Source
 from stages.retrieval.documents import encode_documents
 from stages.retrieval.pruning import Ranked
@@ -68,6 +69,8 @@ def build(folder: Path, source: Source, model: Model, engine: str, address: str 
         KeyboardInterrupt: with what to do next.
     """
     engine_class(engine)  # is it installed?
+    if address:
+        require_address(address)
     old = _old(folder)
     with _alone(folder):
         made_from = [digest((path.name, path) for path in source.files), source.settings(), model.digest, asdict(model.treatment), FORMAT]

@@ -57,11 +57,11 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Known:
-    """An engine by its module and class, the package that it needs, and whether that is the client of a server."""
+    """An engine by its module and class, the package that it needs, and, if that is the client of a server, its usual address."""
 
     target: str
     package: str
-    server: bool = False
+    server: str = ""
 
     @property
     def version(self) -> str:
@@ -71,9 +71,20 @@ class Known:
 
 ENGINES = {
     "qdrant": Known("qdrant:Qdrant", "qdrant-edge-py"),
+    "qdrant-server": Known("qdrant_server:QdrantServer", "qdrant-client", "http://localhost:6333"),
+    "opensearch": Known("opensearch:OpenSearchEngine", "opensearch-py", "http://localhost:9200"),
+    "elasticsearch": Known("elastic:ElasticEngine", "elasticsearch", "http://localhost:9200"),
+    "seismic": Known("seismic:Seismic", "pyseismic-lsr"),
     "parquet": Known("exact:Exact", "pyarrow"),
 }
 """Every engine by its name in `nordic-sparse index --engine`."""
+
+
+def known_engine(name: str) -> Known:
+    """The engine of this name; `UserError` if there is none."""
+    if name not in ENGINES:
+        raise UserError(f"--engine: must be one of {', '.join(ENGINES)}, got {name}")
+    return ENGINES[name]
 
 
 def engine_class(name: str) -> type[Engine]:
@@ -82,12 +93,11 @@ def engine_class(name: str) -> type[Engine]:
     Raises:
         UserError: there is no such engine, or its package is not installed.
     """
-    if name not in ENGINES:
-        raise UserError(f"--engine: must be one of {', '.join(ENGINES)}, got {name}")
-    module, _, attribute = ENGINES[name].target.partition(":")
+    known = known_engine(name)
+    module, _, attribute = known.target.partition(":")
     try:
         found: type[Engine] = getattr(import_module(f"{__package__}.{module}"), attribute)
     except ModuleNotFoundError as error:
         remedy = f"install it with `pip install 'nordic-sparse[{name}]'`, or choose --engine parquet, which needs nothing more"
-        raise UserError(f"--engine: {name} needs the package {ENGINES[name].package} ({error}); {remedy}") from error
+        raise UserError(f"--engine: {name} needs the package {known.package} ({error}); {remedy}") from error
     return found

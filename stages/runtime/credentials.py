@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ADDRESSES = ("HF_ENDPOINT", "MLFLOW_TRACKING_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "ENGINE_API_KEY", "ENGINE_PASSWORD")
 SHORTEST = 4  # characters; shorter secrets are not searched for, because ordinary words contain them
 USER = re.compile(r"(?<=://)[^/\s]*@")
 QUERY = re.compile(r"(\w://[^\s?'\"]*)\?[^\s'\"]*")

@@ -1,0 +1,71 @@
+"""Seismic: an approximate inverted index in memory, the fastest at high recall.
+
+Bruch, Nardini, Rulli and Venturini, "Efficient Inverted Indexes for Approximate Retrieval over Learned Sparse Representations" (SIGIR 2024,
+https://arxiv.org/abs/2404.18812). Gives up exact results, more of them the lower ``query_cut`` and ``heap_factor``; weights are 16-bit
+floats. The whole index is in memory, while it is built twice.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import seismic
+from scipy.sparse import csr_array
+
+from stages.engines.engine import Place
+from stages.runtime.errors import UserError
+from stages.runtime.files import remove
+
+SMALL = 2**16
+"""Dimensions above which components need more than 16 bits, and the classes whose names end in LV."""
+NAME, SUFFIX = "index", ".index.seismic"
+
+
+class Seismic:
+    """A file of Seismic's own; document ids are row numbers.
+
+    Attributes:
+        query_cut: the number of a query's largest weights whose posting lists are read.
+        heap_factor: a block is skipped if its estimated score is below the worst result's divided by this; 1 skips least.
+    """
+
+    query_cut, heap_factor = 32, 0.9
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._path = place.folder / NAME
+        ending = "" if place.dimensions < SMALL else "LV"
+        self._dataset, self._index = getattr(seismic, f"SeismicDataset{ending}"), getattr(seismic, f"SeismicIndex{ending}")
+
+    def write(self, sent: Callable[[int], None]) -> None:
+        self.remove()
+        self._place.folder.mkdir(parents=True)
+        dataset = self._dataset()
+        for part in self._place.parts():
+            vectors, last = part.vectors, part.first + part.vectors.shape[0]
+            rows = [str(row) for row in range(part.first, last)]
+            dataset.add_documents_by_id(rows, vectors.indices.astype(np.int64), vectors.data, vectors.indptr.astype(np.int64))
+            sent(last)
+        try:
+            self._index.build_from_dataset(dataset).save(str(self._path))
+        except OSError as error:
+            raise UserError(f"{self._place.folder}: Seismic cannot write its index ({error}); make room and try again") from error
+
+    def publish(self) -> None:
+        """Nothing."""
+
+    def remove(self) -> None:
+        remove(self._place.folder)
+
+    def search(self, query: csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        if not query.nnz or not n:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        components = query.indices.astype(str).astype(seismic.get_seismic_string())
+        found = self._searcher.search("", components, query.data, n, self.query_cut, self.heap_factor)
+        return np.array([int(row) for _, _, row in found], np.int64), np.array([score for _, score, _ in found], np.float32)
+
+    @cached_property
+    def _searcher(self) -> Any:
+        return self._index.load(str(Path(f"{self._path}{SUFFIX}")))

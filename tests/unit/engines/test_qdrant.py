@@ -1,0 +1,19 @@
+"""Qdrant inside this process."""
+
+from pathlib import Path
+
+import pytest
+from sentence_transformers import SparseEncoder
+
+from stages.engines.build import Model
+from stages.engines.index import open_index
+from tests.unit.engines.agreement import agrees_with_exact
+from tests.unit.engines.conftest import Write
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_it_finds_what_exact_search_finds(tmp_path: Path, write_source: Write, model: Model, encoder: SparseEncoder) -> None:
+    index = agrees_with_exact(tmp_path, write_source(), model, encoder, "qdrant")
+    second = open_index(tmp_path / "index")  # while the first is open
+    query = index.query({40: 1.0})
+    assert [hit.entry.id for hit in second.search(query, 3)] == [hit.entry.id for hit in index.search(query, 3)]

@@ -1,0 +1,25 @@
+"""The real client of Qdrant with a loopback server."""
+
+from pathlib import Path
+
+import pytest
+from sentence_transformers import SparseEncoder
+
+from stages.engines.build import Model, build
+from stages.engines.index import open_index
+from tests.fakes.search_server import SearchServer
+from tests.unit.engines.agreement import agrees_with_exact
+from tests.unit.engines.conftest import TEXTS, Write
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_parts")
+def test_it_finds_what_exact_search_finds(tmp_path: Path, write_source: Write, model: Model, encoder: SparseEncoder) -> None:
+    with SearchServer() as server:
+        index = agrees_with_exact(tmp_path, write_source(), model, encoder, "qdrant-server", server.url, "docs")
+        name = f"docs-{index.meta.build}"
+        assert server.aliases == {"docs": name}
+        assert server.collections[name].body["sparse_vectors"].keys() == {"text"}
+        assert server.collections[name].fields["0"] == {"id": "d0", "text": TEXTS[0], "language": "nb"}
+        build(tmp_path / "index", write_source(TEXTS[:6]), model, "qdrant-server", server.url, "docs")
+        assert [*server.collections] == [f"docs-{open_index(tmp_path / 'index').meta.build}"] == [*server.aliases.values()]
