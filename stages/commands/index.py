@@ -1,13 +1,14 @@
 """From a model and documents to an index that `nordic-sparse search` and other programs search."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stages.commands.explain import FINAL, load, require_model
-from stages.config.params import load_resolved
+from stages.config.params import RESOLVED, read_resolved
 from stages.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,18 +64,19 @@ def main(
     called = "-".join(re.findall(r"[a-z0-9_]+", (name or documents.name).lower())) or "documents"  # what every server accepts
     at = (url or known.server, called) if known.server else ("", "")
     folder = out or INDEXES / documents.name.replace("/", "-")
-    made = build(folder, documents, Model(model, model_digest(model), treatment_of(model), loaded, batch_size), engine, *at)
+    try:
+        made = build(folder, documents, Model(model, model_digest(model), treatment_of(model), loaded, batch_size), engine, *at)
+    except KeyboardInterrupt as interrupt:  # of which typer would say nothing
+        print("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]), file=sys.stderr)
+        raise typer.Exit(130) from None
     print(f'{made.documents:,} documents of {made.source} are in {folder} ({made.engine}); try: nordic-sparse search "…" --index {folder}')
 
 
 def treatment_of(model: Path) -> "Treatment":
     """How a model's documents and vectors are treated: as its folder says; those of models/final pruned as params.yaml says."""
-    from stages.config.settings import EvaluateSettings
+    from stages.config.settings import Pruning
     from stages.retrieval.treatment import Treatment
 
-    if model != FINAL:
+    if model != FINAL or not (RESOLVED / "evaluate.yaml").is_file():
         return Treatment.read(model)
-    try:
-        return Treatment.pruned(model, load_resolved("evaluate", EvaluateSettings).pruning)
-    except UserError:  # a model without the pipeline
-        return Treatment.read(model)
+    return Treatment.pruned(model, Pruning.model_validate(read_resolved("evaluate").get("pruning", {})))

@@ -14,12 +14,22 @@ from qdrant_edge import EdgeConfig, EdgeShard, EdgeSparseVectorParams, Point, Qu
 from scipy.sparse import csr_array
 
 from stages.engines.engine import Place
+from stages.runtime.errors import UserError
 
 VECTOR = "text"
+COPIES = 3
+"""Bytes on disk for each byte of the vectors, at most, with what merging needs."""
 
 
 class Qdrant:
-    """A shard in a folder; point ids are row numbers."""
+    """A shard in a folder; point ids are row numbers.
+
+    Attributes:
+        spare: bytes that must stay free on the disk: Qdrant writes to mapped files, and the system ends a process whose mapped file
+            does not fit any more, without a word.
+    """
+
+    spare = 64 * 2**20
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -29,15 +39,28 @@ class Qdrant:
         self._place.folder.mkdir(parents=True)
         # without a log of updates: an index that is not finished is written again
         config = EdgeConfig(vectors={}, sparse_vectors={VECTOR: EdgeSparseVectorParams()}, wal_enabled=False)
-        shard = EdgeShard.create(str(self._place.folder), config)
         try:
+            shard = EdgeShard.create(str(self._place.folder), config)
+            written = 0
             for part in self._place.parts():
+                written += COPIES * (part.vectors.data.nbytes + part.vectors.indices.nbytes)
+                self._require_room(written)  # merging the segments writes all of it once more
                 shard.update(UpdateOperation.upsert_points(_points(part.first, part.vectors)))
                 sent(part.first + part.vectors.shape[0])
             shard.optimize()
             shard.flush()
-        finally:
             shard.close()
+        except Exception as error:  # what the package raises, whatever happened
+            if "os error" not in str(error):
+                raise
+            remedy = "make room, or make it writable, and run the same command again"
+            raise UserError(f"{self._place.folder}: Qdrant cannot write its index ({error}); {remedy}") from error
+
+    def _require_room(self, wanted: int) -> None:
+        free = shutil.disk_usage(self._place.folder).free
+        if free < wanted + self.spare:
+            sizes = f"{free / 2**20:,.0f} MB are free, and Qdrant may need {(wanted + self.spare) / 2**20:,.0f}"
+            raise UserError(f"{self._place.folder}: {sizes}; make room, and run the same command again")
 
     def publish(self) -> None:
         """Nothing."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xxhash
 
-from stages.config.params import RESOLVED, load_resolved
-from stages.config.settings import EvaluateSettings
+from stages.config.params import RESOLVED, read_resolved
+from stages.config.settings import ScoredSet
 from stages.format.sources.columns import JSON, is_json, opened
 from stages.format.sources.json_rows import json_rows
 from stages.retrieval.beir import Row, read_id, read_text
@@ -124,10 +124,10 @@ class Source:
 class EvaluationSet(Source):
     """The corpora of an entry of params.yaml's evaluation sets. If it has several sets, ids begin with their names."""
 
-    def __init__(self, name: str, settings: EvaluateSettings, folder: Path) -> None:
+    def __init__(self, name: str, form: ScoredSet, folder: Path) -> None:
         entry, _, self._only = name.partition("/")
         super().__init__(name, sorted(path for path in (folder / entry).rglob("*") if path.is_file()), Columns())
-        self._entry, self._form, self._folder = entry, settings.sets[entry], folder / entry
+        self._entry, self._form, self._folder = entry, form, folder / entry
 
     def settings(self) -> dict[str, Any]:
         return {"set": self.name, **self._form.model_dump()}
@@ -153,8 +153,9 @@ def find(name: str, columns: Columns, sets: Path) -> Source:
         UserError: there is no such thing, or it holds no documents.
     """
     path = Path(name).expanduser()
-    if (RESOLVED / "evaluate.yaml").is_file() and name.partition("/")[0] in (settings := load_resolved("evaluate", EvaluateSettings)).sets:
-        return EvaluationSet(name, settings, sets)
+    known = read_resolved("evaluate").get("sets", {}) if (RESOLVED / "evaluate.yaml").is_file() else {}
+    if form := known.get(name.partition("/")[0]):
+        return EvaluationSet(name, ScoredSet.model_validate(form), sets)
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
             raise UserError(f"{path}: must be one of {', '.join(SUFFIXES)}; write it in one of these forms")
