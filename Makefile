@@ -15,7 +15,7 @@ repro: .venv/complete
 test: .venv/complete
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/complete .venv/triton .venv/playwright .venv/launchers .venv/onnx
+test-slow: .venv/complete .venv/triton .venv/playwright .venv/launchers .venv/onnx .venv/engines
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
 
 survive: .venv/complete
@@ -64,6 +64,11 @@ bench-gpu: .venv/complete
 # For the tests of the extra onnx.
 .venv/onnx: .venv/complete
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'onnx==1.23.2' 'onnxscript==0.7.2' 'onnxruntime==1.32.0'
+	@touch $@
+
+# For the tests of the extras seismic, qdrant-server, opensearch and elasticsearch.
+.venv/engines: .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock 'pyseismic-lsr==0.5.4' 'qdrant-client==1.20.0' 'opensearch-py==3.2.0' 'elasticsearch==9.5.1'
 	@touch $@
 
 # For the test of the report in a browser. Playwright's own browsers are for other systems; Debian's Chromium serves as well.
