@@ -34,6 +34,7 @@ from stages.retrieval.vectors import encode
 from stages.retrieval.windows import Windows
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json, remove, write_json
+from stages.runtime.oom import memory_errors
 
 PART = 512
 """Documents of a file: what is encoded again after a kill, and read for one result."""
@@ -141,7 +142,11 @@ def _encode(source: Source, model: Model, checked: Checked, folder: Path) -> Doc
     if done == checked.documents:
         return documents
     encoder = model.load()
-    with Progress("encoding", checked.documents, done, "documents") as progress:
+    remedy = f"lower --batch-size (it is {model.batch_size}); the same command resumes"
+    with (
+        memory_errors(f"--batch-size: the memory must hold a batch of documents; {remedy}"),
+        Progress("encoding", checked.documents, done, "documents") as progress,
+    ):
         rest = islice(source.documents(), done, None)
         while batch := list(islice(rest, PART)):
             ids, texts, languages, vectors = _encoded(encoder, batch, model)

@@ -1,6 +1,7 @@
 """What the clients of servers share: waiting for one that is away, the note of what was sent, and its one-line errors."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -62,6 +63,8 @@ class Server:
                 if waited + pause > patience:
                     remedy = "start it, or correct --url; the same command resumes"
                     raise UserError(f"{self._place.address}: {self._name} does not answer ({fault}); {remedy}") from error
+            if not waited:
+                print(f"{self._place.address}: waiting for {self._name} ({fault})", file=sys.stderr, flush=True)
             time.sleep(pause)
             waited += pause
             pause = min(2 * pause, 10.0)
