@@ -38,9 +38,8 @@ def run(arguments: Sequence[str]) -> None:
         SystemExit: always otherwise; with status 2 for arguments that the command does not take.
     """
     app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback(help="Inspect the trained model and its scores, search with it, and pin data sets and models. Run it in the checkout.")(
-        lambda: None
-    )
+    about = "Inspect the trained model and its scores, search with it, and pin data sets and models. Run it in the checkout."
+    app.callback(help=about)(lambda: None)
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, does in COMMANDS.items():
         command = import_module(f"stages.commands.{MODULES.get(name, name)}").main if name == chosen else lambda: None
