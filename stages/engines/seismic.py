@@ -5,7 +5,10 @@ https://arxiv.org/abs/2404.18812). Gives up exact results, more of them the lowe
 floats. The whole index is in memory, while it is built twice.
 """
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,7 +52,8 @@ class Seismic:
             dataset.add_documents_by_id(rows, vectors.indices.astype(np.int64), vectors.data, vectors.indptr.astype(np.int64))
             sent(last)
         try:
-            self._index.build_from_dataset(dataset).save(str(self._path))
+            with _silent():
+                self._index.build_from_dataset(dataset).save(str(self._path))
         except OSError as error:
             raise UserError(f"{self._place.folder}: Seismic cannot write its index ({error}); make room and try again") from error
 
@@ -69,3 +73,17 @@ class Seismic:
     @cached_property
     def _searcher(self) -> Any:
         return self._index.load(str(Path(f"{self._path}{SUFFIX}")))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without stdout, on which Seismic prints its settings and times; it is not Python's, so that contextlib cannot redirect it."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
