@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages.commands.explain import load, require_model
-from stages.commands.index import INDEXES
+from stages.commands.index import INDEXES, SETS
 from stages.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,21 +22,25 @@ WIDEST, LINES = 120, 2
 
 
 def main(
-    query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)],
+    query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)] = "",
     index: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Index to search (default: the only one in indexes/).")] = None,
     model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The index's model, if it was moved.")] = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Allow the Python code in FOLDER to run.")] = False,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of documents to show.")] = 10,
     terms: Annotated[int, typer.Option(metavar="N", min=0, help="Number of matched terms to show.")] = 6,
+    serve: Annotated[bool, typer.Option("--serve", help="Open a page to search in, next to BM25, instead.")] = False,
+    dense: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Dense model for the page to compare with.")] = None,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port of the page on 127.0.0.1.")] = 8000,
 ) -> None:
     """Show the documents that an index finds for QUERY, with the terms that matched and their share of the score.
 
     \b
     nordic-sparse search "Hva er hovedstaden i Norge?"
     nordic-sparse search "hvornår åbner museet" --index indexes/sample --top 3
+    nordic-sparse search --serve
     """
-    if not query.strip():
-        raise UserError("search: the query must not be empty; give a text in quotes")
+    if not query.strip() and not serve:
+        raise UserError("search: the query must not be empty; give a text in quotes, or --serve for a page")
 
     from stages.engines.identity import model_digest
     from stages.engines.index import open_index
@@ -46,6 +50,10 @@ def main(
     require_model(folder)
     opened.require_model(model_digest(folder), str(folder))
     encoder = load(folder, trust_remote_code)
+    if serve:
+        from stages.page.serve import serve_page
+
+        return serve_page(opened, encoder, dense, port, SETS)
 
     from stages.evaluate.terms import described, matches, represent
 

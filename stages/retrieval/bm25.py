@@ -23,6 +23,23 @@ LANGUAGES = {"nb": "norwegian", "nn": "norwegian", "da": "danish", "sv": "swedis
 """The name by which bm25s and Snowball know a language."""
 
 
+class Bm25:
+    """Documents indexed for BM25; see `retrieve_stemmed` for the arguments."""
+
+    def __init__(self, texts: Iterable[str], language: str | None = None, k1: float = K1, b: float = B) -> None:
+        words = _tokenize(texts, language, return_ids=True)  # of words, bm25s would make a second copy as ids
+        self._size, self._index = len(words.ids), bm25s.BM25(k1=k1, b=b)
+        self._empty = not any(words.ids)
+        if not self._empty:
+            self._index.index(words, show_progress=False)
+
+    def scores(self, words: Iterable[str]) -> np.ndarray:
+        """The score of each document for a query's `tokenize`d words, shape (documents,)."""
+        known = [] if self._empty else [word for word in words if word in self._index.vocab_dict]
+        scores: np.ndarray = self._index.get_scores(known) if known else np.zeros(self._size, dtype=np.float32)
+        return scores
+
+
 def tokenize(texts: Iterable[str], language: str | None = None) -> list[list[str]]:
     """The words of each text: NFC, lower-cased, two or more word characters, in order, repeats kept; in ``language``, its stems.
 
@@ -59,19 +76,13 @@ def _tokenize(texts: Iterable[str], language: str | None, return_ids: bool) -> A
 
 
 def _retrieve(retrieval_set: RetrievalSet, top_k: int, language: str | None, k1: float, b: float) -> Run:
-    corpus = _tokenize(retrieval_set.corpus.values(), language, return_ids=True)  # of words, bm25s would make a second copy as ids
-    queries = tokenize(retrieval_set.queries.values(), language)
-    if not any(corpus.ids):
-        return {query: {} for query in retrieval_set.queries}
-    index = bm25s.BM25(k1=k1, b=b)
-    index.index(corpus, show_progress=False)
+    corpus = Bm25(retrieval_set.corpus.values(), language, k1, b)
     documents = list(retrieval_set.corpus)
     by_id = sorted(range(len(documents)), key=documents.__getitem__)
     places = {documents[index]: place for place, index in enumerate(by_id) if documents[index] in retrieval_set.own}
     run: Run = {}
-    for query, words in zip(retrieval_set.queries, queries, strict=True):
-        known = [word for word in words if word in index.vocab_dict]
-        scores = index.get_scores(known)[by_id] if known else np.zeros(len(documents), dtype=np.float32)
+    for query, words in zip(retrieval_set.queries, tokenize(retrieval_set.queries.values(), language), strict=True):
+        scores = corpus.scores(words)[by_id]
         if query in places:
             scores[places[query]] = 0
         run[query] = {documents[by_id[place]]: float(scores[place]) for place in _best(scores, top_k)}
