@@ -3,6 +3,7 @@
 
 const $ = id => document.getElementById(id)
 const number = new Intl.NumberFormat("en", {maximumFractionDigits: 3})
+const time = milliseconds => `${milliseconds.toFixed(1)} ms`
 const percent = share => `${Math.round(100 * share)}%`
 
 function element(tag, properties = {}, ...children) {
@@ -73,6 +74,7 @@ let asked = ""
 
 async function search() {
   const query = $("query").value, mine = ++latest, slider = $("terms")
+  $("examples").hidden = Boolean(query.trim())
   if (!query.trim()) {
     $("answers").replaceChildren()
     $("asked").replaceChildren()
@@ -89,9 +91,9 @@ async function search() {
     $("used").textContent = used < all ? `${used} of ${all}` : `all ${all}`
     $("asked").replaceChildren(...chips(answer.query, used))
     $("answers").replaceChildren(...answer.answers.map(each => element("section", {},
-      element("h2", {textContent: each.system + " "}, element("small", {textContent: `${number.format(each.milliseconds)} ms`})),
+      element("h2", {textContent: each.system + " "}, element("small", {textContent: time(each.milliseconds)})),
       each.found.length ? element("ol", {}, ...each.found.map(hit)) : element("p", {className: "muted", textContent: "nothing found"}))))
-    say(`query encoded in ${number.format(answer.milliseconds)} ms`)
+    say(`query encoded in ${time(answer.milliseconds)}`)
   } catch (error) {
     if (mine === latest) say(error.message, true)
   }
@@ -119,6 +121,7 @@ async function begin() {
     button.addEventListener("click", () => { $("query").value = example.query; search() })
     return button
   }))
+  $("query").addEventListener("input", () => $("query").value || search()) // emptied: the examples come back
   $("ask").addEventListener("submit", event => { event.preventDefault(); search() })
   $("language").addEventListener("change", search)
   $("terms").addEventListener("input", search)
