@@ -6,13 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
 from tests import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 SMALL = {  # a training run of seconds
     "model": {"made": {"vocab_size": 1000, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}},
@@ -120,3 +125,15 @@ def workspace(reproduced: Workspace) -> Iterator[Workspace]:
     (reproduced.folder / "params.yaml").unlink()  # git overlooks a change of the same size within a second of its index
     reproduced.run("git", "reset", "--quiet", "--hard", start)
     reproduced.run("dvc", "checkout", "--quiet", "--force")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright  # not in the lock: `make test-slow` installs it
+
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    assert found, f"no browser ({', '.join(BROWSERS)}); `make test-slow` installs Chromium as root on Debian, else install it"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root has no sandbox
+        yield started
+        started.close()

@@ -1,6 +1,5 @@
 """The report in a real browser: headless Chromium, which `make test-slow` sets up."""
 
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CONTRAST = """() => {
   const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
     .map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -37,18 +35,6 @@ CONTRAST = """() => {
   }
   return found;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright  # not in the lock: `make test-slow` installs it
-
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    assert found, f"no browser ({', '.join(NAMES)}); `make test-slow` installs Chromium as root on Debian, else install it"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root has no sandbox
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
