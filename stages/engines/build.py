@@ -7,6 +7,7 @@ documents, each there whole or not at all, and the next run with the same model,
 import fcntl
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from stages.encoders.active_dims import autoencoder_of
 from stages.engines.documents import TERMS, Documents, names_of
 from stages.engines.engine import ENGINES, engine_class
 from stages.engines.identity import digest
-from stages.engines.index import DOCUMENTS, FILE, FORMAT, Meta
+from stages.engines.index import DOCUMENTS, FORMAT, Meta
 from stages.engines.progress import Progress
 from stages.engines.server import require_address
 from stages.engines.sources import Checked, Document, Source
@@ -39,6 +40,7 @@ from stages.runtime.oom import memory_errors
 PART = 512
 """Documents of a file: what is encoded again after a kill, and read for one result."""
 CHECKED, LOCK, WRITTEN = "checked.json", ".lock", "written"
+BUILD = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,15 @@ def build(folder: Path, source: Source, model: Model, engine: str, address: str 
 
     Raises:
         UserError: a document is faulty, the engine is not installed or does not answer, or another process builds here. The index that
-            was in ``folder`` stays.
+            was in ``folder`` stays. Or ``folder`` holds something else than an index.
         KeyboardInterrupt: with what to do next.
     """
     engine_class(engine)  # is it installed?
     if address:
         require_address(address)
     old = _old(folder)
+    if not old:
+        _require_free(folder)
     with _alone(folder):
         made_from = [digest((path.name, path) for path in source.files), source.settings(), model.digest, asdict(model.treatment), FORMAT]
         name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
@@ -106,6 +110,12 @@ def _old(folder: Path) -> Meta | None:
         return Meta.read(folder)
     except UserError:
         return None
+
+
+def _require_free(folder: Path) -> None:
+    """Raise `UserError` if an index would come to lie among a user's own files. What we began has a lock."""
+    if folder.exists() and not (folder / LOCK).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"--out: {folder} must be a new folder or that of an index, got something else; name another")
 
 
 @contextmanager
@@ -196,7 +206,7 @@ def _write_engine(folder: Path, meta: Meta, documents: Documents) -> None:
 
 
 def _clean(folder: Path, meta: Meta, old: Meta | None) -> None:
-    """Remove what the new index replaces, and builds that were never completed."""
+    """Remove what the new index replaces, and builds that were never completed; not what others put there, such as the page's vectors."""
     ours = f"{meta.engine}-{meta.engine_version}"
     if old and (old.build, old.engine, old.address, old.alias) != (meta.build, meta.engine, meta.address, meta.alias):
         try:
@@ -204,8 +214,8 @@ def _clean(folder: Path, meta: Meta, old: Meta | None) -> None:
         except UserError as error:
             print(f"the index before this one is not removed: {error}", flush=True)
     for path in folder.iterdir():
-        if path.name not in (meta.build, FILE, LOCK):
+        if BUILD.fullmatch(path.name) and path.name != meta.build:
             remove(path)
     for path in (folder / meta.build).iterdir():
-        if path.name not in (DOCUMENTS, CHECKED, ours, f"{ours}.json"):
+        if path.name.startswith(tuple(f"{name}-" for name in ENGINES)) and path.name not in (ours, f"{ours}.json"):
             remove(path)

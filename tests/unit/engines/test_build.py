@@ -129,6 +129,27 @@ def test_the_old_index_stands_until_the_new_one_is_complete(
     assert len([path for path in (tmp_path / "index").iterdir() if path.is_dir()]) == 1
 
 
+def test_a_folder_of_something_else_is_refused_and_stays(tmp_path: Path, write_source: Write, not_loading: Model) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / FILE).write_text("{}")
+    for folder in (tmp_path / "mine", tmp_path / "mine" / FILE):
+        with refused(f"--out … {folder} … new folder … name another"):
+            build(folder, write_source(), not_loading, "parquet")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [FILE]
+
+
+def test_only_what_an_index_made_is_removed_from_its_folder(tmp_path: Path, write_source: Write, model: Model) -> None:
+    folder = tmp_path / "index"
+    old = build(folder, write_source(), model, "parquet").build
+    kept = [folder / "notes.txt", folder / old / "dense-1.npy"]
+    for path in kept:
+        path.touch()
+    build(folder, write_source(), model, "qdrant")
+    assert all(path.is_file() for path in kept)
+    build(folder, write_source([*TEXTS, "øl og brus"]), model, "qdrant")
+    assert (folder / "notes.txt").is_file() and not (folder / old).exists()
+
+
 def test_a_broken_line_is_found_before_anything_is_encoded(tmp_path: Path, write_source: Write, model: Model, not_loading: Model) -> None:
     build(tmp_path / "index", write_source(), model, "parquet")
     source = write_source()
