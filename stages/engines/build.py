@@ -40,6 +40,8 @@ from stages.runtime.oom import memory_errors
 PART = 512
 """Documents of a file: what is encoded again after a kill, and read for one result."""
 CHECKED, LOCK, WRITTEN = "checked.json", ".lock", "written"
+NOTE = "written.json"
+"""In the engine's folder, so that it goes with that: what is missing is written again."""
 BUILD = re.compile("[0-9a-f]{16}")
 
 
@@ -197,7 +199,7 @@ def _terms(encoder: SparseEncoder, dimensions: int) -> list[str]:
 def _write_engine(folder: Path, meta: Meta, documents: Documents) -> None:
     """Hand the documents to the engine, unless an earlier run has."""
     engine = meta.engine_at(folder, documents)
-    note = folder / meta.build / f"{meta.engine}-{meta.engine_version}.json"
+    note = folder / meta.build / f"{meta.engine}-{meta.engine_version}" / NOTE
     if read_json(note) != (written := {WRITTEN: len(documents), "address": meta.address, "alias": meta.alias}):
         with Progress(f"writing to {meta.engine}", len(documents), 0, "entries") as progress:
             engine.write(progress.reach)
@@ -217,5 +219,5 @@ def _clean(folder: Path, meta: Meta, old: Meta | None) -> None:
         if BUILD.fullmatch(path.name) and path.name != meta.build:
             remove(path)
     for path in (folder / meta.build).iterdir():
-        if path.name.startswith(tuple(f"{name}-" for name in ENGINES)) and path.name not in (ours, f"{ours}.json"):
+        if path.name.startswith(tuple(f"{name}-" for name in ENGINES)) and path.name != ours:
             remove(path)

@@ -77,7 +77,11 @@ class Qdrant:
 
     @cached_property
     def _shard(self) -> EdgeShard:
-        return EdgeShard.load(str(self._place.folder))
+        try:
+            return EdgeShard.load(str(self._place.folder))
+        except Exception as error:  # what the package raises, whatever happened
+            remedy = "delete this folder and run the same `nordic-sparse index` again: it keeps the encoded documents"
+            raise UserError(f"{self._place.folder}: Qdrant cannot read its index ({error}); {remedy}") from error
 
 
 def _points(first: int, vectors: csr_array) -> list[Point]:

@@ -74,7 +74,11 @@ class Seismic:
 
     @cached_property
     def _searcher(self) -> Any:
-        return self._index.load(str(Path(f"{self._path}{SUFFIX}")))
+        try:
+            return self._index.load(str(Path(f"{self._path}{SUFFIX}")))
+        except Exception as error:  # what the package raises, whatever happened
+            remedy = "delete this folder and run the same `nordic-sparse index` again: it keeps the encoded documents"
+            raise UserError(f"{self._place.folder}: Seismic cannot read its index ({error}); {remedy}") from error
 
 
 @contextmanager

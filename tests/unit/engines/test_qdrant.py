@@ -1,5 +1,6 @@
 """Qdrant inside this process."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,14 @@ def test_a_disk_that_is_almost_full_is_refused_before_qdrant_ends_the_process(
     with refused("MB are free … make room"):
         build(tmp_path / "index", write_source(), model, "qdrant")
     assert open_index(tmp_path / "index").meta.engine == "parquet"
+
+
+def test_files_that_are_gone_are_an_error_and_written_again(tmp_path: Path, write_source: Write, model: Model, not_loading: Model) -> None:
+    build(tmp_path / "index", write_source(), model, "qdrant")
+    index = open_index(tmp_path / "index")
+    [files] = index.documents.folder.parent.glob("qdrant-*")
+    shutil.rmtree(files)
+    with refused(f"{files}: Qdrant cannot read … delete this folder … index"):
+        index.search(index.query({40: 1.0}), 3)
+    build(tmp_path / "index", write_source(), not_loading, "qdrant")
+    assert open_index(tmp_path / "index").search(index.query({40: 1.0}), 3)
