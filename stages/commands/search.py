@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stages.engines.index import Hit
     from stages.evaluate.terms import Match
 
-WIDEST, LINES = 120, 2
+NARROWEST, WIDEST, LINES = 20, 120, 2
 
 
 def main(
@@ -41,6 +41,8 @@ def main(
     """
     if not query.strip() and not serve:
         raise UserError("search: the query must not be empty; give a text in quotes, or --serve for a page")
+    if any("\ud800" <= letter <= "\udfff" for letter in query):  # what Python makes of bytes that are not UTF-8
+        raise UserError("search: the query must be UTF-8; set the terminal to UTF-8")
 
     from stages.engines.identity import model_digest
     from stages.engines.index import open_index
@@ -64,7 +66,7 @@ def main(
     hits = opened.search(vector, top)
     found = time.perf_counter()
     kept = replace(asked, terms=tuple(term for term in asked.terms if term.dimension in vector.indices))
-    width = min(shutil.get_terminal_size().columns, WIDEST)
+    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     for place, hit in enumerate(hits, start=1):
         entry = hit.entry
         document = described(encoder, entry.text, "document", opened.meta.dimensions, entry.dimensions.tolist(), entry.weights.tolist())

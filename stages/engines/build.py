@@ -139,6 +139,8 @@ def _check(source: Source, work: Path) -> Checked:
         return Checked(**found)
     print(f"index: reading {source.name}", flush=True)
     checked = source.check()
+    if checked.empty:
+        print(f"index: {checked.empty:,} without text left out", flush=True)
     write_json(path, checked._asdict())
     return checked
 

@@ -155,6 +155,8 @@ def find(name: str, columns: Columns, sets: Path) -> Source:
     path = Path(name).expanduser()
     known = read_resolved("evaluate").get("sets", {}) if (RESOLVED / "evaluate.yaml").is_file() else {}
     if form := known.get(name.partition("/")[0]):
+        if columns != Columns():
+            raise UserError(f"{name}: is an evaluation set, whose columns params.yaml names; leave out --id, --text and --language")
         return EvaluationSet(name, ScoredSet.model_validate(form), sets)
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):

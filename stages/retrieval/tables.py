@@ -39,7 +39,7 @@ def table_rows(path: Path, columns: Mapping[str, Sequence[str]], required: Seque
     Raises:
         UserError: a required column is missing, two columns could be meant, or the file cannot be read. An error names file and line.
     """
-    read = _csv if path.suffix == ".csv" else _parquet
+    read = _csv if path.suffix.lower() == ".csv" else _parquet
     yield from read(path, columns, required)
 
 

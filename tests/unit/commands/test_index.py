@@ -40,6 +40,15 @@ def test_documents_become_an_index_named_after_them(documents: Path, splade: Pat
     assert open_index(Path("indexes/docs")).meta.model == str(splade)
 
 
+def test_documents_without_a_text_are_counted(documents: Path, splade: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with documents.open("a") as file:
+        file.write('{"id": "empty", "text": ""}\n')
+    with pytest.raises(SystemExit):
+        run(["index", "docs.jsonl", "--model", str(splade), "--engine", "parquet"])
+    said = capsys.readouterr().out
+    assert "1 without text left out" in said and "10 documents of docs" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -64,9 +64,17 @@ def test_a_query_that_finds_nothing_says_so(capsys: pytest.CaptureFixture[str], 
     assert "No document shares a term" in "\n".join(printed(capsys, "øl", "--index", "indexes/splade"))
 
 
+@pytest.mark.usefixtures("here")
+def test_a_terminal_of_any_width_shows_results(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "2")
+    assert "of 10 documents" in printed(capsys, "øl", "--index", "indexes/splade", "--top", "1")[-1]
+
+
 def test_a_mistake_is_a_one_line_error(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with refused("query … empty"):
         run(["search", " "])
+    with refused("query … UTF-8"):
+        run(["search", "bl\udce5b\udce6r"])  # "blåbær" in Latin-1
     with refused("indexes … several … indexes/csr … --index"):
         run(["search", "øl"])
     with refused("indexes/nowhere … no finished index"):

@@ -72,6 +72,12 @@ def test_columns_can_be_named(tmp_path: Path, form: str) -> None:
     assert (document.id, document.text, document.language) == ("7", "Kaffe Mørk", None)
 
 
+def test_the_ending_of_a_file_may_be_in_upper_case(tmp_path: Path) -> None:
+    (tmp_path / "DOCS.CSV").write_text("id,text\n1,Kaffe\n", encoding="utf-8")
+    [document] = find(str(tmp_path / "DOCS.CSV"), Columns(), tmp_path).documents()
+    assert document.text == "Kaffe"
+
+
 def test_an_evaluation_set_is_named_as_in_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "resolved").mkdir()
@@ -91,6 +97,8 @@ def test_an_evaluation_set_is_named_as_in_params(tmp_path: Path, monkeypatch: py
     assert [each.id for each in find("sample/NanoMadeSv", Columns(), tmp_path / "eval").documents()] == ["a", "b"]
     with refused("sample/Nowhere … NanoMadeNb"):
         find("sample/Nowhere", Columns(), tmp_path / "eval").check()
+    with refused("sample: … leave out … --text"):
+        find("sample", Columns(texts=("text",)), tmp_path / "eval")
     with refused("nowhere: … evaluation set"):
         find("nowhere", Columns(), tmp_path / "eval")
 
