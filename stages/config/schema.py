@@ -155,8 +155,8 @@ class Loss(Section):
 
     @property
     def own_negatives(self) -> bool:
-        """Whether a row's negatives are contrasted with its own anchor only: ``hard_negatives``, or if there is distillation."""
-        return self.hard_negatives == "own" or (self.hard_negatives is None and self.distillation != "none")
+        """Whether a row's negatives are contrasted with its own anchor only."""
+        return self.hard_negatives == "own"
 
 
 class Training(Section):
@@ -415,6 +415,11 @@ class Params(Section):
     def entry(self, model: str) -> ModelEntry:
         """The entry of ``models`` with this name; a name without an entry is a local folder."""
         return self.models.get(model) or ModelEntry(path=model)
+
+    def hard_negatives(self) -> Literal["batch", "own"]:
+        """``loss.hard_negatives``, or own if there is distillation or mining finds several negatives a row, else batch."""
+        several = self.mining.method != "none" and self.mining.negatives > 1
+        return self.loss.hard_negatives or ("own" if several or self.loss.distillation != "none" else "batch")
 
     def models_used(self) -> dict[str, str]:
         """The models that this run loads: name or folder, by the key of params.yaml that names it."""

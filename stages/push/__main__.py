@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.retrieval.treatment import Treatment
 
 FINAL, RECEIPT = Path("models/final"), Path("metrics/push.json")
-FORMATTED, BASE = Path("data/formatted"), Path("models/base")
+FORMATTED, BASE, TEACHERS = Path("data/formatted"), Path("models/base"), Path("models/teachers")
 EVALUATION, MIX = Path("metrics/evaluation.json"), Path("metrics/mix.json")
 LAUNCH: dict[str, Any] = {"tracking": True, "upload": True, "training": {*Training.RUNNING, "device", "num_processes", "num_threads"}}
 """Settings of resolved/train.yaml that the card leaves out: how the run was launched."""
@@ -53,11 +53,12 @@ def main() -> str:
 
 
 def refuse_non_commercial(datasets: Mapping[str, Provenance], formatted: Path) -> None:
-    """Raise `UserError` if the licence of a training set, or of the base model, forbids commercial use."""
+    """Raise `UserError` if the licence of a training set, the base model or a teacher forbids commercial use."""
     from stages.hub.manifest import forbids_commercial_use, read_licence
 
     licences = {f"datasets.{name}": licence_of(origin, formatted / name) for name, origin in datasets.items()}
     licences["model.base_model"] = read_licence(BASE)
+    licences |= {f"mining.teachers, {folder.name}": read_licence(folder) for folder in sorted(TEACHERS.glob("*/"))}
     if found := {key: licence for key, licence in licences.items() if forbids_commercial_use(licence)}:
         names = ", ".join(f"{key} ({licence})" for key, licence in found.items())
         raise UserError(

@@ -57,6 +57,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
         digests: of the contents of `own_paths`, by key: a change there re-runs what depends on it.
     """
     model, loss, training = (_of_architecture(params, section) for section in ("model", "loss", "training"))
+    loss["hard_negatives"] = params.hard_negatives()
     made = model.pop("made") if params.model.base_model == "made" else None
     model.pop("made", None)
     pruning = {key: model.pop(key) for key in Pruning.model_fields}  # training does not use it
@@ -90,7 +91,7 @@ def resolve(params: Params, digests: Mapping[str, str] = {}) -> dict[str, dict[s
             **params.mix.model_dump(),
             "scored": params.loss.distillation != "none",
             "contrasted": bool(params.loss.contrast),
-            "own_negatives": params.loss.own_negatives,
+            "own_negatives": loss["hard_negatives"] == "own",
             "seed": params.seed,
         },
         "make_base": {

@@ -4,6 +4,7 @@ Queries are encoded by ``encode_query`` and documents by ``encode_document``, so
 each. We score the run ourselves, so that BM25, sparse and dense models share one scorer, also for graded relevance.
 """
 
+import math
 from dataclasses import dataclass
 
 from sentence_transformers import SparseEncoder
@@ -81,5 +82,5 @@ def sparsity(encoded: Encoded) -> dict[str, float]:
     return {
         QUERY_DIMS: float(encoded.queries.nnz / encoded.queries.shape[0]),
         CORPUS_DIMS: float(encoded.documents.nnz / documents),
-        FLOPS: float(of_queries @ of_documents),
+        FLOPS: math.fsum(of_queries * of_documents),  # the same on every machine; a dot product of BLAS is not
     }

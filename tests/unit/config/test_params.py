@@ -428,6 +428,8 @@ def test_distillation_requires_scores_of_mix(read):
     assert [resolve(read(loss__distillation=kind))["mix"]["scored"] for kind in ("none", "margin_mse", "kl")] == [False, True, True]
     assert [resolve(read(loss__distillation=kind))["mix"]["own_negatives"] for kind in ("none", "kl")] == [False, True]
     assert resolve(read(loss__hard_negatives="own"))["mix"]["own_negatives"]
+    several = [resolve(read(mining__method="bm25", mining__negatives=number))["train"]["loss"]["hard_negatives"] for number in (1, 2)]
+    assert several == ["batch", "own"]
     assert not resolve(read(loss__distillation="kl", loss__hard_negatives="batch"))["mix"]["own_negatives"]
     alone = resolve(read(loss__distillation="kl", loss__contrastive_weight=0.0))["mix"]
     assert alone["scored"] and not alone["contrasted"] and resolve(read())["mix"]["contrasted"]

@@ -88,6 +88,15 @@ def test_a_push_names_the_sets_that_forbid_commercial_use(tmp_path: Path, monkey
         refuse_non_commercial(trained("sample", license="CC-BY-NC-SA-4.0"), formatted)
 
 
+def test_a_push_names_a_teacher_that_forbids_commercial_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (folder := tmp_path / "models" / "teachers" / "reranker").mkdir(parents=True)
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    write_manifest(folder, manifest(folder, kind=None))
+    with refused("hub.allow_non_commercial", "mining.teachers, reranker (cc-by-nc-4.0)"):
+        refuse_non_commercial({}, Path("data/formatted"))
+
+
 def trained(*names: str, license: str | None = None) -> dict[str, Provenance]:
     return {name: Provenance(repo=None, revision=None, sample=False, license=license) for name in names}
 
