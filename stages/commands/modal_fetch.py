@@ -34,4 +34,4 @@ def bring(names: Sequence[str]) -> None:
         raise UserError(f"dvc: cannot say where its cache is ({done.stderr.strip()}); run the command in the checkout")
     with modal_errors():
         for name, files in fetch(Path(), Path(done.stdout.strip()), names):
-            print(f"{name}: {files} file{'s' * (files != 1)} fetched", flush=True)
+            print(f"{name}: {'of another checkout' if files is None else f'{files} files fetched'}", flush=True)

@@ -102,11 +102,11 @@ def fetch_experiment(name: str, checkout: Path) -> list[str]:
         return [*unbundle_experiments(bundle, checkout).values()]
 
 
-def fetch(checkout: Path, cache: Path, names: Collection[str] = ()) -> Iterator[tuple[str, int]]:
+def fetch(checkout: Path, cache: Path, names: Collection[str] = ()) -> Iterator[tuple[str, int | None]]:
     """Bring finished experiments, or all if ``names`` is empty, into a checkout and their files into the DVC cache ``cache``.
 
     Yields:
-        Each name with the number of files that were missing.
+        Each name with the number of files that were missing; None: without ``names``, one of another checkout, which is left there.
 
     Raises:
         UserError: an experiment is not there, or `fetch_experiment` fails.
@@ -115,7 +115,13 @@ def fetch(checkout: Path, cache: Path, names: Collection[str] = ()) -> Iterator[
     if missing := sorted(set(names) - set(there)):
         raise UserError(f"{', '.join(missing)}: not finished on Modal; it has {', '.join(there) or 'no experiment'}")
     for name in names or there:
-        commits = fetch_experiment(name, checkout)
+        try:
+            commits = fetch_experiment(name, checkout)
+        except UserError:
+            if names:
+                raise
+            yield name, None  # the account may serve several checkouts
+            continue
         yield (
             name,
             sum(fetch_outputs(commit, checkout, cache, lambda path: volumes["cache"].read_file(f"{DVC}/{path}")) for commit in commits),

@@ -139,7 +139,9 @@ def test_modal_run_trains_one_model_and_a_new_container_resumes_it(cloud: Cloud,
 
     fetched = workspace.run("python", "-m", "stages.commands", "modal", "fetch", **cloud.server.environment())
     assert name in fetched
-    assert f"{name}: 0 files" in workspace.run("python", "-m", "stages.commands", "modal", "fetch", name, **cloud.server.environment())
+    assert f"{name}: 0 files fetched" in workspace.run(
+        "python", "-m", "stages.commands", "modal", "fetch", name, **cloud.server.environment()
+    )
     workspace.run("dvc", "exp", "apply", name)
     assert workspace.stages_run(workspace.run("dvc", "repro")) == {"resolve"}
 
