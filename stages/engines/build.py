@@ -147,10 +147,12 @@ def _check(source: Source, work: Path) -> Checked:
 
 def _encode(source: Source, model: Model, checked: Checked, folder: Path) -> Documents:
     """Encode what is not encoded yet."""
+    terms: Any = read_json(folder / TERMS)
+    if not terms:
+        remove(folder)  # files that somebody took the names of the dimensions from
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.tmp"):  # by a process that was killed
         remove(left)
-    terms: Any = read_json(folder / TERMS)
     documents = Documents(folder, len(terms))
     done = min(PART * len(documents.rows), checked.documents)
     if done == checked.documents:

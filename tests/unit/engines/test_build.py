@@ -129,6 +129,14 @@ def test_the_old_index_stands_until_the_new_one_is_complete(
     assert len([path for path in (tmp_path / "index").iterdir() if path.is_dir()]) == 1
 
 
+def test_documents_without_the_names_of_their_dimensions_are_encoded_again(tmp_path: Path, write_source: Write, model: Model) -> None:
+    meta = build(tmp_path / "index", write_source(), model, "parquet")
+    before = digests(open_index(tmp_path / "index"))
+    (open_index(tmp_path / "index").documents.folder / "terms.json").unlink()
+    assert build(tmp_path / "index", write_source(), model, "parquet") == meta and meta.dimensions
+    assert digests(open_index(tmp_path / "index")) == before
+
+
 def test_a_folder_of_something_else_is_refused_and_stays(tmp_path: Path, write_source: Write, not_loading: Model) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / FILE).write_text("{}")
