@@ -10,7 +10,7 @@ from stages.sweeps.plan import Plan, missing_metric
 from stages.sweeps.state import Result, Sweep
 from stages.sweeps.table import Table
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 DEATHS = 5
 """A trial that was killed so often, by the system for want of memory perhaps, counts as failed."""
 HOPELESS = 3
