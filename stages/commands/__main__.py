@@ -7,10 +7,11 @@ so that `nordic-sparse --help` stays fast.
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
-from stages.runtime.errors import run_stage
+from stages.runtime.errors import UserError, run_stage
 
 COMMANDS = {
     "compare": "Test the difference between two runs over their queries.",
@@ -39,12 +40,20 @@ def run(arguments: Sequence[str]) -> None:
     """
     app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     about = "Inspect the trained model and its scores, search with it, and pin data sets and models. Run it in the checkout."
-    app.callback(help=about)(lambda: None)
+    app.callback(help=about)(require_checkout)
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, does in COMMANDS.items():
         command = import_module(f"stages.commands.{MODULES.get(name, name)}").main if name == chosen else lambda: None
         app.command(name, short_help=does)(command)
     app(arguments, prog_name="nordic-sparse")
+
+
+def require_checkout() -> None:
+    """Raise `UserError` in a subfolder of a checkout, where every file would seem to be missing."""
+    here = Path.cwd()
+    above = next((folder for folder in here.parents if (folder / "dvc.yaml").is_file()), None)
+    if above and not (here / "dvc.yaml").is_file():
+        raise UserError(f"{here}: is a subfolder of the checkout; run the command in {above}")
 
 
 def main() -> None:

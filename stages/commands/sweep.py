@@ -30,7 +30,9 @@ def main(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check FILE and print the trials.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run the trials that failed once more.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget all results, and start over with the checkout as it is now.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Remove all results and experiments, and start over with the checkout as it is now.")
+    ] = False,
     apply_best: Annotated[
         bool, typer.Option("--apply-best", help="Apply the best trial's experiment to this checkout, if all have ended.")
     ] = False,
@@ -113,18 +115,21 @@ def begin(sweep: "Sweep", file: "SweepFile", restart: bool) -> None:
     from stages.sweeps.base import changes, differing, identity, snapshot
     from stages.sweeps.clone import run_git
 
+    who = identity()
     if restart:
         for name in ("trials", "sweep.json", "optuna.log"):
             remove(sweep.folder / name)
     began = sweep.began_with
-    who = identity()
-    if not began and not restart:
-        names = run_git(Path(), "for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
-        if taken := [name for name in names if re.fullmatch(rf"{sweep.name}-\d+", name)]:
-            raise UserError(
-                f"sweep: there are experiments of this name already, such as {taken[0]}; rename the file, remove them with "
-                f"`dvc exp remove`, or replace them with --restart"
-            )
+    found = run_git(Path(), "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    taken = [reference for reference in found if re.fullmatch(rf"{sweep.name}-\d+", reference.rpartition("/")[2])]
+    if restart:
+        for reference in taken:
+            run_git(Path(), "update-ref", "-d", reference)
+    elif taken and not began:
+        raise UserError(
+            f"sweep: there are experiments of this name already, such as {taken[0].rpartition('/')[2]}; rename the file, remove them with "
+            f"`dvc exp remove`, or remove them and start over with --restart"
+        )
     if not began or not sweep.started:  # if its engine was missing, nothing has run yet
         commit = snapshot(sweep.name)
         if local := changes():
@@ -147,6 +152,8 @@ def remark(sweep: "Sweep", file: "SweepFile", plan: "Plan") -> None:
     """Say what is there already."""
     if plan.left_out:
         print(f"{plan.left_out} trials of earlier starts are not in the file any more; their experiments stay.")
+    if file.method == "random" and (few := len(plan.groups())) < (file.trials or 0):
+        print(f"trials: {file.trials} is more than there are: the parameters have {few} configurations.")
     if plan.results:
         print(f"{len(plan.results)} of {plan.total} trials have a result.")
 

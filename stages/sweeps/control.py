@@ -65,7 +65,8 @@ class Control:
         elif result is None:
             self._deaths[number] = self._deaths.get(number, 0) + 1
             if self._deaths[number] == DEATHS:
-                why = f"was killed or broke off {DEATHS} times (memory?); see {self._sweep.place(number)}/log.txt and runner.txt"
+                place = self._sweep.place(number)
+                why = f"was killed or broke off {DEATHS} times (memory?), lastly: {_last_line(place / 'runner.txt')}; see {place}/log.txt"
                 self._sweep.end(number, Result("failed", why))
         self._plan.refresh()
         if result and result.state == "done":

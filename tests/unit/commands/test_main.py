@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,14 @@ def test_the_list_of_commands_imports_no_command() -> None:
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert all(does in shown for does in COMMANDS.values())
     assert not {"pydantic", "ruamel.yaml", "torch", *(f"stages.commands.{name}" for name in COMMANDS)} & set(shown.split())
+
+
+def test_in_a_subfolder_a_command_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    with refused(f"docs: is a subfolder of the checkout; run the command in {tmp_path}"):
+        run(["report"])
 
 
 def test_the_installed_script_starts_it() -> None:

@@ -133,3 +133,7 @@ def test_a_sweep_that_cannot_work_stops_and_starts_over_with_the_corrected_code(
     train.write_text(train.read_text().replace("> .5", "> 2"))
     assert names(toy.sweep(path, "--retry-failed", status=2), "The checkout has changed … --restart", "collapsed")
     assert "4 of 4 trials, best mean.ndcg@10" in toy.sweep(path, "--restart")
+    toy.write("method: random\ntrials: 4\nparameters: {training.learning_rate: [0.1, 0.2]}\n")
+    fewer = toy.sweep(path, "--restart")
+    assert "trials: 4 is more than there are: the parameters have 2 configurations" in fewer and "2 of 2 trials" in fewer
+    assert {*toy.run("dvc", "exp", "list", "--name-only").split()} == {"s-000", "s-001"}
