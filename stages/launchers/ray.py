@@ -29,7 +29,7 @@ class RayLauncher:
         self._ray: Any = ray
         address = settings.address or os.environ.get("RAY_ADDRESS")
         _require_answer(address)
-        local = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        local: dict[str, Any] = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
             ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True, **local)
         except Exception as error:  # also a bare Exception, if its own processes take too long to start
@@ -45,7 +45,7 @@ class RayLauncher:
             )
         self.slots = settings.parallel or int(min(room))
         self._folder, self._cache, self._checkout = folder.resolve(), cache.resolve(), Path.cwd()
-        options = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "max_retries": settings.retries}
+        options: dict[str, Any] = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "max_retries": settings.retries}
         self._task: Any = ray.remote(**options)(subprocess.call)
         self._running: dict[int, tuple[int, Any]] = {}
 
