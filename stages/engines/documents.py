@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +47,13 @@ class Part:
     first: int
     table: pa.Table
     vectors: csr_array
+
+
+class Texts(NamedTuple):
+    """What BM25 wants to know of the rows' texts: the languages they are in (None: not known), and their mean length in words."""
+
+    languages: frozenset[str | None]
+    words: float
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,16 @@ class Documents:
         for number, first in enumerate(self._ends[:-1].tolist()):
             table = self._read(number)
             yield Part(number, first, table.select(["id", "text", "language"]), self._vectors(table))
+
+    def texts(self) -> Texts:
+        """Of all rows, read anew."""
+        languages: set[str | None] = set()
+        words = 0
+        for number in range(len(self.rows)):
+            table = pq.read_table(self._path(number), columns=["text", "language"])
+            languages.update(table["language"].unique().to_pylist())
+            words += sum(len(text.split()) for text in table["text"].to_pylist())
+        return Texts(frozenset(languages), words / max(len(self), 1))
 
     def take(self, rows: Sequence[int]) -> list[Entry]:
         """The entries with these numbers, in their order."""

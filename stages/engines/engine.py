@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from scipy.sparse import csr_array
 
-from stages.engines.documents import Part
+from stages.engines.documents import Part, Texts
 from stages.runtime.errors import UserError
 
 
@@ -26,7 +26,7 @@ class Place:
         folder: of the engine's own; a server's client notes there how much it has sent.
         parts: reads the encoded documents, in order.
         dimensions: size of a vector.
-        terms: reads the name of each dimension, in order.
+        terms: reads the name of each dimension, in order. texts: reads what BM25 wants to know.
         collection: name of the index on a server; address: the server's.
         alias: name under which `publish` makes the collection known.
     """
@@ -35,6 +35,7 @@ class Place:
     parts: Callable[[], Iterable[Part]]
     dimensions: int
     terms: Callable[[], Sequence[str]] = tuple
+    texts: Callable[[], Texts] = lambda: Texts(frozenset(), 0.0)
     collection: str = ""
     address: str = ""
     alias: str = ""

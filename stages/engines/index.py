@@ -96,6 +96,7 @@ class Meta:
             parts=documents.parts,
             dimensions=self.dimensions,
             terms=lambda: documents.terms,
+            texts=documents.texts,
             collection=f"{self.alias}-{self.build}" if self.alias else "",
             address=self.address,
             alias=self.alias,

@@ -2,7 +2,8 @@
 
 https://lucene.apache.org/core/10_0_0/core/org/apache/lucene/document/FeatureField.html: a weight keeps 9 significant bits (an error of up
 to 0.4%), must be positive, and its name must have no dot in older versions. Each row is a document with the fields ``id``, ``text``,
-``language`` and ``vector``; its ``_id`` is the row's number.
+``language`` and ``vector``; its ``_id`` is the row's number. ``text`` is analysed in the documents' language if they have one in common, so
+that a query of BM25 finds it.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from scipy.sparse import csr_array
 
 from stages.engines.documents import Part
 from stages.engines.engine import Place
-from stages.engines.server import Errors, Server
+from stages.engines.server import Errors, Server, stems_of
 
 MOST = 10_000
 """Results of one search: index.max_result_window."""
@@ -38,7 +39,8 @@ class Lucene(Server):
         index, indices = self._place.collection, self._client.indices
         exists = bool(self.ask(lambda: indices.exists(index=index)))
         if not exists:
-            fields = {"id": KEYWORD, "text": {"type": "text"}, "language": KEYWORD, "vector": {"type": self.field_type}}
+            text = {"type": "text", "analyzer": stems_of(self._place.texts()) or "standard"}  # each Snowball name is an analyser's too
+            fields = {"id": KEYWORD, "text": text, "language": KEYWORD, "vector": {"type": self.field_type}}
             self.ask(lambda: indices.create(index=index, body={"mappings": {"properties": fields}}))
         for part in self.unsent(exists):
             actions = list(self._actions(part))

@@ -1,7 +1,7 @@
-"""A server of Qdrant by its URL: a collection with one sparse vector, and the documents' texts as payload.
+"""A server of Qdrant by its URL, from version 1.15.3 on: a collection with two sparse vectors, and the documents' texts as payload.
 
-https://qdrant.tech/documentation/concepts/vectors/#sparse-vectors. Exact scores of float32 weights, as embedded; other programs can search
-the server, with filters and with dense vectors beside these.
+https://qdrant.tech/documentation/concepts/vectors/#sparse-vectors. Exact scores of float32 weights, as embedded. The second vector is
+BM25's, for hybrids; the server makes it of the text (https://qdrant.tech/documentation/inference/inference-bm25/).
 """
 
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 from scipy.sparse import csr_array
 
-from stages.engines.documents import Part
+from stages.engines.documents import Part, Texts
 from stages.engines.engine import Place
-from stages.engines.server import Server, credentials
+from stages.engines.server import Server, credentials, stems_of
 
-VECTOR = "text"
+VECTOR, BM25 = "text", "bm25"
+MODEL = "qdrant/bm25"
 BUSY = (429, 502, 503, 504)
 
 
@@ -33,10 +34,13 @@ class QdrantServer(Server):
         collection = self._place.collection
         exists = self.ask(lambda: self._client.collection_exists(collection))
         if not exists:
-            sparse = {VECTOR: q.SparseVectorParams()}
+            sparse = {VECTOR: q.SparseVectorParams(), BM25: q.SparseVectorParams(modifier=q.Modifier.IDF)}
             self.ask(lambda: self._client.create_collection(collection, vectors_config={}, sparse_vectors_config=sparse))
+        for field in ("id", "language"):  # to group by, and to filter by
+            self.ask(lambda field=field: self._client.create_payload_index(collection, field, q.PayloadSchemaType.KEYWORD))  # type: ignore[misc]
+        words = bm25(self._place.texts())
         for part in self.unsent(exists):
-            points = _points(part)
+            points = _points(part, words)
             self.ask(lambda points=points: self._client.upsert(collection, points, wait=True))  # type: ignore[misc]
             sent(part.first + part.vectors.shape[0])
 
@@ -68,11 +72,20 @@ def away(error: Exception) -> bool:
     return busy or isinstance(error, ResponseHandlingException | ResourceExhaustedResponse)
 
 
-def _points(part: Part) -> list[q.PointStruct]:
+def bm25(texts: Texts) -> q.Bm25Config:
+    """How the server makes BM25's vectors of the documents; unless told, it takes every text for English."""
+    length = max(texts.words, 1.0)
+    if language := stems_of(texts):
+        return q.Bm25Config(language=language, avg_len=length)
+    return q.Bm25Config(stemmer=q.DisabledStemmerParams(type=q.NoStemmer.NONE), stopwords=q.StopwordsSet(), avg_len=length)
+
+
+def _points(part: Part, words: q.Bm25Config) -> list[q.PointStruct]:
     ends, indices, values = part.vectors.indptr, part.vectors.indices.tolist(), part.vectors.data.tolist()
     points = []
     for place, row in enumerate(part.table.to_pylist()):
         start, end = ends[place], ends[place + 1]
         vector = q.SparseVector(indices=indices[start:end], values=values[start:end])
-        points.append(q.PointStruct(id=part.first + place, vector={VECTOR: vector}, payload=row))
+        text = q.Document(text=row["text"], model=MODEL, options=words)
+        points.append(q.PointStruct(id=part.first + place, vector={VECTOR: vector, BM25: text}, payload=row))
     return points

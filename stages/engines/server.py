@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from stages.engines.documents import Part
+from stages.engines.documents import Part, Texts
 from stages.engines.engine import Place
+from stages.retrieval.bm25 import LANGUAGES
 from stages.runtime.credentials import is_address
 from stages.runtime.errors import UserError
 from stages.runtime.files import read_json, write_json
@@ -79,6 +80,16 @@ class Server:
             if part.number >= done:
                 yield part
                 write_json(self._note, {**place, "parts": part.number + 1})
+
+
+def stems_of(texts: Texts) -> str:
+    """The language in which all of the texts can be stemmed for BM25, such as norwegian; "" if they are in several, or one is not known.
+
+    >>> stems_of(Texts(frozenset({"nb", "nn"}), 9.0)), stems_of(Texts(frozenset({"nb", "da"}), 9.0))
+    ('norwegian', '')
+    """
+    known = {LANGUAGES.get(language or "", "") for language in texts.languages}
+    return known.pop() if len(known) == 1 else ""
 
 
 def credentials() -> tuple[str | None, tuple[str, str] | None]:

@@ -1,48 +1,38 @@
-"""Qdrant, OpenSearch and Elasticsearch on 127.0.0.1, for tests of their real clients: only the requests that our engines make.
+"""Qdrant, OpenSearch and Elasticsearch on 127.0.0.1, for tests of their real clients: only the requests that our engines and docs make.
 
     with SearchServer() as server:
         QdrantClient(url=server.url)
         server.fail(3)            # the next three requests are answered with 503
-        assert server.names() == …
+        assert server.aliases == …
 
-Vectors are kept in memory and scored exactly, float32. As the real ones do, it refuses weights that are not positive and (older
-Elasticsearch, OpenSearch) names with a dot.
+`qdrant_api` and `lucene_api` say what they answer.
 """
 
 import json
 import threading
-from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl
 
-Vector = dict[str, float]
+from tests.fakes.lucene_api import Index, Lucene, Refused
 
+if TYPE_CHECKING:
+    from tests.fakes.qdrant_api import QdrantApi
 
-@dataclass
-class Collection:
-    """Vectors and other fields by id."""
-
-    vectors: dict[str, Vector] = field(default_factory=dict)
-    fields: dict[str, dict[str, Any]] = field(default_factory=dict)
-    body: Any = None
-
-    def best(self, query: Vector, number: int) -> list[tuple[str, float]]:
-        scores = {
-            key: sum(weight * vector[term] for term, weight in query.items() if term in vector) for key, vector in self.vectors.items()
-        }
-        found = [(key, score) for key, score in scores.items() if score > 0]
-        return sorted(found, key=lambda pair: -pair[1])[:number]
+QDRANT = "1.20.0"
 
 
 class SearchServer:
     """The server, running between ``__enter__`` and ``__exit__``."""
 
     def __init__(self) -> None:
-        self.collections: dict[str, Collection] = {}
+        self.collections: dict[str, Index] = {}
         self.aliases: dict[str, str] = {}
         self.log: list[tuple[str, str, Any]] = []
         self._failures, self._lock = 0, threading.Lock()
+        self.lucene = Lucene()
         state = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,11 +40,11 @@ class SearchServer:
 
             def answer(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                path = self.path.partition("?")[0]
+                path, _, options = self.path.partition("?")
                 with state._lock:
                     lines = [json.loads(line) for line in raw.splitlines()] if path == "/_bulk" else json.loads(raw or "null")
                     state.log.append((self.command, path, lines))
-                    status, value = state.answer(self.command, path, lines)
+                    status, value = state.answer(self.command, path, lines, dict(parse_qsl(options)))
                 content = b"" if self.command == "HEAD" else json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -83,14 +73,27 @@ class SearchServer:
         """Answer ``number`` requests with 503, from the one ``after`` so many."""
         self._failures, self._good = number, after
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: Any, options: dict[str, str]) -> tuple[int, Any]:
         if self._failures:
             if self._good <= 0:
                 self._failures -= 1
                 return 503, {"status": {"error": "away"}, "error": "away"}
             self._good -= 1
         parts = path.strip("/").split("/")
-        return self._qdrant(method, parts, body) if parts[0] in ("collections", "aliases") else self._lucene(method, parts, body)
+        if path == "/":
+            return 200, {"title": "a server of Qdrant's requests", "version": QDRANT}
+        if parts[0] in ("collections", "aliases"):
+            return self._qdrant(method, parts, body)
+        try:
+            return 200, self._lucene(method, parts, body, options)
+        except Refused as refused:
+            return refused.status, refused.body
+
+    @cached_property
+    def _qdrant_api(self) -> "QdrantApi":
+        from tests.fakes.qdrant_api import QdrantApi  # needs the client, which `make test` does not have
+
+        return QdrantApi()
 
     def _qdrant(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
         def done(result: Any) -> tuple[int, Any]:
@@ -105,69 +108,67 @@ class SearchServer:
                 else:
                     self.aliases[action["create_alias"]["alias_name"]] = action["create_alias"]["collection_name"]
             return done(True)
-        name, rest = parts[1], parts[2:]
+        name, rest = self.aliases.get(parts[1], parts[1]), parts[2:]
         if rest == ["exists"]:
             return done({"exists": name in self.collections})
-        if not rest and method == "PUT":
-            self.collections[name] = Collection(body=body)
-            return done(True)
-        if not rest and method == "DELETE":
-            return done(self.collections.pop(name, None) is not None)
-        if name not in self.collections:
+        if name not in self.collections and not (method == "PUT" and not rest):
             return 404, {"status": {"error": f"Not found: Collection `{name}` doesn't exist!"}, "time": 0.0}
-        collection = self.collections[name]
+        try:
+            result = self._qdrant_api.answer(method, name, rest, body)
+        except ValueError as error:
+            return 400, {"status": {"error": str(error)}, "time": 0.0}
+        if not rest and method == "PUT":
+            self.collections[name] = Index({**body, "mappings": {"properties": {}}})
+        if not rest and method == "DELETE":
+            self.collections.pop(name)
         if rest == ["points"]:
-            for point in body["points"]:
-                vector = point["vector"]["text"]
-                collection.vectors[str(point["id"])] = _vector(vector)
-                collection.fields[str(point["id"])] = point["payload"]
-            return done({"operation_id": 0, "status": "completed"})
-        assert rest == ["points", "query"] and body["using"] == "text", parts
-        query = body["query"].get("nearest", body["query"]) if isinstance(body["query"], dict) else body["query"]
-        return done(
-            {"points": [{"id": int(key), "version": 0, "score": score} for key, score in collection.best(_vector(query), body["limit"])]}
-        )
+            self.collections[name].vectors |= {str(point["id"]): {} for point in body["points"]}
+            self.collections[name].fields |= {str(point["id"]): point["payload"] for point in body["points"]}
+        return done(result.model_dump(mode="json") if hasattr(result, "model_dump") else result)
 
-    def _lucene(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
+    def _lucene(self, method: str, parts: list[str], body: Any, options: dict[str, str]) -> Any:
         if parts == ["_bulk"]:
             items = [self._indexed(action["index"], source) for action, source in zip(body[::2], body[1::2], strict=True)]
-            return 200, {"took": 0, "errors": any("error" in item["index"] for item in items), "items": items}
+            return {"took": 0, "errors": any("error" in item["index"] for item in items), "items": items}
         if parts == ["_aliases"]:
             for action in body["actions"]:
                 if "remove" in action:
                     self.aliases.pop(action["remove"]["alias"], None)
                 else:
                     self.aliases[action["add"]["alias"]] = action["add"]["index"]
-            return 200, {"acknowledged": True}
-        name, rest = parts[0], parts[1:]
-        if method == "HEAD":
-            return (200 if name in self.collections else 404), None
+            return {"acknowledged": True}
+        if parts == ["_cluster", "settings"]:
+            self.lucene.settings |= body["persistent"]
+            return {"acknowledged": True, **body}
+        if parts[:2] == ["_search", "pipeline"]:
+            self.lucene.pipelines[parts[2]] = body
+            return {"acknowledged": True}
+        if parts[:2] == ["_plugins", "_ml"]:
+            return self.lucene.plugin(method, parts[2:], body)
+        name, rest = self.aliases.get(parts[0], parts[0]), parts[1:]
         if method == "PUT" and not rest:
-            self.collections[name] = Collection(body=body)
-            return 200, {"acknowledged": True, "index": name}
+            self.collections[name] = Index(body)
+            return {"acknowledged": True, "index": name}
         if method == "DELETE":
             self.collections.pop(name, None)
-            return 200, {"acknowledged": True}
+            return {"acknowledged": True}
         if name not in self.collections:
-            return 404, {"error": {"type": "index_not_found_exception", "reason": f"no such index [{name}]"}, "status": 404}
+            raise Refused("index_not_found_exception", f"no such index [{name}]", 404)
+        if method == "HEAD":
+            return None
         if rest == ["_refresh"]:
-            return 200, {"_shards": {"total": 1, "successful": 1, "failed": 0}}
+            return {"_shards": {"total": 1, "successful": 1, "failed": 0}}
         assert rest == ["_search"], parts
-        query = body["query"]
-        tokens = query["neural_sparse"]["vector"]["query_tokens"] if "neural_sparse" in query else query["sparse_vector"]["query_vector"]
-        best = self.collections[name].best(tokens, body["size"])
-        hits = [{"_index": name, "_id": key, "_score": score} for key, score in best]
-        return 200, {"took": 0, "timed_out": False, "_shards": {}, "hits": {"total": {"value": len(hits)}, "hits": hits}}
+        index = self.collections[name]
+        found = self.lucene.search(index, body, options.get("search_pipeline"))
+        hits: list[dict[str, Any]] = [{"_index": name, "_id": key, "_score": score, "_source": index.fields[key]} for key, score in found]
+        return {"took": 0, "timed_out": False, "_shards": {}, "hits": {"total": {"value": len(hits)}, "hits": hits}}
 
     def _indexed(self, action: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
-        vector = source.pop("vector")
-        if wrong := [name for name, weight in vector.items() if "." in name or weight <= 0]:
-            error = {"type": "document_parsing_exception", "reason": f"fields do not support dots or weights below 0: [{wrong[0]}]"}
-            return {"index": {"_index": action["_index"], "_id": action["_id"], "status": 400, "error": error}}
-        collection = self.collections[action["_index"]]
-        collection.vectors[action["_id"]], collection.fields[action["_id"]] = vector, source
-        return {"index": {"_index": action["_index"], "_id": action["_id"], "status": 201, "result": "created"}}
-
-
-def _vector(sparse: dict[str, Any]) -> Vector:
-    return {str(index): value for index, value in zip(sparse["indices"], sparse["values"], strict=True)}
+        index = self.collections[action["_index"]]
+        known = {"_index": action["_index"], "_id": action.get("_id", f"made{len(index.fields)}")}
+        try:
+            index.add(known["_id"], source)
+        except Refused as refused:
+            return {"index": {**known, "status": refused.status, "error": refused.body["error"]}}
+        return {"index": {**known, "status": 201, "result": "created"}}

@@ -234,7 +234,7 @@ def test_a_server_that_goes_away_is_waited_for_and_then_resumed(
         build(tmp_path / "first", write_source(TEXTS[:5]), model, "qdrant-server", server.url, "docs")
         standing = dict(server.aliases)
         server.log.clear()
-        server.fail(100, after=3)  # does it exist, create it, the first points
+        server.fail(100, after=5)  # does it exist, create it, its two payload indexes, the first points
         with refused(server.url, "does not answer", "resumes"):
             build(tmp_path / "first", write_source(), model, "qdrant-server", server.url, "docs")
         assert server.aliases == standing and open_index(tmp_path / "first").meta.documents == 5

@@ -29,6 +29,11 @@ def test_a_row_has_token_ids_terms_and_weights(documents: Documents) -> None:
     assert rows[1]["terms"] == [] and rows[2]["terms"] == ["øl"]
 
 
+def test_languages_and_length_of_all_texts(documents: Documents) -> None:
+    documents.append(["g"], ["to ord til"], ["nb"], VECTORS[[0]])
+    assert documents.texts() == ({"nb", "sv", None}, pytest.approx(9 / 7))
+
+
 def test_rows_are_read_in_the_order_asked_for(documents: Documents) -> None:
     again = Documents(documents.folder, 4)
     assert len(again) == 6 and again.rows == [3, 3]

@@ -19,6 +19,7 @@ def test_it_finds_what_exact_search_finds(tmp_path: Path, write_source: Write, m
         name = f"docs-{index.meta.build}"
         assert server.aliases == {"docs": name}
         assert server.collections[name].body["mappings"]["properties"]["vector"] == {"type": "rank_features"}
+        assert server.collections[name].body["mappings"]["properties"]["text"] == {"type": "text", "analyzer": "norwegian"}
         assert server.collections[name].fields["0"] == {"id": "d0", "text": TEXTS[0], "language": "nb"}
         meta = build(tmp_path / "index", write_source(TEXTS[:6]), model, "opensearch", server.url, "docs")
         assert [*server.collections] == [f"docs-{meta.build}"] == [*server.aliases.values()]
