@@ -63,7 +63,6 @@ def test_an_example_gives_every_system_s_results_with_marked_terms(page: "Page")
     page.click("#examples button")
     page.wait_for_selector("li mark")
     assert [heading.split()[0] for heading in page.locator("#answers h2").all_inner_texts()] == ["sparse", "BM25", "dense", "hybrid"]
-    assert "query" in str(page.locator("li mark").first.get_attribute("title"))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is wider than the screen"
 
 
@@ -80,6 +79,87 @@ def test_the_slider_leaves_terms_out_and_the_filter_languages(page: "Page") -> N
     assert page.locator("#asked .unused").count() == int(page.inner_text("#used").split()[-1]) - 1
     page.select_option("#language", "sv")
     page.wait_for_function("() => [...document.querySelectorAll('li header span:nth-child(3)')].every(each => each.textContent === 'sv')")
+
+
+def test_the_address_holds_what_was_asked(page: "Page", browser: "Browser") -> None:
+    search(page, PAIRS[14])
+    page.select_option("#language", "sv")
+    page.uncheck("#systems input[value=BM25]")
+    page.wait_for_function("() => [...document.querySelectorAll('li header span:nth-child(3)')].every(each => each.textContent === 'sv')")
+    assert "q=" in page.url and page.url.endswith("language=sv&systems=sparse%2Cdense%2Chybrid")
+
+    def shown(where: "Page") -> tuple[str, str, list[str]]:
+        where.wait_for_selector("li mark")
+        systems = [section.get_attribute("data-system") for section in where.locator("#answers section:visible").all()]
+        return where.input_value("#query"), where.input_value("#language"), [str(each) for each in systems]
+
+    expected = (PAIRS[14], "sv", ["sparse", "dense", "hybrid"])
+    assert shown(page) == expected
+    page.reload()
+    assert shown(page) == expected
+    colleague = browser.new_page()
+    colleague.goto(page.url)
+    assert shown(colleague) == expected and PAIRS[14] in colleague.title()
+    colleague.close()
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('#systems input[value=BM25]').checked")
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('#language').value === ''")
+    page.go_back()
+    page.wait_for_function("() => !document.querySelector('#answers').children.length")
+    assert page.input_value("#query") == "" and page.is_visible("#examples")
+    page.go_forward()
+    page.wait_for_selector("li mark")
+    assert page.input_value("#query") == PAIRS[14]
+
+
+def test_one_system_stays(page: "Page") -> None:
+    search(page, PAIRS[14])
+    for name in ("BM25", "dense", "hybrid"):
+        page.uncheck(f"#systems input[value={name}]")
+    page.click("#systems input[value=sparse]")
+    assert page.is_checked("#systems input[value=sparse]")
+    assert page.locator("#answers section:visible").count() == 1
+
+
+def test_weights_are_shown_to_the_keyboard_and_to_a_finger(page: "Page", browser: "Browser", address: str) -> None:
+    search(page, PAIRS[14])
+    terms = page.locator("#asked button")
+    assert terms.count() > 1
+    terms.first.focus()
+    assert page.is_visible("#note") and page.inner_text("#note").startswith("weight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement === document.querySelectorAll('#asked button')[1]")
+    assert page.inner_text("#note") in str(terms.nth(1).get_attribute("aria-label"))
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#note")
+    page.keyboard.press("Tab")  # past the query's terms
+    assert page.evaluate("document.activeElement.closest('#asked') === null")
+    assert page.evaluate("document.activeElement.closest('li').classList.contains('same')"), "the result is found in the other columns"
+    box = page.locator("#note").bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"]  # type: ignore[index]
+    context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 740})
+    telephone = context.new_page()
+    telephone.goto(f"{address}?q={PAIRS[14]}")
+    telephone.locator("li mark").first.tap()
+    assert "query" in telephone.inner_text("#note") and telephone.is_visible("#note")
+    context.close()
+
+
+def test_an_error_leaves_no_results_of_another_query(browser: "Browser", address: str) -> None:
+    opened = browser.new_page()
+    opened.goto(f"{address}?q={PAIRS[14]}")
+    opened.wait_for_selector("li mark")
+    for fault, said in ((lambda route: route.abort(), "does not answer"), (lambda route: route.fulfill(status=500, body="no"), "500")):
+        opened.route("**/search", fault)
+        opened.fill("#query", PAIRS[20])
+        opened.press("#query", "Enter")
+        opened.wait_for_function("said => document.querySelector('#status.bad')?.textContent.includes(said)", arg=said)
+        assert opened.locator("li").count() == 0 and opened.locator("#asked button").count() == 0
+        opened.unroute("**/search")
+        search(opened, PAIRS[20])
+        assert opened.locator("li").count() and opened.get_attribute("#answers", "aria-busy") == "false"
+    opened.close()
 
 
 def test_an_empty_a_very_long_and_an_unreadable_query(page: "Page") -> None:
