@@ -69,7 +69,8 @@ def main(
     except KeyboardInterrupt as interrupt:  # of which typer would say nothing
         print("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]), file=sys.stderr)
         raise typer.Exit(130) from None
-    print(f'{made.documents:,} documents of {made.source} are in {folder} ({made.engine}); try: nordic-sparse search "…" --index {folder}')
+    number = "1 document" if made.documents == 1 else f"{made.documents:,} documents"
+    print(f'{folder} holds {number} of {made.source} ({made.engine}); try: nordic-sparse search "…" --index {folder}')
 
 
 def treatment_of(model: Path) -> "Treatment":

@@ -71,7 +71,12 @@ def main(
         entry = hit.entry
         document = described(encoder, entry.text, "document", opened.meta.dimensions, entry.dimensions.tolist(), entry.weights.tolist())
         print(f"\n{shown(place, hit, matches(kept, document), terms, width)}")
-    print(f"\n{len(hits)} of {opened.meta.documents:,} documents" if hits else "\nNo document shares a term with the query.", end="")
+    print(
+        f"\n{len(hits)} of {opened.meta.documents:,} document{'s' * (opened.meta.documents != 1)}"
+        if hits
+        else "\nNo document shares a term with the query.",
+        end="",
+    )
     print(f" · query encoded in {1000 * (encoded - start):.1f} ms, searched in {1000 * (found - encoded):.1f} ms ({opened.meta.engine})")
 
 

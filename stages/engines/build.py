@@ -33,7 +33,7 @@ from stages.retrieval.scores import NOT_A_NUMBER
 from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import encode
 from stages.retrieval.windows import Windows
-from stages.runtime.errors import UserError
+from stages.runtime.errors import NO_ROOM, UserError
 from stages.runtime.files import read_json, remove, write_json
 from stages.runtime.oom import memory_errors
 
@@ -123,8 +123,13 @@ def _require_free(folder: Path) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = stack.enter_context((folder / LOCK).open("a"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / LOCK).open("a"))
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            raise UserError(f"--out: {folder} cannot be written ({error.strerror}); name another") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

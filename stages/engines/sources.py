@@ -3,6 +3,7 @@
 Everything is streamed, twice: `check` counts the documents and finds every fault before the first is encoded, `documents` yields them.
 """
 
+import csv
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from stages.retrieval.sets import distinct, load_sets
 from stages.retrieval.tables import table_rows
 from stages.runtime.errors import UserError
 
+csv.field_size_limit(2**31 - 1)  # a field is a document's text; the default is 131,072 characters
 CORPUS = "corpus.jsonl"
 TABLES = (".csv", ".parquet")
 SUFFIXES = (*TABLES, *JSON, *(f"{suffix}.gz" for suffix in JSON))
@@ -175,12 +177,28 @@ def find(name: str, columns: Columns, sets: Path) -> Source:
 
 def _read(path: Path, columns: Columns) -> Iterator[Document]:
     """The documents of one file, those without text too."""
-    rows = _json(path, columns) if is_json(path) else table_rows(path, columns.accepted, columns.required)
+    rows = _json(path, columns) if is_json(path) else _table(path, columns)
     parts = columns.texts or ("title", "text")
     for where, row in rows:
         text = " ".join(filter(None, (read_text(where, row, name, required=False).strip() for name in parts)))
         identifier = read_id(where, {"id": row["id"]}, "id")
         yield Document(where, identifier, text, read_text(where, row, "language", required=False).strip() or None)
+
+
+def _table(path: Path, columns: Columns) -> Iterator[Row]:
+    """The rows of a CSV or parquet file."""
+    try:
+        yield from table_rows(path, columns.accepted, columns.required)
+    except UserError as error:
+        missing = (name for name in columns.required if f'has no column "{columns.accepted[name][0]}"' in str(error))
+        if name := next(missing, None):
+            raise UserError(f"{error}, or name another with --{_option(name)}") from error
+        raise
+
+
+def _option(column: str) -> str:
+    """The option of `nordic-sparse index` that names this column of ours."""
+    return column if column in ("id", "language") else "text"
 
 
 def _json(path: Path, columns: Columns) -> Iterator[Row]:
@@ -192,8 +210,8 @@ def _json(path: Path, columns: Columns) -> Iterator[Row]:
             if given := next((names[name] for name in accepted if name in names), None):
                 found[ours] = row[given]
             elif ours in columns.required:
-                has, option = ", ".join(row) or "none", ours if ours in ("id", "language") else "text"
-                raise UserError(f'{where} has no field "{accepted[0]}" (it has {has}); add it, or name another with --{option}')
+                has = ", ".join(row) or "none"
+                raise UserError(f'{where} has no field "{accepted[0]}" (it has {has}); add it, or name another with --{_option(ours)}')
         yield where, found
 
 

@@ -2,7 +2,7 @@
 // Texts are set as text nodes only, so that HTML in a document or a query is shown and never run.
 
 const $ = id => document.getElementById(id)
-const number = new Intl.NumberFormat("en", {maximumFractionDigits: 3})
+const number = new Intl.NumberFormat("en", {maximumSignificantDigits: 4})
 const time = milliseconds => `${milliseconds.toFixed(1)} ms`
 const percent = share => `${Math.round(100 * share)}%`
 
@@ -202,7 +202,7 @@ async function explain(event) {
 
 async function begin() {
   const about = await send("about")
-  $("about").textContent = `${about.documents.toLocaleString("en")} documents of ${about.source} · ${about.model} · ${about.engine}`
+  $("about").textContent = `${about.documents.toLocaleString("en")} document${about.documents === 1 ? "" : "s"} of ${about.source} · ${about.model} · ${about.engine}`
   $("filter").hidden = about.languages.length < 2
   $("language").append(...about.languages.map(language => element("option", {value: language, textContent: language})))
   $("systems").append(...about.systems.map(system =>

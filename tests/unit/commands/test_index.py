@@ -36,7 +36,7 @@ def test_documents_become_an_index_named_after_them(documents: Path, splade: Pat
         run(["index", "docs.jsonl", "--model", str(splade)])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert "10 documents of docs are in indexes/docs (qdrant)" in said and 'search "…" --index indexes/docs' in said
+    assert "indexes/docs holds 10 documents of docs (qdrant)" in said and 'search "…" --index indexes/docs' in said
     assert open_index(Path("indexes/docs")).meta.model == str(splade)
 
 
@@ -57,6 +57,7 @@ def test_documents_without_a_text_are_counted(documents: Path, splade: Path, cap
         (["docs.jsonl", "--url", "http://localhost"], "--url … qdrant"),
         (["docs.jsonl", "--text", "body"], 'line 1 … "body" … --text'),
         (["docs.jsonl", "--model", "models/nowhere"], "models/nowhere … no model"),
+        (["docs.jsonl", "--out", "/proc/nowhere"], "--out … /proc/nowhere … name another"),
     ],
 )
 @pytest.mark.usefixtures("documents")

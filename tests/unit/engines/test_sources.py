@@ -78,6 +78,12 @@ def test_the_ending_of_a_file_may_be_in_upper_case(tmp_path: Path) -> None:
     assert document.text == "Kaffe"
 
 
+def test_a_document_may_be_longer_than_a_field_of_csv_usually_is(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'id,text\n1,"{"ord " * 50_000}"\n', encoding="utf-8")
+    [document] = find(str(tmp_path / "a.csv"), Columns(), tmp_path).documents()
+    assert len(document.text) == 199_999
+
+
 def test_an_evaluation_set_is_named_as_in_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "resolved").mkdir()
@@ -115,7 +121,8 @@ def test_an_evaluation_set_is_named_as_in_params(tmp_path: Path, monkeypatch: py
         ("a.jsonl", lines({"id": "", "text": "x"}), 'line 1 … empty "id"'),
         ("a.jsonl", lines({"id": 1, "text": " "}), "no document with a text … --text"),
         ("a.jsonl", "", "is empty"),
-        ("a.csv", "id,body text\n1,x\n", 'no column "text"'),
+        ("a.csv", "id,body text\n1,x\n", 'no column "text" … id, body text … --text'),
+        ("a.csv", "sku,text\n1,x\n", 'no column "_id" … sku, text … --id'),
         ("a.csv", "id,text\n1,x\n2,y,z\n", "line 3 … 3 fields"),
         ("a.csv", b"id,text\n1,x\n2,\xff\n", "line 3 … UTF-8"),
         ("a.parquet", "no parquet", "a.parquet … parquet file"),
