@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCALE ?= 0.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow survive survive-sweep lint bench bench-data bench-eval bench-train bench-gpu pin
+.PHONY: repro test test-slow survive survive-sweep lint bench bench-data bench-eval bench-train bench-gpu bench-search pin
 
 repro: .venv/complete
 	@nordic-sparse preflight
@@ -47,6 +47,11 @@ bench-train: .venv/complete
 
 bench-eval: .venv/complete
 	python benchmarks/evaluation.py
+
+# Documents of the engines' benchmark, which needs models/final: 100,000 take minutes.
+DOCUMENTS ?= 100000
+bench-search: .venv/complete .venv/engines
+	python benchmarks/search_engines.py --documents $(DOCUMENTS)
 
 bench-gpu: .venv/complete
 	python benchmarks/gpu/run.py
