@@ -66,6 +66,7 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+")
 NEIGHBOURS, JITTER = 16, 0.1
 CHUNK = 16_384
 N, TIE = 10, 1e-3
+RANKS = (0, 9, 99, 999)
 TARGETS = (0.9, 0.95, 0.99)
 CUTS, FACTORS = (1, 2, 3, 4, 6, 8, 12, 32), (1.1, 1.0, 0.9, 0.8, 0.7)
 SEISMIC, MADE = "Seismic", "made-"
@@ -187,7 +188,7 @@ def distribution(given: Collection) -> str:
     ]
     for name, matrix in (("real", given.documents[:real]), ("made", given.documents[real:])):
         dims = np.percentile(np.diff(matrix.indptr), (5, 50, 95))
-        shares = np.sort(dimension_counts(matrix))[::-1][[0, 9, 99, 999]] / matrix.shape[0]
+        shares = np.sort(dimension_counts(matrix))[::-1][[rank for rank in RANKS if rank < matrix.shape[1]]] / matrix.shape[0]
         touched = np.percentile(entries(matrix, given.queries), (50, 95)) / matrix.shape[0]
         cells = (", ".join(f"{value:{form}}" for value in values) for form, values in ((".0f", dims), (".4f", shares), (".2f", touched)))
         rows.append(f"| {matrix.shape[0]:,} {name} | {' | '.join(cells)} |")
@@ -386,8 +387,8 @@ def main() -> None:
     )
     for system, taken, results in zip(measured, milliseconds, found, strict=True):
         run = {
-            name: {given.ids[place]: float(value) for place, value in zip(*each, strict=True)}
-            for name, each in zip(qrels, results, strict=True)
+            name: {given.ids[place]: -float(rank) for rank, place in enumerate(places)}
+            for name, (places, _) in zip(qrels, results, strict=True)
         }
         shares = "" if system is bm25 else "{:.3f}; {:.3f}".format(*found_share(results, found[0], given, rows))
         cells = [
