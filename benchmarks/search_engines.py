@@ -18,8 +18,9 @@ The last table is end to end: encode the text of a query with the model, by sent
 its export, and search.
 
 --work keeps vectors and indexes: the same command only measures the second time. Its folder of a collection is a data set of
-lsr-benchmark (https://github.com/reneuir/lsr-benchmark), with vectors that its engines read; --out gets, for each row, a folder with the
-run and the metadata for `lsr-benchmark evaluate -m ndcg_cut.10 -m runtime_wallclock`. Needs `make .venv/engines`.
+lsr-benchmark (https://github.com/reneuir/lsr-benchmark), with vectors that its engines read; --out gets the qrels and, for each row, a
+folder with its run and metadata, for `lsr-benchmark evaluate OUT/*/ -m ndcg_cut.10 -m runtime_wallclock` (0.1.1).
+Needs `make .venv/engines`.
 """
 
 import argparse
@@ -133,8 +134,7 @@ def make(
             chunks += [] if matrix is None else [matrix]
             print(f"{sum(chunk.shape[0] for chunk in chunks):,} of {options.documents:,} documents", file=sys.stderr, flush=True)
     (folder / "queries.jsonl").write_text("".join(line(qid=name, query=text) for name, text in queries.items()), encoding="utf-8")
-    rows = (f"{query} 0 {document} {grade:g}\n" for query, grades in qrels.items() for document, grade in grades.items())
-    (folder / "qrels.txt").write_text("".join(rows), encoding="utf-8")
+    write_qrels(folder, qrels)
     asked = encode(model, [*queries.values()], "query")
     for kind, these, matrix in (("query", queries, asked), ("doc", ids, vstack(chunks, format="csr"))):
         (folder / kind / f"{kind}-ids.txt").write_text("".join(f"{name}\n" for name in these), encoding="utf-8")
@@ -145,6 +145,11 @@ def make(
 
 def line(**values: Any) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def write_qrels(folder: Path, qrels: dict[str, dict[str, float]]) -> None:
+    rows = (f"{query} 0 {document} {grade:g}\n" for query, grades in qrels.items() for document, grade in grades.items())
+    (folder / "qrels.txt").write_text("".join(rows), encoding="utf-8")
 
 
 def made_documents(model: SparseEncoder, real: csr_array, texts: Sequence[str], number: int) -> Iterator[tuple[csr_array, list[str]]]:
@@ -203,7 +208,7 @@ def systems(given: Collection, options: argparse.Namespace) -> list[System]:
 
     def parts() -> Iterator[Part]:
         for number, first in enumerate(range(0, vectors.shape[0], CHUNK)):
-            yield Part(number, first, None, vectors[first : first + CHUNK])  # type: ignore[arg-type]
+            yield Part(number, first, None, vectors[first : first + CHUNK])
 
     def system(name: str, kind: str, folder: str, **settings: float) -> tuple[System, Any]:
         engine: Any = engine_class(kind)(Place(given.folder / "engines" / folder, parts, width))
@@ -282,7 +287,7 @@ def with_settings(indexes: Sequence[System], best: Sequence[Found], given: Colle
     for index in indexes:
         index.search(index.queries[rows[0]], N)  # loads it, for the copies below to share
     for index, cut, factor in product(indexes, CUTS, FACTORS):
-        engine: Any = copy.copy(index.search.__self__)  # type: ignore[attr-defined]
+        engine: Any = copy.copy(index.search.__self__)
         engine.query_cut, engine.heap_factor = cut, factor
         start = time.perf_counter()
         found = [engine.search(index.queries[row], N) for row in rows]
@@ -348,7 +353,7 @@ def record(system: System, taken: np.ndarray, found: Sequence[Found], given: Col
         for row, (some, scores) in zip(rows, found, strict=True):
             for rank, (document, value) in enumerate(zip(some.tolist(), scores.tolist(), strict=True), 1):
                 file.write(f"{names[row]} Q0 {given.ids[document]} {rank} {value:.6g} {folder.name}\n")
-    data = {"test collection": {"name": str(given.folder.resolve())}, "embedding model": {"name": str(options.model)}}
+    data = {"test collection": {"name": str(options.out.resolve())}, "embedding model": {"name": str(options.model)}}
     for part, milliseconds in (("index", system.index["seconds"] * 1e3), ("retrieval", taken.sum())):
         written_by = {"tag": folder.name, "platform": {"hardware": hardware("cpu")}, "data": data}
         program = {"software": {"packages": [f"{system.package}=={version(system.package)}"]}}
@@ -399,6 +404,7 @@ def main() -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
         if options.out:
             record(system, taken, results, given, rows, options)
+            write_qrels(options.out, qrels)
     print("\n| encoder and engine, end to end | ms a query: p50, p95, p99 |\n|---|---|")
     whole = list(end_to_end([qdrant, *approximate], given, options))
     for system, taken in zip(whole, in_rounds(whole, rows, options.rounds)[0], strict=True):
