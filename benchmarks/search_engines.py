@@ -290,18 +290,22 @@ def with_settings(indexes: Sequence[System], best: Sequence[Found], given: Colle
         engine: Any = copy.copy(index.search.__self__)
         engine.query_cut, engine.heap_factor = cut, factor
         start = time.perf_counter()
-        found = [engine.search(index.queries[row], N) for row in rows]
+        results = [engine.search(index.queries[row], N) for row in rows]
         taken = time.perf_counter() - start
         name = f"{index.name}, query_cut {cut}, heap_factor {factor:g}"
-        touched = f"≤ {entries(given.documents, Ranked(given.queries).top(cut)).mean():,.0f}" if cut < max(CUTS) else index.touched
-        tried.append((taken, found_share(found, best, given, rows)[0], index._replace(name=name, search=engine.search, touched=touched)))
+        tried.append((taken, found_share(results, best, given, rows)[0], index._replace(name=name, search=engine.search)))
     chosen: dict[str, tuple[System, list[str]]] = {}
     for target in TARGETS:
         reached = [each for each in tried if each[1] >= target] or [max(tried, key=lambda each: each[1])]
         _, recall, system = min(reached, key=lambda each: each[0])
         mark = f"{target:.0%}" if recall >= target else f"{target:.0%} not reached"
         chosen.setdefault(system.name, (system, []))[1].append(mark)
-    return [system._replace(name=f"{name} ({', '.join(marks)})") for name, (system, marks) in chosen.items()]
+    found = []
+    for name, (system, marks) in chosen.items():
+        read = Ranked(given.queries).top(system.search.__self__.query_cut)  # the posting lists of the other terms are not read
+        touched = f"≤ {entries(given.documents, read).mean():,.0f}"
+        found.append(system._replace(name=f"{name} ({', '.join(marks)})", touched=touched))
+    return found
 
 
 def in_rounds(asked: Sequence[System], rows: Sequence[int], rounds: int) -> tuple[list[np.ndarray], list[list[Found]]]:
