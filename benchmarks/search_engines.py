@@ -204,7 +204,7 @@ def systems(given: Collection, options: argparse.Namespace) -> list[System]:
     """Exact search, Qdrant, BM25s, and Seismic with each summary energy, which has no setting yet."""
     vectors, width = given.documents, given.documents.shape[1]
     queries = [given.queries[[row]] for row in range(given.queries.shape[0])]
-    touched = f"≤ {entries(vectors, given.queries).mean():,.0f}"
+    read = f"{entries(vectors, given.queries).mean():,.0f}"
 
     def parts() -> Iterator[Part]:
         for number, first in enumerate(range(0, vectors.shape[0], CHUNK)):
@@ -214,11 +214,11 @@ def systems(given: Collection, options: argparse.Namespace) -> list[System]:
         engine: Any = engine_class(kind)(Place(given.folder / "engines" / folder, parts, width))
         vars(engine).update(settings)
         index = written(given.folder / "engines" / folder, ENGINES[kind].package, lambda: engine.write(lambda rows: None))
-        return System(name, ENGINES[kind].package, engine.search, queries, touched, index), engine
+        return System(name, ENGINES[kind].package, engine.search, queries, f"≤ {read}", index), engine
 
     exact, _ = system("exact (scipy)", "parquet", "exact")
     size = (given.folder / "doc/doc-embeddings.npz").stat().st_size
-    exact = exact._replace(package="scipy", touched=f"{vectors.nnz:,}", index={"seconds": 0.0, "bytes": size})
+    exact = exact._replace(package="scipy", touched=read, index={"seconds": 0.0, "bytes": size})
     qdrant, engine = system("Qdrant, embedded", "qdrant", "qdrant")
     config = EdgeConfig(vectors={}, sparse_vectors={VECTOR: EdgeSparseVectorParams()}, max_search_threads=1)
     vars(engine)["_shard"] = EdgeShard.load(str(given.folder / "engines/qdrant"), config)
