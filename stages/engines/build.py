@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,10 +23,11 @@ from stages.encoders.active_dims import autoencoder_of
 from stages.engines.documents import TERMS, Documents, names_of
 from stages.engines.engine import ENGINES, engine_class
 from stages.engines.identity import digest
-from stages.engines.index import DOCUMENTS, FORMAT, Meta
+from stages.engines.index import DOCUMENTS, FORMAT, QUERIES, Meta
 from stages.engines.progress import Progress
 from stages.engines.server import require_address
 from stages.engines.sources import Checked, Document, Source
+from stages.export import query_encoder
 from stages.retrieval.documents import encode_documents
 from stages.retrieval.pruning import Ranked
 from stages.retrieval.scores import NOT_A_NUMBER
@@ -34,7 +35,7 @@ from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import encode
 from stages.retrieval.windows import Windows
 from stages.runtime.errors import NO_ROOM, UserError
-from stages.runtime.files import read_json, remove, write_json
+from stages.runtime.files import atomic_write, read_json, remove, write_json
 from stages.runtime.oom import memory_errors
 
 PART = 512
@@ -173,10 +174,18 @@ def _encode(source: Source, model: Model, checked: Checked, folder: Path) -> Doc
             ids, texts, languages, vectors = _encoded(encoder, batch, model)
             if not documents.dimensions:
                 documents.dimensions = vectors.shape[1]
+                _write_queries(encoder, folder.with_name(QUERIES), model.folder.name)
                 documents.write_terms(_terms(encoder, documents.dimensions))
             documents.append(ids, texts, languages, vectors)
             progress.update(len(batch))
     return documents
+
+
+def _write_queries(encoder: SparseEncoder, folder: Path, name: str) -> None:
+    """Write what encodes an inference-free model's queries without torch, so that a search need not load the model."""
+    with suppress(UserError), atomic_write(folder) as made:  # other models have no such table
+        made.mkdir()
+        query_encoder.write(encoder, made, name, max_dims=None)
 
 
 def _encoded(encoder: SparseEncoder, batch: Sequence[Document], model: Model) -> tuple[list[str], list[str], list[str | None], csr_array]:

@@ -2,6 +2,7 @@
 
     index.json                 what `Meta` says; replaced as a whole, so that an index is the old one or the new one
     <build>/documents/         the encoded documents, see `stages.engines.documents`
+    <build>/query-encoder/     of an inference-free model: what encodes its queries without torch, see `stages.export.query_encoder`
     <build>/<engine>-<version> the engine's own files
 
 Usage:
@@ -22,12 +23,13 @@ from scipy.sparse import csr_array
 
 from stages.engines.documents import Documents, Entry
 from stages.engines.engine import ENGINES, Engine, Place, engine_class
+from stages.export.encode_wordpiece import QueryEncoder
 from stages.retrieval.pruning import Ranked
 from stages.retrieval.treatment import Treatment
 from stages.runtime.errors import UserError
 from stages.runtime.files import atomic_write
 
-FILE, DOCUMENTS = "index.json", "documents"
+FILE, DOCUMENTS, QUERIES = "index.json", "documents", "query-encoder"
 FORMAT = 1
 AGAIN = "run the same `nordic-sparse index` again"
 
@@ -132,6 +134,12 @@ class Index:
         if digest != self.meta.model_digest:
             made = f"was made with the model that was in {self.meta.model}, and {name} holds another"
             raise UserError(f"{self.folder}: {made}; index the documents again, or give the model that made it with --model")
+
+    @cached_property
+    def encoder(self) -> QueryEncoder | None:
+        """Of queries, with numpy alone; None if the model's need more. Its vectors are the model's."""
+        folder = self.folder / self.meta.build / QUERIES
+        return QueryEncoder(folder) if (folder / "query.json").is_file() and not (folder / "tokenizer.json").is_file() else None
 
     def query(self, weights: Mapping[int, float]) -> csr_array:
         """A query's vector, shape (1, dimensions), from its weights by dimension, with as many of the largest as the index wants."""

@@ -1,15 +1,18 @@
 """`nordic-sparse search`: what it prints, and a one-line error for every mistake."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stages.commands.__main__ import run
 from stages.retrieval.treatment import Treatment
-from tests import tiny_models
+from tests import ROOT, tiny_models
 from tests.refused import refused
 from tests.unit.engines.conftest import TEXTS
 
@@ -56,6 +59,23 @@ def test_results_have_a_score_a_text_and_the_terms_that_matched(architecture: st
     assert sum(map(int, re.findall(r"(\d+)%", matched))) == pytest.approx(100, abs=3)
     assert ("latent" in matched) == (architecture == "csr")
     assert "of 10 documents" in lines[-1] and "ms (parquet)" in lines[-1]
+
+
+@pytest.mark.usefixtures("here")
+def test_inference_free_queries_load_no_torch_and_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["index", "docs.jsonl", "--model", "inference-free-splade", "--out", "quick"])
+    asked = ["Øl er en drikk?", "--index", "quick", "--top", "4"]
+    code = "import sys; from stages.commands.__main__ import run\ntry: run(sys.argv[1:])\nfinally: assert 'torch' not in sys.modules"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    quick = subprocess.run([sys.executable, "-c", code, "search", *asked], capture_output=True, text=True, check=True, env=environment)
+    [table] = Path("quick").glob("*/query-encoder")
+    shutil.rmtree(table)  # an index of before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        slow = printed(capsys, *asked)
+    assert quick.stdout.splitlines()[:-1] == slow[:-1] and len(slow) > 8
+    shutil.rmtree("quick")
 
 
 @pytest.mark.usefixtures("here")

@@ -52,6 +52,9 @@ class Ends:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._encoder)
 
+    def __len__(self) -> int:
+        return len(self._encoder)
+
     def encode_document(self, *arguments: Any, **options: Any) -> Any:
         self._left -= 1
         if not self._left:
