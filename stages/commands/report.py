@@ -26,9 +26,13 @@ The model is in models/final: SparseEncoder("models/final") loads it. Next:
   source .venv/bin/activate
   nordic-sparse report --open                          # report.html: queries gained and lost, curves, slices
   nordic-sparse explain "Hva er hovedstaden i Norge?"  # the terms that the model gives a query
-  dvc exp run -S {change:<37} # change one value
+{search}  dvc exp run -S {change:<37} # change one value
   dvc metrics diff                                     # what it did to the scores
   dvc plots show --open                                # training curve, scores next to BM25, terms
+"""
+SEARCH = """\
+  nordic-sparse index {name:<32} # load its documents into a search engine
+  nordic-sparse search --serve                         # search them on a page, beside BM25
 """
 CHANGES = {
     "splade": "loss.query_regularizer_weight=1e-4",
@@ -62,7 +66,8 @@ def main(
     print(f"{account(formatted, mixed)}\n\n{table(evaluation)}\n")
     if stages:
         print(f"These scores are from an earlier run: {', '.join(stages)} changed since, or failed. `dvc repro` runs what is left.\n")
-    print(NEXT.format(change=CHANGES[settings["architecture"]]))
+    search = "".join(SEARCH.format(name=name) for name in [*read_resolved("evaluate").get("sets", {})][:1])
+    print(NEXT.format(change=CHANGES[settings["architecture"]], search=search))
     files = Files(
         evaluation=METRICS, summary=SUMMARY, curves=CURVES, slices=SLICES, queries=QUERIES, data=DATA, mix=MIX,
         training=TRAINING, formatted=FORMATTED, evaluation_sets=SETS, resolved=RESOLVED,

@@ -51,8 +51,8 @@ def main(
     """Show the documents that an index finds for QUERY, with the terms that matched and their share of the score.
 
     \b
-    nordic-sparse search "Hva er hovedstaden i Norge?"
-    nordic-sparse search "hvornår åbner museet" --index indexes/sample --top 3
+    nordic-sparse search "Hvilke åpningstider har bokhandelen i Verdal?"
+    nordic-sparse search "restauranten i Kirkenes" --index indexes/sample --top 3
     nordic-sparse search --serve
     """
     if not query.strip() and not serve:

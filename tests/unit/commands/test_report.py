@@ -17,7 +17,7 @@ def test_the_report_has_the_scores_and_ends_with_commands(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "pending", lambda: ["train"])
-    monkeypatch.setattr(report, "read_resolved", lambda stage: {"architecture": architecture, "profile": "sample"})
+    monkeypatch.setattr(report, "read_resolved", lambda stage: {"architecture": architecture, "profile": "sample", "sets": {"mine": {}}})
     (tmp_path / "metrics").mkdir()
     scores = {"ndcg@10": 0.5, "bm25_ndcg@10": 0.4}
     report.METRICS.write_text(json.dumps({"mine": scores, "mean": scores}))
@@ -26,6 +26,7 @@ def test_the_report_has_the_scores_and_ends_with_commands(
     report.main()
     shown = capsys.readouterr().out
     assert all(part in shown for part in ("nli", "mine", "+0.1000", "earlier run: train"))
+    assert "  nordic-sparse index mine " in shown
     changes = [line.split()[4] for line in shown.splitlines() if line.startswith("  dvc exp run -S ")]
     section, _, key = changes[0].partition("=")[0].partition(".")
     assert key in ARCHITECTURE_KEYS[architecture][section]
