@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from sentence_transformers import SparseEncoder
 
 from stages.encoders.active_dims import autoencoder_of
-from stages.engines.documents import TERMS, Documents, names_of
+from stages.engines.documents import TERMS, Documents, names_of, read_note
 from stages.engines.engine import ENGINES, engine_class
 from stages.engines.identity import digest
 from stages.engines.index import DOCUMENTS, FORMAT, QUERIES, Meta
@@ -35,7 +35,7 @@ from stages.retrieval.treatment import Treatment
 from stages.retrieval.vectors import encode
 from stages.retrieval.windows import Windows
 from stages.runtime.errors import NO_ROOM, UserError
-from stages.runtime.files import atomic_write, read_json, remove, write_json
+from stages.runtime.files import atomic_write, remove, write_json
 from stages.runtime.oom import memory_errors
 
 PART = 512
@@ -141,7 +141,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _check(source: Source, work: Path) -> Checked:
     """The number of documents, from an earlier run if it got so far."""
     path = work / CHECKED
-    if found := read_json(path):
+    if found := read_note(path):
         return Checked(**found)
     print(f"index: reading {source.name}", flush=True)
     checked = source.check()
@@ -153,7 +153,7 @@ def _check(source: Source, work: Path) -> Checked:
 
 def _encode(source: Source, model: Model, checked: Checked, folder: Path) -> Documents:
     """Encode what is not encoded yet."""
-    terms: Any = read_json(folder / TERMS)
+    terms: Any = read_note(folder / TERMS)
     if not terms:
         remove(folder)  # files that somebody took the names of the dimensions from
     folder.mkdir(parents=True, exist_ok=True)
@@ -218,7 +218,7 @@ def _write_engine(folder: Path, meta: Meta, documents: Documents) -> None:
     """Hand the documents to the engine, unless an earlier run has."""
     engine = meta.engine_at(folder, documents)
     note = folder / meta.build / f"{meta.engine}-{meta.engine_version}" / NOTE
-    if read_json(note) != (written := {WRITTEN: len(documents), "address": meta.address, "alias": meta.alias}):
+    if read_note(note) != (written := {WRITTEN: len(documents), "address": meta.address, "alias": meta.alias}):
         with Progress(f"writing to {meta.engine}", len(documents), 0, "entries") as progress:
             engine.write(progress.reach)
         write_json(note, written)

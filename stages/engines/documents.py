@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from stages.runtime.errors import UserError
-from stages.runtime.files import atomic_write, write_json
+from stages.runtime.files import atomic_write, read_json, write_json
 
 TERMS = "terms.json"
 SCHEMA = pa.schema(
@@ -163,6 +163,14 @@ def names_of(dimensions: int, tokens: Iterable[str | None] | None) -> list[str]:
     known = [*tokens][:dimensions]
     known += [None] * (dimensions - len(known))
     return [f"token {number}" if name is None else name for number, name in enumerate(known)]
+
+
+def read_note(path: Path) -> Any:
+    """A JSON file of ours; an empty object if there is none or it is damaged, so that what it notes is done again."""
+    try:
+        return read_json(path)
+    except ValueError:
+        return {}
 
 
 def _complete(folder: Path) -> Iterator[int]:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from stages.engines.documents import Part, Texts
+from stages.engines.documents import Part, Texts, read_note
 from stages.engines.engine import Place
 from stages.retrieval.bm25 import LANGUAGES
 from stages.runtime.credentials import is_address
 from stages.runtime.errors import UserError
-from stages.runtime.files import read_json, write_json
+from stages.runtime.files import write_json
 
 API_KEY, USER, PASSWORD = "ENGINE_API_KEY", "ENGINE_USER", "ENGINE_PASSWORD"
 """Environment variables with the credentials of a server."""
@@ -50,7 +50,7 @@ class Server:
         Raises:
             UserError: the server stays away, or refuses the request.
         """
-        patience = float(os.environ.get(PATIENCE, SECONDS))
+        patience = _patience()
         waited, pause = 0.0, min(1.0, patience / 20)
         while True:
             try:
@@ -73,13 +73,21 @@ class Server:
     def unsent(self, exists: bool) -> Iterator[Part]:
         """The parts that are not known to be on the server, each noted as sent once the next one is asked for; all unless it ``exists``."""
         place = {"address": self._place.address, "collection": self._place.collection}
-        noted = read_json(self._note)
+        noted = read_note(self._note)
         done = noted.pop("parts", 0) if exists else 0
         done = done if noted == place else 0
         for part in self._place.parts():
             if part.number >= done:
                 yield part
                 write_json(self._note, {**place, "parts": part.number + 1})
+
+
+def _patience() -> float:
+    given = os.environ.get(PATIENCE, str(SECONDS))
+    try:
+        return max(0.0, float(given))
+    except ValueError as error:
+        raise UserError(f"{PATIENCE}: must be a number of seconds, got {given!r}; correct it, or unset it") from error
 
 
 def stems_of(texts: Texts) -> str:

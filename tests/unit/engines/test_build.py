@@ -140,6 +140,21 @@ def test_documents_without_the_names_of_their_dimensions_are_encoded_again(tmp_p
     assert digests(open_index(tmp_path / "index")) == before
 
 
+@pytest.mark.parametrize("name", ["checked.json", "documents/terms.json"])
+def test_a_damaged_note_is_made_again(name: str, tmp_path: Path, write_source: Write, model: Model) -> None:
+    meta = build(tmp_path / "index", write_source(), model, "parquet")
+    before = digests(open_index(tmp_path / "index"))
+    (tmp_path / "index" / meta.build / name).write_text("{")
+    assert build(tmp_path / "index", write_source(), model, "parquet") == meta
+    assert digests(open_index(tmp_path / "index")) == before
+
+
+def test_patience_must_be_a_number(tmp_path: Path, write_source: Write, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_PATIENCE", "long")
+    with refused("ENGINE_PATIENCE … 'long'"):
+        build(tmp_path / "index", write_source(), model, "qdrant-server", "http://127.0.0.1:9", "docs")
+
+
 def test_a_folder_of_something_else_is_refused_and_stays(tmp_path: Path, write_source: Write, not_loading: Model) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / FILE).write_text("{}")
