@@ -25,6 +25,7 @@ from stages.evaluate.examples import Example
 from stages.evaluate.terms import Match, Representation, explain
 from stages.page.systems import Found, Request, Systems
 from stages.report.highlight import find
+from stages.runtime.errors import UserError
 
 LONGEST = 2_000  # characters of a query; a model reads fewer
 SHOWN = 1_200  # characters of a result
@@ -101,7 +102,13 @@ def application(systems: Systems, examples: Sequence[tuple[str, str | None]]) ->
     async def invalid(_: HTTPRequest, error: Exception) -> Response:
         assert isinstance(error, ValidationError)
         first = error.errors()[0]
+        if first["type"] == "string_too_long":
+            return refused(f"{first['loc'][0]}: must have at most {first['ctx']['max_length']:,} characters")
         return refused(f"{'.'.join(map(str, first['loc'])) or 'request'}: {first['msg']}")
+
+    async def unavailable(_: HTTPRequest, error: Exception) -> Response:
+        """An index that was deleted meanwhile, a server that is away."""
+        return refused(str(error), 503)
 
     return Starlette(
         routes=[
@@ -111,12 +118,12 @@ def application(systems: Systems, examples: Sequence[tuple[str, str | None]]) ->
             Mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],  # other sites' names may lead here too
-        exception_handlers={ValidationError: invalid},
+        exception_handlers={ValidationError: invalid, UserError: unavailable},
     )
 
 
-def refused(message: str) -> Response:
-    return JSONResponse({"error": message}, status_code=400)
+def refused(message: str, status: int = 400) -> Response:
+    return JSONResponse({"error": message}, status_code=status)
 
 
 def terms_of(representation: Representation) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def serve_page(index: Index, model: SparseEncoder, dense: Path | None, port: int
         sets: the folder of the evaluation sets' files, for examples.
 
     Raises:
-        UserError: the port is taken, or ``dense`` holds no model.
+        UserError: the port is taken, ``dense`` holds no model, or the engine cannot be searched.
     """
     if dense and not (dense / "config.json").is_file() and not (dense / "modules.json").is_file():
         raise UserError(f"--dense: must be the folder of a dense model, got {dense}")
@@ -38,6 +38,7 @@ def serve_page(index: Index, model: SparseEncoder, dense: Path | None, port: int
             raise UserError(f"--port: {port} is not free ({error.strerror}); choose another") from error
         loaded = SentenceTransformer(str(dense), local_files_only=True) if dense else None
         systems = Systems(index, model, loaded, dense or Path())
+        free.listen()  # so that who opens the address at once is not refused
         print(f"http://{HOST}:{port}  (Ctrl-C ends it)", flush=True)
         uvicorn.Server(uvicorn.Config(application(systems, examples(index.meta.source, sets)), log_level="warning")).run(sockets=[free])
 

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from stages.page.app import LONGEST, application
 from stages.page.systems import dense_vectors
+from stages.runtime.errors import UserError
 from tests.made_index import HTML, PAIRS, made_systems
 from tests.unit.conftest import WORDS
 
@@ -62,7 +63,7 @@ def test_what_is_pasted_is_explained(client: TestClient) -> None:
     ("body", "says"),
     [
         ('{"query": " "}', "Type a query"),
-        (json.dumps({"query": "å" * (LONGEST + 1)}), "query:"),
+        (json.dumps({"query": "å" * (LONGEST + 1)}), f"query: must have at most {LONGEST:,}"),
         ('{"query": "x", "n": 0}', "n:"),
         ('{"query": "x", "more": 1}', "more:"),
         ("{", "request:"),
@@ -71,6 +72,15 @@ def test_what_is_pasted_is_explained(client: TestClient) -> None:
 def test_a_bad_request_is_one_line(client: TestClient, body: str, says: str) -> None:
     answer = client.post("/search", content=body)
     assert answer.status_code == 400 and answer.json()["error"].startswith(says)
+
+
+def test_an_engine_that_fails_is_named_to_the_page(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> None:
+        raise UserError("indexes/x: is missing")
+
+    monkeypatch.setattr("stages.engines.exact.Exact.search", gone)
+    answer = client.post("/search", json={"query": WORDS[0]})
+    assert answer.status_code == 503 and answer.json() == {"error": "indexes/x: is missing"}
 
 
 def test_only_this_machine_s_names_are_served(client: TestClient) -> None:
