@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-from qdrant_client import models as q
 from sentence_transformers import SparseEncoder
 
 from stages.engines.build import Model, build
 from stages.engines.documents import Texts
 from stages.engines.index import open_index
-from stages.engines.qdrant_server import bm25
 from tests.fakes.search_server import SearchServer
 from tests.unit.engines.agreement import agrees_with_exact
 from tests.unit.engines.conftest import TEXTS, Write
@@ -32,6 +30,10 @@ def test_it_finds_what_exact_search_finds(tmp_path: Path, write_source: Write, m
 
 @pytest.mark.slow
 def test_texts_of_several_languages_are_not_taken_for_english() -> None:
+    from qdrant_client import models as q  # not there in `make test`, which reads this file too
+
+    from stages.engines.qdrant_server import bm25
+
     for languages in ({"nb", "sv"}, {"nb", None}, {None}):
         settings = bm25(Texts(frozenset(languages), 12.0))
         assert settings.language is None and settings.stemmer == q.DisabledStemmerParams(type=q.NoStemmer.NONE)
