@@ -76,7 +76,7 @@ class Systems:
         parts = [*index.documents.parts()]
         columns = pa.concat_tables([part.table for part in parts])
         self._sparse = vstack([part.vectors for part in parts], format="csr")
-        index.engine.search(self._sparse[:1], 1)  # loads it: a fault is found now, and the first query is as fast as the others
+        index.engine.search(self._sparse[:1], 1)  # loads it, so that a fault is found before the first query
         self._texts: list[str] = columns["text"].to_pylist()  # of each entry; a document's entries follow each other
         ids = columns["id"].to_numpy()
         self._starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))  # the first entry of each document
