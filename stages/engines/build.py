@@ -21,7 +21,7 @@ from sentence_transformers import SparseEncoder
 
 from stages.encoders.active_dims import autoencoder_of
 from stages.engines.documents import TERMS, Documents, names_of, read_note
-from stages.engines.engine import ENGINES, engine_class
+from stages.engines.engine import ENGINES, Engine, engine_class
 from stages.engines.identity import digest
 from stages.engines.index import DOCUMENTS, FORMAT, QUERIES, Meta
 from stages.engines.progress import Progress
@@ -84,6 +84,8 @@ def build(folder: Path, source: Source, model: Model, engine: str, address: str 
         made_from = [digest((path.name, path) for path in source.files), source.settings(), model.digest, asdict(model.treatment), FORMAT]
         name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
         work = folder / name
+        if old and old.build != name:
+            print(f"index: {folder} holds an index of {old.documents:,} documents, which the new one replaces", flush=True)
         checked = _check(source, work)
         documents = _encode(source, model, checked, work / DOCUMENTS)
         meta = Meta(
@@ -215,14 +217,23 @@ def _terms(encoder: SparseEncoder, dimensions: int) -> list[str]:
 
 
 def _write_engine(folder: Path, meta: Meta, documents: Documents) -> None:
-    """Hand the documents to the engine, unless an earlier run has."""
+    """Hand the documents to the engine, unless an earlier run has and, of an engine on this disk, what it wrote can be read."""
     engine = meta.engine_at(folder, documents)
     note = folder / meta.build / f"{meta.engine}-{meta.engine_version}" / NOTE
-    if read_note(note) != (written := {WRITTEN: len(documents), "address": meta.address, "alias": meta.alias}):
+    written = {WRITTEN: len(documents), "address": meta.address, "alias": meta.alias}
+    if read_note(note) != written or not (meta.address or _readable(engine, documents)):
         with Progress(f"writing to {meta.engine}", len(documents), 0, "entries") as progress:
             engine.write(progress.reach)
         write_json(note, written)
     engine.publish()
+
+
+def _readable(engine: Engine, documents: Documents) -> bool:
+    try:
+        engine.search(next(iter(documents.parts())).vectors[:1], 1)
+    except UserError:  # its files are damaged
+        return False
+    return True
 
 
 def _clean(folder: Path, meta: Meta, old: Meta | None) -> None:

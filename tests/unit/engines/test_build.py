@@ -149,6 +149,27 @@ def test_a_damaged_note_is_made_again(name: str, tmp_path: Path, write_source: W
     assert digests(open_index(tmp_path / "index")) == before
 
 
+@pytest.mark.parametrize("engine", ["qdrant", pytest.param("seismic", marks=pytest.mark.slow)])
+def test_damaged_files_of_an_engine_are_written_again(engine: str, tmp_path: Path, write_source: Write, model: Model) -> None:
+    build(tmp_path / "index", write_source(), model, engine)
+    query = open_index(tmp_path / "index").documents.take([0])[0]
+    [folder] = tmp_path.glob(f"index/*/{engine}-*")
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "written.json"]:
+        path.write_bytes(b"")
+    build(tmp_path / "index", write_source(), model, engine)
+    index = open_index(tmp_path / "index")
+    assert index.search(index.query(dict(zip(query.dimensions.tolist(), query.weights.tolist(), strict=True))), 3)
+
+
+def test_an_index_of_other_documents_says_that_it_is_replaced(
+    tmp_path: Path, write_source: Write, model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path / "index", write_source(TEXTS), model, "parquet")
+    assert "replaces" not in capsys.readouterr().out
+    build(tmp_path / "index", write_source(TEXTS[:6]), model, "parquet")
+    assert f"holds an index of {len(TEXTS)} documents, which the new one replaces" in capsys.readouterr().out
+
+
 def test_patience_must_be_a_number(tmp_path: Path, write_source: Write, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_PATIENCE", "long")
     with refused("ENGINE_PATIENCE … 'long'"):
