@@ -170,6 +170,7 @@ def test_an_index_of_other_documents_says_that_it_is_replaced(
     assert f"holds an index of {len(TEXTS)} documents, which the new one replaces" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_patience_must_be_a_number(tmp_path: Path, write_source: Write, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_PATIENCE", "long")
     with refused("ENGINE_PATIENCE … 'long'"):
